@@ -1,0 +1,150 @@
+"""The plan: what the data plane is told to do, in numbers it can use as they are.
+
+The configuration (`weir.config.model`) is what a person writes; the plan is what is left of it once
+every name is resolved to an index, every duration to milliseconds and every size to bytes. It is
+immutable, imports nothing, and is all that a worker needs: workers import no validation library.
+
+Units are in the names: ``_ms`` milliseconds, ``_bytes`` bytes. A limit of 0 means "no limit" only
+where its comment says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = [
+    "AddressPlan",
+    "ClusterPlan",
+    "ListenerPlan",
+    "LogPlan",
+    "Plan",
+    "PoolPlan",
+    "QueuePlan",
+    "RetryPlan",
+    "RoutePlan",
+    "StatsPlan",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPlan:
+    """Where to listen or to connect: a Unix socket path, or a host (name or literal) and port.
+
+    Exactly one of ``path`` and ``host`` is set, except that a listener's ``host`` may be ``""``: every
+    address of this machine, IPv6 and IPv4. ``text`` is the address as the person wrote it, for logs.
+    """
+
+    text: str
+    host: str | None = None
+    port: int = 0
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    """Connections to one endpoint, per worker (design: the pool)."""
+
+    max_idle: int = 32  # idle connections kept; those above it wait give_back_ms for room
+    max_connections: int = 1024  # open connections, idle ones included
+    idle_timeout_ms: int = 4_000  # an idle connection older than this is closed
+    max_age_ms: int = 3_600_000  # a connection older than this is not reused
+    max_requests: int = 10_000  # requests on one connection before it is closed
+    min_idle: int = 0  # idle connections kept ready by dialling early
+    wait_idle_ms: int = 0  # how long to wait for an idle connection before dialling (tutorial: 100)
+    give_back_ms: int = 0  # how long a surplus connection waits for room (tutorial: 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlan:
+    """Exchanges that wait because every endpoint is at max_connections."""
+
+    size: int = 100
+    timeout_ms: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlan:
+    """The budget that replays are charged to."""
+
+    ratio_percent: int = 20  # replays allowed, in percent of requests ...
+    min_per_second: int = 3  # ... and this many a second in any case
+    attempts: int = 2  # tries of one exchange in all, the first included
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """A named group of endpoints."""
+
+    name: str
+    endpoints: tuple[AddressPlan, ...]
+    pool: PoolPlan = field(default_factory=PoolPlan)
+    queue: QueuePlan = field(default_factory=QueuePlan)
+    retry: RetryPlan = field(default_factory=RetryPlan)
+    host: str = ""  # "": keep the client's Host; else the value to send
+    connect_timeout_ms: int = 3_000
+    response_header_timeout_ms: int = 60_000
+    stream_idle_timeout_ms: int = 300_000
+    max_response_head_bytes: int = 32_768
+    max_response_fields: int = 100
+    resolve_interval_ms: int = 30_000  # how often names of endpoints are looked up again
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """What is done with a request: for now, one route per listener, to one cluster."""
+
+    name: str
+    cluster: int  # index into Plan.clusters
+    max_body_bytes: int = 0  # 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPlan:
+    """A bound address and how its connections are treated."""
+
+    address: AddressPlan
+    route: int  # index into Plan.routes
+    backlog: int = 4_096
+    max_connections: int = 0  # 0: 80 % of the descriptor limit
+    max_requests: int = 0  # requests on one connection before it is closed; 0: no limit
+    request_header_timeout_ms: int = 10_000
+    idle_timeout_ms: int = 60_000
+    send_timeout_ms: int = 60_000  # no progress towards a client that does not read
+    max_head_bytes: int = 32_768
+    max_fields: int = 100
+    max_target_bytes: int = 8_192
+    forwarded: str = "replace"  # X-Forwarded-*: "replace", "append", "keep" (as received), "off" (removed)
+    via: str = "request"  # Via is added to: "request", "response", "both", "off"
+    half_close: str = "serve"  # a client that closes its sending side: "serve" it, or "abort"
+    unix_mode: int = 0o666  # permissions of a Unix socket
+
+
+@dataclass(frozen=True, slots=True)
+class StatsPlan:
+    """The shared table and what is shown of it on the way."""
+
+    rows: int = 4_096
+    header: str = "X-Bytes"  # response field with the running total of the series; "": none
+    page: str = ""  # path of the tutorial's plain-text page; "": none
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlan:
+    """The access log."""
+
+    access: str = "off"  # "off", "stdout", or the path of a file
+    format: str = "combined"  # "combined", "common", "json", "short" (path: status, as in the tutorial)
+    flush_ms: int = 200  # a line is written at most this much later
+    buffer_bytes: int = 1_048_576  # lines waiting for a slow disk or pipe; beyond it they are dropped, counted
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that the data plane is told."""
+
+    listeners: tuple[ListenerPlan, ...]
+    routes: tuple[RoutePlan, ...]
+    clusters: tuple[ClusterPlan, ...]
+    stats: StatsPlan = field(default_factory=StatsPlan)
+    log: LogPlan = field(default_factory=LogPlan)
+    drain_timeout_ms: int = 30_000

@@ -1,0 +1,20 @@
+# Made by tools/gen_tables.py from spec/counters.toml; do not edit.
+
+# Places of the counters in a row of the shared table.
+cdef enum:
+    K_REQUESTS = 0
+    K_RESPONSE_BODY_BYTES = 1
+    K_REQUEST_BODY_BYTES = 2
+    K_STATUS_1XX = 3
+    K_STATUS_2XX = 4
+    K_STATUS_3XX = 5
+    K_STATUS_4XX = 6
+    K_STATUS_5XX = 7
+    K_ERRORS = 8
+    K_RETRIES = 9
+    K_TOTAL_US = 10
+    K_FIRST_BYTE_US = 11
+    K_FIRST_BYTES = 12
+    ROW_COUNTERS = 64
+    ROW_HISTOGRAMS = 2
+    ROW_BUCKETS = 256

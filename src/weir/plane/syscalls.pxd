@@ -1,0 +1,95 @@
+# What the plane takes from libc and the kernel, and nothing else. Only engine, stream, listener and
+# accesslog may cimport the parts that touch a descriptor.
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from posix.types cimport mode_t, off_t
+
+cdef extern from "<sys/types.h>" nogil:
+    ctypedef long ssize_t
+    ctypedef unsigned int socklen_t
+
+cdef extern from "<errno.h>" nogil:
+    int errno
+    const int EAGAIN, EINTR, EINPROGRESS, EPIPE, ECONNRESET, ECONNREFUSED, ECONNABORTED
+    const int EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIMEDOUT, EADDRNOTAVAIL, EPERM, EPROTO, ENOENT
+    const int ENOTCONN
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        void* ptr
+        int fd
+        uint32_t u32
+        uint64_t u64
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    const int EPOLL_CLOEXEC
+    const int EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
+    const uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP, EPOLLET, EPOLLEXCLUSIVE
+    int epoll_create1(int flags)
+    int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
+    int epoll_wait(int epfd, epoll_event* events, int maxevents, int timeout)
+
+cdef extern from "<sys/uio.h>" nogil:
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+
+cdef extern from "<sys/socket.h>" nogil:
+    cdef struct sockaddr:
+        uint16_t sa_family
+    cdef struct sockaddr_storage:
+        uint16_t ss_family
+    cdef struct msghdr:
+        void* msg_name
+        socklen_t msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+    const int AF_INET, AF_INET6, AF_UNIX
+    const int SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC
+    const int MSG_NOSIGNAL, MSG_DONTWAIT, MSG_PEEK, MSG_MORE
+    const int SOL_SOCKET, SO_ERROR, SHUT_WR
+    int socket(int domain, int type, int protocol)
+    int connect(int fd, const sockaddr* address, socklen_t length)
+    int accept4(int fd, sockaddr* address, socklen_t* length, int flags)
+    ssize_t recv(int fd, void* buf, size_t n, int flags)
+    ssize_t send(int fd, const void* buf, size_t n, int flags)
+    ssize_t sendmsg(int fd, const msghdr* msg, int flags)
+    int shutdown(int fd, int how)
+    int setsockopt(int fd, int level, int option, const void* value, socklen_t length)
+    int getsockopt(int fd, int level, int option, void* value, socklen_t* length)
+
+cdef extern from "<netinet/in.h>" nogil:
+    const int IPPROTO_TCP
+    cdef struct in_addr:
+        uint32_t s_addr
+    cdef struct in6_addr:
+        unsigned char s6_addr[16]
+    cdef struct sockaddr_in:
+        uint16_t sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        uint16_t sin6_family
+        uint16_t sin6_port
+        in6_addr sin6_addr
+    uint16_t ntohs(uint16_t n)
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    const int TCP_NODELAY
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char* inet_ntop(int family, const void* source, char* destination, socklen_t size)
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+
+cdef extern from "<time.h>" nogil:
+    cdef struct timespec:
+        long tv_sec
+        long tv_nsec
+    const int CLOCK_MONOTONIC, CLOCK_REALTIME
+    int clock_gettime(int clock, timespec* ts)

@@ -1,0 +1,36 @@
+"""The counters of a row of the shared table, in order. Made by tools/gen_tables.py from spec/counters.toml; do not edit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["BUCKETS", "COUNTERS", "COUNTER_PLACES", "HISTOGRAMS", "CounterInfo"]
+
+
+class CounterInfo(NamedTuple):
+    """One counter: its name, its unit (UCUM) and what it counts."""
+
+    name: str
+    unit: str
+    text: str
+
+
+COUNTER_PLACES = 64
+HISTOGRAMS = 2
+BUCKETS = 256
+
+COUNTERS: tuple[CounterInfo, ...] = (
+    CounterInfo("requests", "1", "Exchanges that ended, well or not."),
+    CounterInfo("response_body_bytes", "By", "Bytes of response bodies sent to clients, without chunk framing: the tutorial's count."),
+    CounterInfo("request_body_bytes", "By", "Bytes of request bodies received from clients, without chunk framing."),
+    CounterInfo("status_1xx", "1", "Exchanges that ended as a tunnel (101)."),
+    CounterInfo("status_2xx", "1", "Exchanges answered with a 2xx status."),
+    CounterInfo("status_3xx", "1", "Exchanges answered with a 3xx status."),
+    CounterInfo("status_4xx", "1", "Exchanges answered with a 4xx status."),
+    CounterInfo("status_5xx", "1", "Exchanges answered with a 5xx status."),
+    CounterInfo("errors", "1", "Exchanges that ended with a reason other than none."),
+    CounterInfo("retries", "1", "Requests sent again on another connection, with proof that the first was not processed."),
+    CounterInfo("total_us", "us", "Sum of the total times: first byte of the request head to the last byte of the response."),
+    CounterInfo("first_byte_us", "us", "Sum of the times from the first byte of the request head to the response head from the endpoint."),
+    CounterInfo("first_bytes", "1", "Exchanges that have a first byte: what first_byte_us is to be divided by."),
+)
