@@ -2,7 +2,6 @@
 # accesslog may cimport the parts that touch a descriptor.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from posix.types cimport mode_t, off_t
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long ssize_t
@@ -51,7 +50,10 @@ cdef extern from "<sys/socket.h>" nogil:
     const int AF_INET, AF_INET6, AF_UNIX
     const int SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC
     const int MSG_NOSIGNAL, MSG_DONTWAIT, MSG_PEEK, MSG_MORE
-    const int SOL_SOCKET, SO_ERROR, SHUT_WR
+    const int SOL_SOCKET, SO_ERROR, SO_LINGER, SHUT_WR
+    cdef struct linger:
+        int l_onoff
+        int l_linger
     int socket(int domain, int type, int protocol)
     int connect(int fd, const sockaddr* address, socklen_t length)
     int accept4(int fd, sockaddr* address, socklen_t* length, int flags)
@@ -61,6 +63,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int shutdown(int fd, int how)
     int setsockopt(int fd, int level, int option, const void* value, socklen_t length)
     int getsockopt(int fd, int level, int option, void* value, socklen_t* length)
+    int getpeername(int fd, sockaddr* address, socklen_t* length)
 
 cdef extern from "<netinet/in.h>" nogil:
     const int IPPROTO_TCP
@@ -76,13 +79,21 @@ cdef extern from "<netinet/in.h>" nogil:
         uint16_t sin6_family
         uint16_t sin6_port
         in6_addr sin6_addr
+        uint32_t sin6_scope_id
     uint16_t ntohs(uint16_t n)
+    uint16_t htons(uint16_t n)
+
+cdef extern from "<sys/un.h>" nogil:
+    cdef struct sockaddr_un:
+        uint16_t sun_family
+        char sun_path[108]
 
 cdef extern from "<netinet/tcp.h>" nogil:
     const int TCP_NODELAY
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char* inet_ntop(int family, const void* source, char* destination, socklen_t size)
+    int inet_pton(int family, const char* source, void* destination)
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)

@@ -1,0 +1,102 @@
+# weir: each target does all of its own set-up, in .venv and (for Debian packages) with apt-get.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# Addresses of the demonstration.
+LISTEN ?= 127.0.0.1:8080
+FILES  ?= 127.0.0.1:8081
+# More options, for example: make test PYTEST="-k framing", make bench BENCH="--quick".
+PYTEST ?=
+BENCH  ?=
+
+BIN       := $(VENV)/bin
+PIP       := $(BIN)/python -m pip --disable-pip-version-check
+JOBS      := $(shell nproc)
+PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
+export PYTHON
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench build docs clean packages-build packages-test packages-bench
+
+help:
+	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
+	@echo "make test     all checks and tests, as CI runs them (PYTEST=\"more options\")"
+	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
+	@echo "make lint     style, types, and that generated files are fresh"
+	@echo "make format   put the Python files into the project's style"
+	@echo "make build    the virtual environment with the compiled data plane"
+	@echo "make docs     the generated tables and the demonstration's pages"
+	@echo "make clean    remove all that was made, .venv included"
+
+demo: $(VENV)/.built
+	@$(BIN)/weir demo --listen $(LISTEN) --files $(FILES)
+
+test: packages-test lint
+	@echo "== tests"
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/.dev
+	@echo "== style"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src/weir
+	@echo "== types"
+	@$(BIN)/mypy
+	@echo "== generated files"
+	@$(BIN)/python tools/gen_tables.py --check
+	@$(BIN)/python tools/render_site.py --check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: packages-bench $(VENV)/.bench
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench $(BENCH)
+
+build: $(VENV)/.built
+
+docs: $(VENV)/.dev $(DOCUMENTS)
+	$(BIN)/python tools/gen_tables.py
+	$(BIN)/python tools/render_site.py
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	find src -name '*.so' -delete
+	find src/weir/plane -name '*.c' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages-build packages-test packages-bench: packages-%:
+	@tools/debian_packages.sh build $*
+
+# Stamps: each file says that a step was done with the inputs it depends on.
+
+$(VENV)/.made: | packages-build
+	@$(PYTHON) -c 'import sys; sys.exit("weir needs Python 3.11 or later: make PYTHON=python3.x") if sys.version_info < (3, 11) else 0'
+	@echo "== virtual environment: $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --upgrade -c constraints.txt pip
+	@touch $@
+
+# The build's own tools go into the environment, so that what compiles is fixed by constraints.txt as well.
+$(VENV)/.installed: $(VENV)/.made pyproject.toml setup.py constraints.txt
+	@echo "== installing what weir needs and compiling its data plane (a minute or two)"
+	@$(PIP) install --quiet -c constraints.txt --group build
+	@$(PIP) install --progress-bar off --no-build-isolation -c constraints.txt --editable .
+	@touch $@
+
+# After the first time, only what has changed is compiled.
+$(VENV)/.built: $(VENV)/.installed $(PLANE)
+	@echo "== compiling what has changed"
+	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel $(JOBS)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.built
+	@echo "== installing what the checks and tests need"
+	@$(PIP) install --quiet -c constraints.txt --group dev
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "== installing what the benchmark needs"
+	@$(PIP) install --quiet -c constraints.txt --group bench
+	@touch $@

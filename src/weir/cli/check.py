@@ -1,0 +1,71 @@
+"""`weir check`: is this configuration right, and what does it say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from weir.cli.common import config_path_type, fail
+
+if TYPE_CHECKING:
+    from weir.config.plan import Plan
+
+__all__ = ["command", "summary"]
+
+
+@click.command()
+@click.argument("path", required=False, type=config_path_type())
+@click.option("-c", "--config", type=config_path_type(), help="The same as PATH.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the configuration, for editors, and exit.")
+def command(path: Path | None, config: Path | None, schema: bool) -> None:
+    """Check a configuration file.
+
+    What it sets up is printed.
+
+    Every problem is printed, with file, line and column; exit status 2 if there is one.
+    """
+    if schema:
+        _print_schema()
+        return
+    if path is not None and config is not None:
+        raise click.UsageError("PATH and --config name the same thing: give one of them.")
+    chosen = path or config
+    if chosen is None:
+        raise click.UsageError("Missing PATH: the configuration file to check.")
+
+    from weir.config.compile import compile_plan
+    from weir.config.errors import ConfigError
+    from weir.config.load import load_file
+
+    try:
+        plan = compile_plan(load_file(chosen))
+    except ConfigError as error:
+        fail(str(error), status=2)
+    click.echo(f"{chosen}: good")
+    for line in summary(plan):
+        click.echo(f"  {line}")
+
+
+def _print_schema() -> None:
+    import json
+
+    from weir.config.load import schema
+
+    click.echo(json.dumps(schema(), indent=2))
+
+
+def summary(plan: Plan) -> list[str]:
+    """What a plan sets up: a line for each listener, each cluster, the statistics page and the access log."""
+    lines = []
+    for listener in plan.listeners:
+        cluster = plan.clusters[plan.routes[listener.route].cluster]
+        lines.append(f"listen on {listener.address.text}, send to {cluster.name}")
+    for cluster in plan.clusters:
+        lines.append(f"{cluster.name}: {', '.join(endpoint.text for endpoint in cluster.endpoints)}")
+    if plan.stats.page:
+        lines.append(f"statistics page: {plan.stats.page}")
+    if plan.log.access != "off":
+        lines.append(f"access log: {plan.log.access} ({plan.log.format})")
+    return lines

@@ -1,0 +1,111 @@
+"""From what a person wrote to what the data plane is told: names become indices, and nothing is left to guess."""
+
+from __future__ import annotations
+
+from weir.config.model import Cluster, Config, Listener, Pool
+from weir.config.plan import (
+    AddressPlan,
+    ClusterPlan,
+    ListenerPlan,
+    LogPlan,
+    Plan,
+    PoolPlan,
+    QueuePlan,
+    RetryPlan,
+    RoutePlan,
+    StatsPlan,
+)
+
+__all__ = ["compile_plan"]
+
+
+def compile_plan(config: Config) -> Plan:
+    """The plan of a configuration that `weir.config.load` has accepted.
+
+    Every listener has a route of its own, named by the listener's address. An endpoint given directly in ``to`` has a
+    cluster of its own, named by the endpoint's address; listeners with the same one share it.
+    """
+    clusters = [_cluster(cluster) for cluster in config.cluster]
+    places = {cluster.name: place for place, cluster in enumerate(clusters)}
+    listeners, routes = [], []
+    for listener in config.listener:
+        if isinstance(listener.to, AddressPlan) and listener.to.text not in places:
+            places[listener.to.text] = len(clusters)
+            clusters.append(ClusterPlan(name=listener.to.text, endpoints=(listener.to,)))
+        to = listener.to.text if isinstance(listener.to, AddressPlan) else listener.to
+        listeners.append(_listener(listener, len(routes)))
+        routes.append(RoutePlan(name=listener.address.text, cluster=places[to], max_body_bytes=listener.max_body))
+    return Plan(
+        listeners=tuple(listeners),
+        routes=tuple(routes),
+        clusters=tuple(clusters),
+        stats=StatsPlan(rows=config.stats.rows, header=config.stats.header, page=config.stats.page),
+        log=LogPlan(
+            access=config.log.access,
+            format=config.log.format,
+            flush_ms=config.log.flush,
+            buffer_bytes=config.log.buffer,
+        ),
+        drain_timeout_ms=config.drain_timeout,
+    )
+
+
+def _listener(listener: Listener, route: int) -> ListenerPlan:
+    # A default never contradicts what the person wrote: it gives way.
+    max_target = listener.max_target
+    if "max_target" not in listener.model_fields_set:
+        max_target = min(max_target, listener.max_head)
+    return ListenerPlan(
+        address=listener.address,
+        route=route,
+        backlog=listener.backlog,
+        max_connections=listener.max_connections,
+        max_requests=listener.max_requests,
+        request_header_timeout_ms=listener.request_header_timeout,
+        idle_timeout_ms=listener.idle_timeout,
+        send_timeout_ms=listener.send_timeout,
+        max_head_bytes=listener.max_head,
+        max_fields=listener.max_fields,
+        max_target_bytes=max_target,
+        forwarded=listener.forwarded,
+        via=listener.via,
+        half_close=listener.half_close,
+        unix_mode=listener.unix_mode,
+    )
+
+
+def _cluster(cluster: Cluster) -> ClusterPlan:
+    return ClusterPlan(
+        name=cluster.name,
+        endpoints=cluster.endpoints,
+        pool=_pool(cluster.pool),
+        queue=QueuePlan(size=cluster.queue.size, timeout_ms=cluster.queue.timeout),
+        retry=RetryPlan(
+            ratio_percent=cluster.retry.ratio,
+            min_per_second=cluster.retry.min_per_second,
+            attempts=cluster.retry.attempts,
+        ),
+        host=cluster.host,
+        connect_timeout_ms=cluster.connect_timeout,
+        response_header_timeout_ms=cluster.response_header_timeout,
+        stream_idle_timeout_ms=cluster.stream_idle_timeout,
+        max_response_head_bytes=cluster.max_response_head,
+        max_response_fields=cluster.max_response_fields,
+        resolve_interval_ms=cluster.resolve_interval,
+    )
+
+
+def _pool(pool: Pool) -> PoolPlan:
+    max_idle = pool.max_idle
+    if "max_idle" not in pool.model_fields_set:
+        max_idle = max(min(max_idle, pool.max_connections), pool.min_idle)
+    return PoolPlan(
+        max_idle=max_idle,
+        max_connections=pool.max_connections,
+        idle_timeout_ms=pool.idle_timeout,
+        max_age_ms=pool.max_age,
+        max_requests=pool.max_requests,
+        min_idle=pool.min_idle,
+        wait_idle_ms=pool.wait_idle,
+        give_back_ms=pool.give_back,
+    )

@@ -1,0 +1,343 @@
+"""Kinds of values: how each is read from TOML, shown to a person, and told to an editor.
+
+A kind is the annotation of a field of `weir.config.model`. It reads the value by itself, so that every refusal says what was
+found, what is wanted and what to write, where pydantic would say "Input should be a valid integer".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from weir.config import units
+from weir.config.address import parse_endpoint, parse_listen
+from weir.config.errors import ConfigError, quoted, refuse
+
+__all__ = [
+    "OFF",
+    "REFUSED",
+    "Kind",
+    "access_log",
+    "choice",
+    "closest",
+    "cluster_name",
+    "count",
+    "destination",
+    "duration",
+    "endpoint",
+    "field_name",
+    "file_mode",
+    "host_field",
+    "listen",
+    "page_path",
+    "ratio",
+    "size",
+]
+
+OFF = "off"  # switches off whatever can be off
+REFUSED = "weir"  # pydantic's name for the errors raised here
+
+# Fields the proxy writes itself, or whose meaning belongs to the message (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6).
+MANAGED_FIELDS = (
+    "Connection",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Type",
+    "Date",
+    "Host",
+    "Keep-Alive",
+    "Location",
+    "Proxy-Authenticate",
+    "Proxy-Authentication-Info",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "Server",
+    "Set-Cookie",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "Via",
+)
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_CLUSTER_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+# RFC 3986 section 3.2: host and port as a Host field carries them, without user information.
+_HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(:[0-9]{1,5})?")
+# RFC 3986 section 3.3, without "?" and "#", which never are part of a path.
+_PATH = re.compile(r"/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How values of one kind are read and described.
+
+    `read` turns a TOML value into the model's and raises ConfigError; `show` turns the model's back into TOML;
+    `text` says in a few words what may be written; `schema` is the JSON Schema of what may be written.
+    """
+
+    read: Callable[[object], object]
+    text: str
+    schema: dict[str, Any]
+    show: Callable[[Any], object] = lambda value: value
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(self.schema)
+
+    def _validate(self, value: object) -> object:
+        try:
+            return self.read(value)
+        except ConfigError as error:
+            problem = error.problems[0]
+            # The message is in the context, because pydantic would take braces in it as places to fill in.
+            context = {"message": problem.message, "hint": problem.hint}
+            raise PydanticCustomError("weir", "{message}", context) from None
+
+
+def closest(word: str, known: Sequence[str]) -> str | None:
+    """The known word that was probably meant, if one is close."""
+    from difflib import get_close_matches
+
+    lower = {name.lower(): name for name in known}
+    found = get_close_matches(word.lower().replace("-", "_"), [name.replace("-", "_") for name in lower], 1, 0.65)
+    return next((name for key, name in lower.items() if found and key.replace("-", "_") == found[0]), None)
+
+
+def _text(value: object, wanted: str, example: str) -> str:
+    if isinstance(value, str):
+        return value
+    shown = f'write "{value}"' if isinstance(value, int) and not isinstance(value, bool) else f'for example "{example}"'
+    refuse(f"wanted {wanted}, a string, found {units.kind_of(value)}", shown)
+
+
+def _between(value: int, low: int, high: int, show: Callable[[int], object]) -> int:
+    if not low <= value <= high:
+        side, bound = ("less than", low) if value < low else ("more than", high)
+        refuse(f"{_toml(show(value))} is {side} {_toml(show(bound))}", f"from {_toml(show(low))} to {_toml(show(high))}")
+    return value
+
+
+def _toml(value: object) -> str:
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def _number(value: object, low: int, high: int, words: Sequence[str]) -> int:
+    instead = "".join(f' or "{word}"' for word in words)
+    if isinstance(value, str):
+        hint = f"write {int(value)}, without quotes" if re.fullmatch("[0-9]{1,18}", value) else f"for example {low or 1}"
+        refuse(f"wanted a whole number{instead}, found {quoted(value)}", hint)
+    if isinstance(value, bool) or not isinstance(value, int):
+        refuse(f"wanted a whole number{instead}, found {units.kind_of(value)}", f"for example {low or 1}")
+    if value == 0 < low and OFF in words:
+        refuse("0 is not a limit", 'for no limit write "off"')
+    return _between(value, low, high, lambda number: number)
+
+
+def count(low: int, high: int, *, none: str = "") -> Kind:
+    """A whole number of `low` to `high`; `none` is a word that may be written instead, and is read as 0."""
+    words = [none] if none else []
+
+    def read(value: object) -> int:
+        return 0 if none and value == none else _number(value, low, high, words)
+
+    schema: dict[str, Any] = {"type": "integer", "minimum": low, "maximum": high}
+    if none:
+        schema |= {"type": ["integer", "string"], "pattern": f"^{none}$"}
+    text = f"{low} to {high}" + (f', or `"{none}"`' if none else "")
+    return Kind(read, text, schema, lambda value: none if none and value == 0 else value)
+
+
+def duration(low: str, high: str, *, none: bool = False) -> Kind:
+    """A duration of `low` to `high`, read as milliseconds; `none`: ``"off"`` may be written instead, and is read as 0."""
+    least, most = units.parse_duration(low), units.parse_duration(high)
+
+    def read(value: object) -> int:
+        if none and value == OFF:
+            return 0
+        found = units.parse_duration(value)
+        if none and found == 0:
+            refuse(f"{_toml(value)} is no time at all", 'write "off"')
+        return _between(found, least, most, units.format_duration)
+
+    pattern = f"^({units.DURATION_PATTERN}{'|off' if none else ''})$"
+    schema = {"type": "string", "minLength": 2, "pattern": pattern}
+    text = f'duration, `"{low}"` to `"{high}"`' + (', or `"off"`' if none else "")
+    return Kind(read, text, schema, lambda value: OFF if none and value == 0 else units.format_duration(value))
+
+
+def size(low: str, high: str, *, none: bool = False) -> Kind:
+    """A size of `low` to `high`, read as bytes; `none`: ``"off"`` may be written instead, and is read as 0."""
+    least, most = units.parse_size(low), units.parse_size(high)
+
+    def read(value: object) -> int:
+        if none and value == OFF:
+            return 0
+        if none and value == 0:
+            refuse("0 is not a limit", 'for no limit write "off"')
+        return _between(units.parse_size(value), least, most, units.format_size)
+
+    pattern = f"^({units.SIZE_PATTERN}{'|off' if none else ''})$"
+    schema = {"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": pattern}
+    text = f'size, `"{low}"` to `"{high}"`' + (', or `"off"`' if none else "")
+    return Kind(read, text, schema, lambda value: OFF if none and value == 0 else units.format_size(value))
+
+
+def ratio() -> Kind:
+    """A part of a whole, ``"20%"`` or ``0.2``, read as whole percent."""
+    schema = {"type": ["number", "string"], "minimum": 0, "maximum": 1, "pattern": f"^{units.RATIO_PATTERN}$"}
+    return Kind(units.parse_ratio, 'ratio, `"0%"` to `"100%"`, or 0.0 to 1.0', schema, lambda value: f"{value}%")
+
+
+def choice(*words: str) -> Kind:
+    """One of a few words."""
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        found = quoted(value) if isinstance(value, str) else units.kind_of(value)
+        meant = closest(value, words) if isinstance(value, str) else None
+        all_of_them = "one of " + ", ".join(quoted(word) for word in words)
+        refuse(f"wanted {all_of_them}, found {found}", f"did you mean {quoted(meant)}?" if meant else "")
+
+    return Kind(read, ", ".join(f'`"{word}"`' for word in words), {"type": "string", "enum": list(words)})
+
+
+def listen() -> Kind:
+    """Where to listen, read as AddressPlan."""
+
+    def read(value: object) -> object:
+        return parse_listen(_text(value, "an address", ":8080") if not isinstance(value, int) else _port_alone(value))
+
+    return Kind(read, "address to listen on", {"type": "string", "minLength": 1}, lambda value: value.text)
+
+
+def endpoint() -> Kind:
+    """Where to connect, read as AddressPlan."""
+
+    def read(value: object) -> object:
+        return parse_endpoint(_text(value, "an address", "127.0.0.1:8081"))
+
+    return Kind(read, "address of an endpoint", {"type": "string", "minLength": 1}, lambda value: value.text)
+
+
+def _port_alone(value: int) -> str:
+    if isinstance(value, bool):
+        refuse("wanted an address, a string, found a boolean", 'for example ":8080"')
+    refuse("wanted an address, a string, found a whole number", f'write ":{value}"')
+
+
+def cluster_name() -> Kind:
+    """A cluster's name."""
+
+    def read(value: object) -> str:
+        text = _text(value, "a name", "app")
+        if not re.fullmatch(_CLUSTER_NAME, text):
+            hint = "a letter or digit first, then letters, digits, _, - and ., 63 in all"
+            refuse(f"{quoted(text)} is not a name", hint)
+        return text
+
+    return Kind(read, "name", {"type": "string", "pattern": f"^{_CLUSTER_NAME}$"})
+
+
+def destination() -> Kind:
+    """A cluster's name (a plain word), or the address of an endpoint (it has a colon or a slash), read as text or AddressPlan."""
+
+    def read(value: object) -> object:
+        text = _text(value, "a cluster's name or an address", "127.0.0.1:8081")
+        if ":" in text or "/" in text:
+            return parse_endpoint(text)
+        if not text:
+            refuse("wanted a cluster's name or an address, found nothing", 'for example "127.0.0.1:8081"')
+        if text.isascii() and text.isdigit():
+            refuse(f"{quoted(text)} is neither a cluster's name nor an address", f'write "127.0.0.1:{text}"')
+        return text
+
+    return Kind(read, "a cluster's name, or the address of an endpoint", {"type": "string", "minLength": 1}, str)
+
+
+def host_field() -> Kind:
+    """The value of a Host field; empty for the client's own."""
+
+    def read(value: object) -> str:
+        text = _text(value, "a host", "app.internal")
+        if text and not (_HOST_FIELD.fullmatch(text) and len(text) <= 255):
+            refuse(f"{quoted(text)} is not the value of a Host field", 'for example "app.internal" or "app.internal:8080"')
+        return text
+
+    return Kind(read, 'host, with or without port, or `""`', {"type": "string", "maxLength": 255})
+
+
+def field_name() -> Kind:
+    """The name of a response field of our own; ``"off"`` or ``""`` for none, read as ``""``."""
+
+    def read(value: object) -> str:
+        text = _text(value, "a field name", "X-Bytes")
+        if text in ("", OFF):
+            return ""
+        if not _TOKEN.fullmatch(text) or len(text) > 64:
+            refuse(f"{quoted(text)} is not a field name", 'letters, digits and -, at most 64: for example "X-Bytes"')
+        managed = next((name for name in MANAGED_FIELDS if name.lower() == text.lower()), None)
+        if managed:
+            refuse(f"{managed} is a field with a meaning of its own", 'choose another name, for example "X-Bytes"')
+        return text
+
+    return Kind(read, 'field name, or `"off"`', {"type": "string", "maxLength": 64}, lambda value: value or OFF)
+
+
+def page_path() -> Kind:
+    """The path of a page; ``"off"`` or ``""`` for none, read as ``""``."""
+
+    def read(value: object) -> str:
+        text = _text(value, "a path", "/stats")
+        if text in ("", OFF):
+            return ""
+        if not text.startswith("/"):
+            refuse(f"{quoted(text)} is not a path: it does not start with /", f"write {quoted('/' + text)}")
+        if not _PATH.fullmatch(text) or len(text) > 256:
+            refuse(f"{quoted(text)} is not a path", 'no query, no spaces, at most 256 characters: for example "/stats"')
+        return text
+
+    return Kind(read, 'path, or `"off"`', {"type": "string", "pattern": "^(off|/.*|)$"}, lambda value: value or OFF)
+
+
+def access_log() -> Kind:
+    """``"off"``, ``"stdout"`` or the path of a file. A plain word is refused: it would be a slip more often than a file."""
+    words = (OFF, "stdout")
+
+    def read(value: object) -> str:
+        text = _text(value, '"off", "stdout" or a path', "stdout")
+        if text in words:
+            return text
+        if not text or not text.isprintable() or text.endswith("/"):
+            refuse(f"{quoted(text)} is not the path of a file", 'write "off", "stdout", or a path')
+        if "/" not in text and "." not in text:
+            meant = closest(text, words)
+            hint = f"did you mean {quoted(meant)}? " if meant else ""
+            refuse(f'{quoted(text)} is not "off", "stdout" or a path', f"{hint}a file here is {quoted('./' + text)}")
+        return text
+
+    return Kind(read, '`"off"`, `"stdout"`, or the path of a file', {"type": "string", "minLength": 1})
+
+
+def file_mode() -> Kind:
+    """Permission bits in octal, as chmod(1) has them, read as a number."""
+
+    def read(value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            hint = f'write "{value:04o}"' if 0 <= value <= 0o777 else 'for example "0666"'
+            refuse("wanted permissions, octal digits in a string, found a whole number", hint)
+        text = _text(value, "permissions", "0666")
+        if not re.fullmatch("0?[0-7]{3}", text):
+            refuse(f"{quoted(text)} are not permissions", 'three octal digits, for example "0666"')
+        return int(text, 8)
+
+    schema = {"type": "string", "pattern": "^0?[0-7]{3}$"}
+    return Kind(read, 'octal digits, `"0000"` to `"0777"`', schema, lambda value: f"{value:04o}")

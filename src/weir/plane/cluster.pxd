@@ -1,0 +1,39 @@
+# A cluster: its endpoints' pools, whose turn it is, the queue, and the retry budget.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from weir.plane.codes cimport Reason
+from weir.plane.pool cimport Acquired, Pool, PoolOwner
+from weir.plane.upstream cimport UpstreamUser
+from weir.plane.workspace cimport Workspace
+
+cdef class Cluster(PoolOwner):
+    cdef Workspace workspace
+    cdef readonly str name
+    cdef list pools                         # of Pool
+    cdef uint32_t turn                      # round robin
+    # from the plan
+    cdef bytes host                         # b"": keep the client's
+    cdef uint32_t queue_size
+    cdef int64_t queue_timeout_ms
+    cdef int64_t response_header_timeout_ms
+    cdef int64_t stream_idle_timeout_ms
+    cdef uint32_t max_response_head_bytes
+    cdef uint32_t max_response_fields
+    cdef uint32_t attempts
+    cdef int64_t budget                     # retries allowed now, in hundredths
+    cdef int64_t budget_limit
+    cdef int64_t budget_ratio               # hundredths per request (percent)
+    cdef int64_t budget_per_second          # hundredths
+    cdef int64_t budget_filled_ms
+    cdef Pool chosen                        # after acquire: where the user got its place (not for A_QUEUED)
+    cdef Reason failure
+    cdef readonly uint64_t retries
+    cdef readonly uint64_t retries_denied
+
+    # Sets chosen, failure, and for A_TAKEN chosen.taken. `now`: do not wait for an idle connection.
+    cdef Acquired acquire(self, UpstreamUser user, bint now) except *
+    cdef void forget(self, UpstreamUser user, Pool pool) noexcept
+    cdef void count_request(self) noexcept              # pays into the budget
+    cdef bint may_retry(self) noexcept                  # takes out of it
+    cdef int64_t retry_after_s(self) noexcept           # what a 503 tells the client to wait

@@ -1,0 +1,451 @@
+"""A client's connection: heads in, exchanges in order, answers to what is not a request."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memmove, memset
+
+from weir.plane.account cimport account
+from weir.plane.accesslog cimport LogRecord
+from weir.plane.answers cimport ANSWER_BYTES, AnswerPolicy, answer_status, write_error, write_page_head
+from weir.plane.buffer cimport BUFFER_SMALL, Buffer
+from weir.plane.codes cimport (
+    DONE,
+    FAILED,
+    NEED_MORE,
+    R_BODY_TOO_LARGE,
+    R_CLIENT_CLOSED,
+    R_CLIENT_STALLED,
+    R_HEAD_TIMEOUT,
+    R_IDLE_TIMEOUT,
+    R_NONE,
+    WOULD_BLOCK,
+    Reason,
+    Step,
+)
+from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
+from weir.plane.engine cimport Source
+from weir.plane.exchange cimport Exchange, ExchangeOwner, take_exchange
+from weir.plane.fields cimport check_request
+from weir.plane.framing cimport B_LENGTH, B_NONE, Framing, frame_request
+from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
+from weir.plane.stream cimport (
+    IO_BLOCKED,
+    IO_FAILED,
+    STREAM_AGAIN,
+    STREAM_DOWN,
+    STREAM_WRITE,
+    Stream,
+)
+from weir.plane.syscalls cimport ssize_t
+from weir.plane.workspace cimport Workspace
+
+
+cdef class DownstreamOwner(Source):
+    """A listener, as its connections see it."""
+
+    cdef int on_closed(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_closed")
+
+
+cdef class Downstream(ExchangeOwner):
+    """One client connection."""
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    cdef int start(self) except -1:
+        cdef Downstream first = self.listener.first
+        self.next = first
+        if first is not None:
+            first.previous = self
+        self.listener.first = self
+        self.listener.open += 1
+        self.workspace.downstreams += 1
+        self.stream.owner = self
+        self.stream.watch()
+        # A client that connects and says nothing is held to the time for a head.
+        self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
+        return 0
+
+    cdef int close(self) except -1:
+        if self.state == D_CLOSED:
+            return 0
+        self.state = D_CLOSED
+        self.workspace.wheel.disarm(self)
+        self.stream.close()
+        if self.inbuf is not None:
+            self.workspace.buffers.give(self.inbuf)
+            self.inbuf = None
+        if self.out is not None:
+            self.workspace.buffers.give(self.out)
+            self.out = None
+        if self.previous is None:
+            self.listener.first = self.next
+        else:
+            self.previous.next = self.next
+        if self.next is not None:
+            self.next.previous = self.previous
+        self.next = None
+        self.previous = None
+        self.listener.open -= 1
+        self.workspace.downstreams -= 1
+        self.listener.on_closed()
+        if self.workspace.draining and self.workspace.downstreams == 0 and self.workspace.on_quiet is not None:
+            self.workspace.on_quiet()
+            self.workspace.engine.want_python()
+        return 0
+
+    cdef int drain(self) except -1:
+        self.close_when_done = True
+        if self.state == D_IDLE:
+            return self.close()
+        return 0
+
+    # -- events -------------------------------------------------------------------------------------------
+
+    cdef int on_stream(self, Stream stream, uint32_t what) except -1:
+        if self.out is not None and what & STREAM_WRITE:
+            self._flush_out()
+        if self.state == D_EXCHANGE:
+            return self.exchange.on_client_event(what)
+        if self.state == D_CLOSED:
+            return 0
+        if self.state == D_LINGER:
+            return self._linger()
+        if what & STREAM_DOWN:
+            return self.close()
+        if self.state == D_CLOSING:
+            return 0
+        return self._run()
+
+    cdef int on_timeout(self) except -1:
+        if self.state == D_HEAD:
+            return self._refuse(R_HEAD_TIMEOUT, False)
+        if self.state == D_IDLE:
+            self.workspace.reasons[<int>R_IDLE_TIMEOUT] += 1
+            return self.close()
+        if self.state == D_CLOSING:
+            self.workspace.reasons[<int>R_CLIENT_STALLED] += 1
+            self.stream.reset()
+            return self.close()
+        if self.state == D_LINGER:
+            return self.close()
+        return 0
+
+    # -- heads --------------------------------------------------------------------------------------------
+
+    cdef int _run(self) except -1:
+        """Reads and serves until there is nothing to read or an exchange is in progress."""
+        cdef int rounds = 0
+        cdef Step step = NEED_MORE
+        cdef int got
+        if self.running:        # an exchange that ended at once called back: the loop below goes on
+            return 0
+        self.running = True
+        try:
+            if self.inbuf is not None and self.inbuf.start < self.inbuf.end and self.scanned == 0:
+                step = DONE
+            while self.state <= D_HEAD:
+                if step != NEED_MORE:
+                    if rounds == DOWNSTREAM_ROUNDS:
+                        self.workspace.engine.put_ready(self.stream)
+                        break
+                    rounds += 1
+                    step = self._parse()
+                    if self.inbuf is None or self.inbuf.start == self.inbuf.end:
+                        step = NEED_MORE
+                    continue
+                if not self.stream.may_read:
+                    break
+                got = self._read()
+                if got <= 0:
+                    break
+                step = DONE
+        finally:
+            self.running = False
+        return self._rest()
+
+    cdef int _rest(self) except -1:
+        """Nothing to do for now: what is kept, and how long."""
+        if self.state > D_HEAD:
+            return 0
+        if self.inbuf is None or self.inbuf.start == self.inbuf.end:
+            if self.inbuf is not None:
+                self.workspace.buffers.give(self.inbuf)
+                self.inbuf = None
+            self.state = D_IDLE
+            if self.close_when_done:
+                return self._leave()
+            if self.requests:
+                self.workspace.wheel.arm(self, self.options.idle_timeout_ms)
+        elif self.state == D_IDLE:
+            self.state = D_HEAD
+            self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
+        return 0
+
+    cdef int _read(self) except -2:
+        """More bytes of a head: how many; 0 or -1 if there are none."""
+        cdef Buffer buf = self.inbuf
+        cdef ssize_t got
+        cdef uint32_t held
+        if buf is None:
+            buf = self.inbuf = self.workspace.buffers.take(BUFFER_SMALL)
+        elif buf.end == buf.size:
+            held = buf.end - buf.start
+            if buf.start:
+                memmove(buf.data, buf.data + buf.start, held)
+                buf.start = 0
+                buf.end = held
+            else:
+                buf = self.inbuf = self.workspace.buffers.regrow(buf, buf.size * 2)
+        if buf.start == buf.end:
+            self.head_started_us = self.workspace.clock.tick()
+        got = self.stream.read_some(buf.data + buf.end, buf.size - buf.end)
+        if got > 0:
+            buf.end += <uint32_t>got
+            return <int>got
+        if got == IO_BLOCKED:
+            return -1
+        # The end, or broken. Half a head is nobody's request.
+        if self.state == D_HEAD or buf.start < buf.end:
+            self.workspace.reasons[<int>R_CLIENT_CLOSED] += 1
+        self.close()
+        return 0
+
+    cdef Step _parse(self) except *:
+        """One head out of inbuf. DONE: an exchange was begun (and perhaps is over already)."""
+        cdef Head* head = &self.workspace.request_head
+        cdef Buffer buf = self.inbuf
+        cdef const char* p = buf.data + buf.start
+        cdef Framing framing
+        cdef Step step
+        self.workspace.request_owner = None
+        head.scanned = self.scanned
+        step = scan_request(p, buf.end - buf.start, &self.options.limits, head)
+        if step == NEED_MORE:
+            self.scanned = head.scanned
+            return NEED_MORE
+        self.scanned = 0
+        if step == FAILED:
+            self._refuse(head.reason, False)
+            return FAILED
+        if frame_request(p, head, &framing) == FAILED:
+            self._refuse(framing.reason, True)
+            return FAILED
+        if framing.kind == B_LENGTH and self.options.route.max_body_bytes:
+            if framing.length > self.options.route.max_body_bytes:
+                self._refuse(R_BODY_TOO_LARGE, True)
+                return FAILED
+        self._begin(&framing)
+        return DONE
+
+    cdef int _begin(self, const Framing* framing) except -1:
+        cdef Head* head = &self.workspace.request_head
+        cdef bint upgrade = False
+        cdef bint te_trailers = False
+        cdef bint expect = False
+        cdef Exchange exchange
+        cdef Framing mine = framing[0]
+        if check_request(self.inbuf.data + self.inbuf.start, head, framing, &upgrade, &te_trailers, &expect) == FAILED:
+            return self._refuse(head.reason, True)
+        self.requests += 1
+        if self.close_when_done or (self.options.max_requests and self.requests >= self.options.max_requests):
+            self.close_when_done = True
+            mine.keep_alive = 0
+        if self.options.page and self._wants_page():
+            return self._serve_page(&mine)
+        self.workspace.wheel.disarm(self)
+        self.state = D_EXCHANGE
+        exchange = take_exchange(self.workspace)
+        exchange.upgrade = upgrade
+        exchange.te_trailers = te_trailers
+        exchange.expect = expect
+        self.exchange = exchange
+        self.workspace.request_owner = exchange
+        return exchange.begin(self, self.options.route, &mine, self.head_started_us)
+
+    # -- ends of exchanges --------------------------------------------------------------------------------
+
+    cdef int exchange_done(self, Exchange exchange, bint keep) except -1:
+        cdef Buffer buf = self.inbuf
+        self.exchange = None
+        if self.state == D_CLOSED:
+            return 0
+        if self.stream.closed:      # reset, so that the client sees a cut
+            return self.close()
+        if buf is not None:
+            buf.start += exchange.consumed()
+            if buf.start >= buf.end:
+                buf.start = 0
+                buf.end = 0
+            else:
+                self.head_started_us = self.workspace.clock.now_us
+        self.state = D_IDLE
+        if not keep or self.close_when_done:
+            return self._leave()
+        if self.running:
+            return 0
+        if (buf is None or buf.start == buf.end) and not self.stream.may_read:
+            return self._rest()
+        return self._run()
+
+    cdef int _leave(self) except -1:
+        """Closes, after the client has had what it is owed."""
+        if self.out is not None:
+            self.state = D_CLOSING
+            self.workspace.wheel.arm(self, self.options.send_timeout_ms)
+            return 0
+        if not self.stream.may_read and self.stream.peer_done:
+            return self.close()
+        if not self.stream.may_read and (self.inbuf is None or self.inbuf.start == self.inbuf.end):
+            if self.lingered == 0:
+                return self.close()
+        self.stream.shutdown_write()
+        self.state = D_LINGER
+        if self.inbuf is not None:
+            self.workspace.buffers.give(self.inbuf)
+            self.inbuf = None
+        self.workspace.wheel.arm(self, LINGER_MS)
+        return self._linger()
+
+    cdef int _linger(self) except -1:
+        cdef Buffer scratch
+        cdef ssize_t got = 0
+        if not self.stream.may_read:
+            return 0
+        scratch = self.workspace.buffers.take(16384)
+        while self.stream.may_read:
+            got = self.stream.read_some(scratch.data, scratch.size)
+            if got <= 0:
+                break
+            self.lingered += <uint32_t>got
+            if self.lingered > LINGER_BYTES:
+                got = 0
+                break
+        self.workspace.buffers.give(scratch)
+        if got == 0 or got == IO_FAILED:
+            return self.close()
+        return 0
+
+    # -- own answers --------------------------------------------------------------------------------------
+
+    cdef Step send_small(self, const char* p, uint32_t n) except *:
+        cdef ssize_t sent = 0
+        cdef Buffer out = self.out
+        if out is None:
+            sent = self.stream.write_some(p, n)
+            if sent == IO_FAILED:
+                return FAILED
+            if sent == n:
+                return DONE
+            if sent < 0:
+                sent = 0
+            out = self.out = self.workspace.buffers.take(n - <uint32_t>sent)
+        elif out.size - out.end < n:
+            out = self.out = self.workspace.buffers.regrow(out, out.end - out.start + n)
+        memcpy(out.data + out.end, p + sent, n - sent)
+        out.end += n - <uint32_t>sent
+        return WOULD_BLOCK
+
+    cdef int _flush_out(self) except -1:
+        cdef Buffer out = self.out
+        cdef ssize_t sent = self.stream.write_some(out.data + out.start, out.end - out.start)
+        if sent > 0:
+            out.start += <uint32_t>sent
+        if sent != IO_FAILED and out.start < out.end:
+            return 0
+        self.workspace.buffers.give(out)
+        self.out = None
+        if self.state == D_CLOSING:
+            return self._leave()
+        return 0
+
+    cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1:
+        cdef AnswerPolicy policy
+        cdef uint32_t n, body_bytes
+        cdef int status = answer_status(reason)
+        if status == 0:
+            return 0
+        memset(&policy, 0, sizeof(policy))
+        policy.keep = keep
+        policy.retry_after_s = retry_after_s
+        policy.counter = self.options.counter
+        if exchange is not None:
+            policy.old_client = exchange.version_minor == 0
+            policy.head_only = exchange.method == M_HEAD
+            policy.counter_length = <uint32_t>len(self.options.counter)
+            policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
+        n = write_error(self.workspace, reason, &policy, self.workspace.compose, &body_bytes)
+        if self.send_small(self.workspace.compose, n) == FAILED:
+            return 0
+        if exchange is not None:
+            exchange.response.payload = body_bytes
+        if not keep:
+            self.lingered = 1       # whatever the client still sends must not reset the answer away
+        return status
+
+    cdef int _refuse(self, Reason reason, bint has_head) except -1:
+        """Answers what is not a request that can be served, and closes."""
+        cdef Head* head = &self.workspace.request_head
+        cdef LogRecord record
+        cdef AnswerPolicy policy
+        cdef const char* p = self.inbuf.data + self.inbuf.start
+        cdef uint32_t n, body_bytes, row = self.options.route.number
+        memset(&record, 0, sizeof(record))
+        memset(&policy, 0, sizeof(policy))
+        if has_head:
+            record.has_head = 1
+            record.method = p + head.method_at
+            record.method_length = head.method_length
+            record.target = p + head.target_at
+            record.target_length = head.target_length
+            record.path = p + head.path_at
+            record.path_length = head.path_length
+            record.version_minor = head.version_minor
+            policy.old_client = head.version_minor == 0
+            policy.head_only = head.method == M_HEAD
+        n = write_error(self.workspace, reason, &policy, self.workspace.compose, &body_bytes)
+        if self.send_small(self.workspace.compose, n) != FAILED:
+            record.status = answer_status(reason)
+            record.response_body_bytes = body_bytes
+        record.client = self.client
+        record.client_length = self.client_length
+        record.reason = reason
+        record.total_us = self.workspace.clock.tick() - self.head_started_us
+        record.first_byte_us = -1
+        account(self.workspace, row, &record)
+        self.lingered = 1
+        self.state = D_IDLE
+        return self._leave()
+
+    cdef bint _wants_page(self) noexcept:
+        cdef Head* head = &self.workspace.request_head
+        cdef bytes page = self.options.page
+        return (
+            head.method in (M_GET, M_HEAD)
+            and head.path_length == <uint32_t>len(page)
+            and memcmp(self.inbuf.data + self.inbuf.start + head.path_at, <const char*>page, len(page)) == 0
+        )
+
+    cdef int _serve_page(self, const Framing* framing) except -1:
+        cdef Head* head = &self.workspace.request_head
+        cdef AnswerPolicy policy
+        cdef bytes body
+        cdef const char* text
+        cdef uint32_t n
+        cdef bint keep = framing.keep_alive and framing.kind == B_NONE and not self.workspace.draining
+        memset(&policy, 0, sizeof(policy))
+        policy.keep = keep
+        policy.old_client = head.version_minor == 0
+        policy.head_only = head.method == M_HEAD
+        body = self.options.make_page()
+        text = body
+        n = write_page_head(self.workspace, len(body), &policy, self.workspace.compose)
+        self.inbuf.start += head.length
+        if self.send_small(self.workspace.compose, n) == FAILED or (
+            not policy.head_only and self.send_small(text, <uint32_t>len(body)) == FAILED
+        ):
+            return self.close()
+        self.head_started_us = self.workspace.clock.now_us
+        if not keep:
+            self.lingered = 1
+            return self._leave()
+        return 0

@@ -1,0 +1,134 @@
+# One request and its response.
+#
+# States:  WAITING -> SENT -> BODY | TUNNEL -> OVER         (WAITING again for a replay)
+#   WAITING   for a connection: in a pool's line or in the cluster's queue
+#   SENT      the request is on its way (its body perhaps still coming), no final response head yet
+#   BODY      the response goes to the client (the request's body perhaps still to the endpoint)
+#   TUNNEL    after 101: bytes both ways
+#   OVER      counted and logged; back on the free list
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from weir.plane.buffer cimport Buffer
+from weir.plane.cluster cimport Cluster
+from weir.plane.codes cimport Reason, Step
+from weir.plane.fields cimport RequestPolicy, ResponsePolicy
+from weir.plane.framing cimport Framing
+from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.pool cimport Acquired, Pool
+from weir.plane.relay cimport Relay
+from weir.plane.stream cimport Stream, StreamOwner
+from weir.plane.upstream cimport Upstream, UpstreamHome, UpstreamUser
+from weir.plane.workspace cimport Workspace
+
+cdef enum:
+    MAX_INTERIM = 16            # 1xx heads before the final one; more is no response
+    CLIENT_TEXT = 48            # the longest text of an IPv6 address with a scope, or "unix:"
+
+cpdef enum ExchangeState:
+    E_OVER = 0
+    E_WAITING = 1
+    E_SENT = 2
+    E_BODY = 3
+    E_TUNNEL = 4
+
+# Parts of the request head that are wanted after it was parsed, as offsets into the owner's inbuf.
+cdef struct Part:
+    uint32_t at
+    uint32_t length
+
+# The client's side, as an exchange sees it.
+cdef class ExchangeOwner(StreamOwner):
+    cdef Workspace workspace
+    cdef ListenerOptions options
+    cdef Stream stream
+    cdef Buffer inbuf                   # holds the whole request head while its exchange lasts
+    cdef Buffer out                     # bytes for the client that the kernel refused: error answers, interim heads
+    cdef uint8_t client_length
+    cdef char client[CLIENT_TEXT]       # the client's address as text
+
+    # The exchange is over. `keep`: the client's connection is in order and may carry the next request.
+    cdef int exchange_done(self, Exchange exchange, bint keep) except -1
+    # Answers with an error instead of a response; the status that was sent (0: none could be).
+    cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1
+    # Sends a few bytes, or keeps them in `out`. FAILED: the client is gone.
+    cdef Step send_small(self, const char* p, uint32_t n) except *
+
+cdef class Exchange(UpstreamUser):
+    cdef Workspace workspace
+    cdef ExchangeOwner owner
+    cdef Route route
+    cdef Cluster cluster
+    cdef Pool pool                      # where it waits, or whose connection it has
+    cdef Upstream upstream
+    cdef Relay request
+    cdef Relay response
+    cdef Buffer head_buf                # of a response head that is not complete
+    cdef Exchange next_free
+
+    # -- the request, from its head
+    cdef Part head                      # its bytes in inbuf
+    cdef Part method_text
+    cdef Part target
+    cdef Part path
+    cdef Part host
+    cdef Part referer
+    cdef Part user_agent
+    cdef uint8_t state                  # ExchangeState
+    cdef uint8_t method                 # Method
+    cdef uint8_t version_minor
+    cdef bint keep_alive                # the client wants its connection kept
+    cdef bint upgrade
+    cdef bint te_trailers
+    cdef bint expect
+    cdef Framing framing                # of the request
+    cdef bint request_whole             # all of it stands in inbuf: it can be sent again
+    cdef uint32_t body_in_inbuf         # bytes after the head that belong to this request
+
+    # -- progress
+    cdef uint32_t row
+    cdef uint16_t status                # sent to the client; 0: none yet
+    cdef bint keep_client
+    cdef bint upstream_keep_alive
+    cdef bint response_begun            # a byte of a response has come
+    cdef bint upload_broken             # the endpoint takes no more of the request
+    cdef bint accepted                  # the kernel took a byte of the request, this attempt
+    cdef uint32_t response_scanned      # of a response head that is not complete
+    cdef bint continued                 # a 100 was passed on
+    cdef uint8_t interim
+    cdef uint8_t attempts
+    cdef uint8_t retries
+    cdef Reason reason
+    cdef int64_t started_us             # first byte of the request head
+    cdef int64_t first_byte_us          # of the final response head; 0: none
+
+    # From the workspace's request_head, just parsed, which stands at inbuf.start.
+    cdef int begin(self, ExchangeOwner owner, Route route, const Framing* framing, int64_t started_us) except -1
+    cdef int on_client_event(self, uint32_t what) except -1
+    # How many bytes of inbuf, from the head on, belong to this exchange: after them comes the next request.
+    cdef uint32_t consumed(self) noexcept
+    cdef int abort(self, Reason reason) except -1
+
+    cdef int _acquire(self) except -1
+    cdef int _acquired(self, Acquired how) except -1
+    cdef bint _restore_head(self) noexcept
+    cdef int _send_request(self) except -1
+    cdef int _pump_request(self) except -1
+    cdef int _request_broken(self) except -1
+    cdef int _read_response(self) except -1
+    cdef int _on_response_head(self, Buffer buf) except -1
+    cdef int _pass_interim(self, Buffer buf) except -2
+    cdef int _start_response(self, Buffer buf, const Framing* framing) except -1
+    cdef uint32_t _prepend_out(self, uint32_t n) noexcept
+    cdef int _start_tunnel(self, Buffer buf) except -1
+    cdef int _pump_response(self) except -1
+    cdef int _after_pump(self, Step step) except -1
+    cdef int _pump_tunnel(self) except -1
+    cdef int _lost(self, Reason reason) except -1
+    cdef int _fail(self, Reason reason) except -1
+    cdef int _finish(self, bint keep_upstream, bint keep_client) except -1
+    cdef int _return_leftover(self) except -1
+    cdef void _account(self) noexcept
+    cdef void _reset(self) noexcept
+
+cdef Exchange take_exchange(Workspace workspace)

@@ -1,0 +1,23 @@
+# Streams without a world, for transcripts: a test says what the peer sends and how much it takes.
+
+from libc.stdint cimport uint32_t
+
+from weir.plane.stream cimport Dialer, Stream
+
+cdef class FakeStream(Stream):
+    cdef bytearray incoming         # what the peer sent and nobody has read
+    cdef bytearray outgoing         # what was written and take_sent() has not fetched
+    cdef bint incoming_end
+    cdef bint broken
+    cdef readonly bint write_closed
+    cdef readonly bint was_reset
+    cdef readonly object peer       # the Address that was dialled; None: an accepted one
+    cdef Py_ssize_t _room           # bytes the "kernel" takes; -1: any number
+    cdef uint32_t pending           # events to be told
+    cdef bint watching
+
+    cdef int _tell(self, uint32_t events) except -1
+
+cdef class FakeDialer(Dialer):
+    cdef readonly list dialled      # of FakeStream, all that were ever made
+    cdef public object mode         # "connect", "wait" (until FakeStream.connect), or an errno

@@ -1,0 +1,127 @@
+"""Accepting connections."""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memcpy, strlen
+
+from weir.plane.downstream cimport Downstream, DownstreamOwner
+from weir.plane.options cimport ListenerOptions
+from weir.plane.stream cimport Stream, adopt
+from weir.plane.syscalls cimport (
+    AF_INET,
+    AF_INET6,
+    EAGAIN,
+    EMFILE,
+    ENFILE,
+    ENOBUFS,
+    ENOMEM,
+    EPOLLIN,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    accept4,
+    errno,
+    inet_ntop,
+    sockaddr,
+    sockaddr_in,
+    sockaddr_in6,
+    sockaddr_storage,
+    socklen_t,
+)
+from weir.plane.workspace cimport Workspace
+
+
+cdef class Listener(DownstreamOwner):
+    """A listening socket and the connections that came through it."""
+
+    def __cinit__(self, Workspace workspace not None, ListenerOptions options not None, int64_t max_connections):
+        self.workspace = workspace
+        self.options = options
+        self.max_connections = max_connections
+
+    cdef int listen(self, int fd) except -1:
+        self.fd = fd
+        self.workspace.engine.add(self, EPOLLIN)
+        return 0
+
+    cdef int stop(self) except -1:
+        self.stopped = True
+        self.workspace.wheel.disarm(self)
+        self.workspace.engine.remove(self, True)
+        return 0
+
+    cdef int drain(self) except -1:
+        cdef Downstream downstream = self.first
+        cdef Downstream following
+        self.stop()
+        while downstream is not None:
+            following = downstream.next
+            downstream.drain()
+            downstream = following
+        return 0
+
+    cdef int close_all(self) except -1:
+        self.stop()
+        while self.first is not None:
+            if self.first.exchange is not None:
+                self.first.close_when_done = True
+                self.first.exchange.abort(self.workspace.closing_reason)
+            if self.first is not None:
+                self.first.close()
+        return 0
+
+    # -- accepting ----------------------------------------------------------------------------------------
+
+    cdef int on_ready(self, uint32_t events) except -1:
+        cdef sockaddr_storage peer
+        cdef socklen_t length
+        cdef int fd, i
+        for i in range(ACCEPT_BATCH):
+            if self.open >= self.max_connections:
+                return self._pause()
+            length = sizeof(peer)
+            fd = accept4(self.fd, <sockaddr*>&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if fd < 0:
+                if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                    self._pause()
+                    self.workspace.wheel.arm(self, ACCEPT_PAUSE_MS)
+                # Anything else is the end of one connection that never was; EAGAIN: no more.
+                return 0
+            self.accepted += 1
+            self.welcome(adopt(self.workspace.engine, fd), &peer)
+        return 0
+
+    cdef int welcome(self, Stream stream, const sockaddr_storage* peer) except -1:
+        cdef Downstream downstream = Downstream.__new__(Downstream)
+        cdef const void* address = NULL
+        downstream.listener = self
+        downstream.workspace = self.workspace
+        downstream.options = self.options
+        downstream.stream = stream
+        if peer.ss_family == AF_INET:
+            address = &(<const sockaddr_in*>peer).sin_addr
+        elif peer.ss_family == AF_INET6:
+            address = &(<const sockaddr_in6*>peer).sin6_addr
+        if address == NULL or inet_ntop(peer.ss_family, address, downstream.client, sizeof(downstream.client)) == NULL:
+            memcpy(downstream.client, b"unix:", 6)
+        downstream.client_length = <unsigned char>strlen(downstream.client)
+        return downstream.start()
+
+    cdef int _pause(self) except -1:
+        if not self.paused:
+            self.paused = True
+            self.pauses += 1
+            self.workspace.engine.remove(self, True)
+        return 0
+
+    cdef int _resume(self) except -1:
+        if self.paused and not self.stopped:
+            self.paused = False
+            self.workspace.engine.add(self, EPOLLIN)
+        return 0
+
+    cdef int on_closed(self) except -1:
+        if self.paused and self.open < self.max_connections:
+            return self._resume()
+        return 0
+
+    cdef int on_timeout(self) except -1:
+        return self._resume()

@@ -1,0 +1,27 @@
+# What the plan says of a listener and of a route, in C.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from weir.plane.cluster cimport Cluster
+from weir.plane.head cimport HeadLimits
+
+cdef class Route:
+    cdef readonly str name
+    cdef readonly uint32_t number
+    cdef Cluster cluster
+    cdef uint64_t max_body_bytes        # 0: no limit
+
+cdef class ListenerOptions:
+    cdef Route route
+    cdef HeadLimits limits
+    cdef int64_t request_header_timeout_ms
+    cdef int64_t idle_timeout_ms
+    cdef int64_t send_timeout_ms
+    cdef uint64_t max_requests          # 0: no limit
+    cdef uint8_t forwarded              # ForwardedPolicy
+    cdef bint via_request
+    cdef bint via_response
+    cdef bint half_close_aborts
+    cdef bytes counter                  # name of the response field with the running total; b"": none
+    cdef bytes page                     # path of the statistics page; b"": none
+    cdef object make_page               # () -> bytes

@@ -1,0 +1,43 @@
+"""What the plan says of a listener and of a route, ready for use."""
+
+from weir.plane.cluster cimport Cluster
+from weir.plane.fields cimport FWD_APPEND, FWD_KEEP, FWD_OFF, FWD_REPLACE
+from weir.plane.head cimport HEAD_MAX_FIELDS
+
+_FORWARDED = {"replace": FWD_REPLACE, "append": FWD_APPEND, "keep": FWD_KEEP, "off": FWD_OFF}
+
+
+cdef class Route:
+    """A route; `number` is its place in the plan and in the statistics table."""
+
+    def __cinit__(self, plan, int number, Cluster cluster not None):
+        self.name = plan.name
+        self.number = number
+        self.cluster = cluster
+        self.max_body_bytes = plan.max_body_bytes
+
+
+cdef class ListenerOptions:
+    """The settings of one listener: `weir.config.plan.ListenerPlan` and the parts of StatsPlan it shows.
+
+    ValueError for more fields than a head has places for.
+    """
+
+    def __cinit__(self, plan, stats, Route route not None, make_page):
+        if plan.max_fields > HEAD_MAX_FIELDS:
+            raise ValueError(f"max_fields is at most {HEAD_MAX_FIELDS}, not {plan.max_fields}")
+        self.route = route
+        self.limits.head_bytes = plan.max_head_bytes
+        self.limits.target_bytes = plan.max_target_bytes
+        self.limits.fields = plan.max_fields
+        self.request_header_timeout_ms = plan.request_header_timeout_ms
+        self.idle_timeout_ms = plan.idle_timeout_ms
+        self.send_timeout_ms = plan.send_timeout_ms
+        self.max_requests = plan.max_requests
+        self.forwarded = _FORWARDED[plan.forwarded]
+        self.via_request = plan.via in ("request", "both")
+        self.via_response = plan.via in ("response", "both")
+        self.half_close_aborts = plan.half_close == "abort"
+        self.counter = stats.header.encode()
+        self.page = stats.page.encode()
+        self.make_page = make_page

@@ -1,0 +1,136 @@
+"""The data plane of one worker: made from a plan, driven by the engine, watched by control."""
+
+from weir.plane.accesslog cimport AccessLog
+from weir.plane.cluster cimport Cluster
+from weir.plane.codes cimport REASON_COUNT
+from weir.plane.counters cimport Counters
+from weir.plane.engine cimport Engine
+from weir.plane.fake cimport FakeStream
+from weir.plane.listener cimport Listener
+from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.pool cimport Pool
+from weir.plane.stream cimport Address, Dialer, TcpDialer
+from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
+from weir.plane.workspace cimport Workspace
+
+
+cdef class Plane:
+    """Listeners, routes, clusters and pools of a plan (`weir.config.plan.Plan`).
+
+    `counters` and `log` are this worker's; `make_page()` returns the statistics page as bytes;
+    `dialer` is for tests. Nothing listens until listen() is called, and endpoints are unknown until
+    set_addresses().
+    """
+
+    def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,
+                 Dialer dialer=None):
+        cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
+        self.workspace = workspace
+        self.clusters = [Cluster(workspace, cluster) for cluster in plan.clusters]
+        self.routes = [Route(route, number, self.clusters[route.cluster]) for number, route in enumerate(plan.routes)]
+        self.listeners = [
+            Listener(
+                workspace,
+                ListenerOptions(listener, plan.stats, self.routes[listener.route], make_page),
+                listener.max_connections or max_connections,
+            )
+            for listener in plan.listeners
+        ]
+
+    def listen(self, int listener, int fd) -> None:
+        """Accepts on a bound, listening, non-blocking socket, which stays the caller's to close."""
+        (<Listener>self.listeners[listener]).listen(fd)
+
+    def set_addresses(self, int cluster, int endpoint, addresses) -> None:
+        """What an endpoint's name resolves to now: `weir.plane.stream.Address`es, in order of preference."""
+        cdef Pool pool = <Pool>(<Cluster>self.clusters[cluster]).pools[endpoint]
+        new = list(addresses)
+        if [address.text for address in new] == [address.text for address in pool.addresses]:
+            return
+        pool.addresses = new
+        pool.preferred = 0
+        if pool.min_idle:
+            pool.keep_warm()
+
+    def stop_listening(self) -> None:
+        """Accepts no more; everything else goes on."""
+        cdef Listener listener
+        for listener in self.listeners:
+            listener.stop()
+
+    def drain(self, on_quiet) -> None:
+        """Accepts no more, closes what is idle, lets exchanges finish; then calls on_quiet()."""
+        cdef Listener listener
+        cdef Cluster cluster
+        cdef Pool pool
+        self.workspace.draining = True
+        self.workspace.on_quiet = None
+        for listener in self.listeners:
+            listener.drain()
+        for cluster in self.clusters:
+            for pool in cluster.pools:
+                if self.workspace.exchanges == 0:
+                    pool.close_all()
+        if self.workspace.downstreams == 0:
+            on_quiet()
+        else:
+            self.workspace.on_quiet = on_quiet
+
+    def close(self) -> None:
+        """Closes everything at once; exchanges in progress are cut."""
+        cdef Listener listener
+        cdef Cluster cluster
+        cdef Pool pool
+        self.workspace.draining = True
+        self.workspace.on_quiet = None
+        for listener in self.listeners:
+            listener.close_all()
+        for cluster in self.clusters:
+            for pool in cluster.pools:
+                pool.close_all()
+        self.workspace.spare_exchange = None
+
+    def ledger(self) -> dict[str, int]:
+        """What is open, in progress or taken now; all of it is 0 when nothing is connected and pools are empty."""
+        return {
+            "downstreams": self.workspace.downstreams,
+            "exchanges": self.workspace.exchanges,
+            "upstreams": self.workspace.upstreams,
+            "buffers": self.workspace.buffers.live,
+            "buffer_bytes": self.workspace.buffers.live_bytes,
+        }
+
+    def reasons(self) -> list[int]:
+        """How often each reason (`weir.reasons.REASONS`, in order) has ended something."""
+        return [self.workspace.reasons[number] for number in range(REASON_COUNT)]
+
+    def pools(self, int cluster) -> list[dict[str, object]]:
+        """The state of each endpoint's pool."""
+        cdef Pool pool
+        return [
+            {
+                "endpoint": pool.endpoint_text.decode(),
+                "addresses": [address.text for address in pool.addresses],
+                "open": pool.open,
+                "idle": pool.idle_count,
+                "surplus": pool.surplus_count,
+                "connecting": pool.connecting,
+                "waiting": pool.line.length,
+                "dials": pool.dials,
+                "dial_failures": pool.dial_failures,
+                "reuses": pool.reuses,
+                "spoiled": pool.spoiled,
+            }
+            for pool in (<Cluster>self.clusters[cluster]).pools
+        ]
+
+    def queued(self, int cluster) -> int:
+        """Exchanges in a cluster's queue."""
+        return (<Cluster>self.clusters[cluster]).queue.length
+
+    def welcome(self, int listener, FakeStream stream not None) -> None:
+        """For tests: a client's connection that is no socket."""
+        cdef sockaddr_storage peer
+        peer.ss_family = AF_UNIX
+        (<Listener>self.listeners[listener]).accepted += 1
+        (<Listener>self.listeners[listener]).welcome(stream, &peer)

@@ -1,0 +1,74 @@
+# Connections to one endpoint: idle ones kept newest first, dials that race with connections given back.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from weir.plane.codes cimport Reason
+from weir.plane.engine cimport Source
+from weir.plane.stream cimport Address
+from weir.plane.upstream cimport Line, Upstream, UpstreamHome, UpstreamUser
+from weir.plane.workspace cimport Workspace
+
+cpdef enum Acquired:
+    A_TAKEN = 0         # Pool.taken is yours
+    A_WAIT_IDLE = 1     # you are in line for wait_idle_ms; then call dial_for
+    A_CONNECTING = 2    # you are in line: a dial, or a connection given back, will come to you
+    A_FULL = 3          # at max_connections, you are in no line
+    A_FAILED = 4        # Pool.failure says why
+    A_QUEUED = 5        # Cluster only: in the cluster's queue
+
+# The cluster, as a pool sees it: its queue gets what is free before it rests, and the cluster is put into
+# the engine's ready list when a closed connection has made room.
+cdef class PoolOwner(Source):
+    cdef Line queue
+
+cdef class Pool(UpstreamHome):
+    cdef Workspace workspace
+    cdef PoolOwner owner
+    cdef list addresses             # of Address; [] until the name is resolved
+    cdef int preferred              # the address that connected last
+    cdef readonly uint32_t max_idle
+    cdef readonly uint32_t max_connections
+    cdef int64_t idle_timeout_ms
+    cdef int64_t max_age_ms
+    cdef uint32_t max_requests
+    cdef readonly uint32_t min_idle
+    cdef int64_t wait_idle_ms
+    cdef int64_t give_back_ms
+    cdef int64_t connect_timeout_ms
+    cdef int64_t backoff_ms         # after a failed early dial
+    cdef bint closed
+
+    cdef Upstream idle              # newest first, linked by next and previous
+    cdef Upstream surplus
+    cdef readonly uint32_t idle_count
+    cdef readonly uint32_t surplus_count
+    cdef readonly uint32_t connecting
+    cdef readonly uint32_t open     # all states but CLOSED
+    cdef Line line
+    cdef Upstream taken
+    cdef Reason failure
+    # Counted for people.
+    cdef readonly uint64_t dials
+    cdef readonly uint64_t dial_failures
+    cdef readonly uint64_t reuses
+    cdef readonly uint64_t spoiled      # idle connections that the endpoint closed
+
+    # For `user`; `now` not to wait for an idle one, but dial at once.
+    cdef Acquired acquire(self, UpstreamUser user, bint now) except *
+    # After A_WAIT_IDLE ran out: the user stays in line and a dial is started for it.
+    cdef Acquired dial_for(self, UpstreamUser user) except *
+    # The user leaves the line.
+    cdef void forget(self, UpstreamUser user) noexcept
+    # The exchange is over: a connection in order goes back, any other is closed.
+    cdef int give(self, Upstream upstream, bint reusable) except -1
+    cdef int keep_warm(self) except -1
+    cdef int close_all(self) except -1          # idle ones; busy ones close when given back
+
+    cdef Acquired _start_dial(self) except *
+    cdef bint _connect_next(self, Upstream upstream) except *
+    cdef void _unlist(self, Upstream upstream) noexcept
+    cdef void _list_idle(self, Upstream upstream) noexcept
+    cdef int _close(self, Upstream upstream) except -1
+    cdef int _settle(self, Upstream upstream) except -1
+    cdef void _back_off(self) noexcept
+    cdef void _hand_over(self, Upstream upstream, UpstreamUser user) noexcept

@@ -1,0 +1,343 @@
+"""The connections to one endpoint.
+
+What is hard here: an exchange that finds no idle connection starts a dial and takes whichever comes first,
+that dial or a connection another exchange gives back. So a dial belongs to nobody. Exchanges wait in one
+line, connections come from either side, and the first in line gets the next one. A failed dial is charged
+to the first in line, but only if fewer dials than waiting exchanges are left.
+"""
+
+from libc.stdint cimport int64_t
+
+from weir.plane.codes cimport R_CONNECT_FAILED, R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
+from weir.plane.engine cimport Source
+from weir.plane.stream cimport Address, Stream
+from weir.plane.syscalls cimport EMFILE, ENFILE
+from weir.plane.upstream cimport (
+    U_BUSY,
+    U_CLOSED,
+    U_CONNECTING,
+    U_IDLE,
+    U_SURPLUS,
+    W_POOL,
+    Line,
+    Upstream,
+    UpstreamHome,
+    UpstreamUser,
+    connect_reason,
+)
+from weir.plane.workspace cimport Workspace
+
+cdef enum:
+    # A connection idle for less is used without asking the kernel first: a close in so short a time that
+    # was not seen by epoll is a race that asking would not win either.
+    TRUST_IDLE_MS = 10
+    BACKOFF_FIRST_MS = 100
+    BACKOFF_LAST_MS = 5000
+
+
+cdef class PoolOwner(Source):
+    """The cluster, as a pool sees it."""
+
+
+cdef class Pool(UpstreamHome):
+    """Connections to one endpoint; the settings are those of `weir.config.plan.PoolPlan`."""
+
+    def __cinit__(self, Workspace workspace not None, PoolOwner owner not None, int number, str text not None,
+                  plan, int64_t connect_timeout_ms):
+        self.workspace = workspace
+        self.owner = owner
+        self.number = number
+        self.endpoint_text = text.encode()
+        self.addresses = []
+        self.line = Line()
+        self.max_idle = plan.max_idle
+        self.max_connections = plan.max_connections
+        self.idle_timeout_ms = plan.idle_timeout_ms
+        self.max_age_ms = plan.max_age_ms
+        self.max_requests = plan.max_requests
+        self.min_idle = plan.min_idle
+        self.wait_idle_ms = plan.wait_idle_ms
+        self.give_back_ms = plan.give_back_ms
+        self.connect_timeout_ms = connect_timeout_ms
+        self.backoff_ms = BACKOFF_FIRST_MS
+
+    # -- taking -------------------------------------------------------------------------------------------
+
+    cdef Acquired acquire(self, UpstreamUser user, bint now) except *:
+        cdef Upstream upstream
+        cdef int64_t now_ms = self.workspace.clock.now_us // 1000
+        while True:
+            upstream = self.idle if self.idle is not None else self.surplus
+            if upstream is None:
+                break
+            if user.fresh and self.open < self.max_connections:
+                break
+            self._unlist(upstream)
+            if user.fresh:      # its place is needed, not itself
+                self._close(upstream)
+                continue
+            if upstream.requests >= self.max_requests or now_ms - upstream.born_ms >= self.max_age_ms:
+                self._close(upstream)
+                continue
+            if not user.idempotent or now_ms - upstream.idle_since_ms > TRUST_IDLE_MS:
+                if upstream.stream.is_spoiled():
+                    self.spoiled += 1
+                    self._close(upstream)
+                    continue
+            self.reuses += 1
+            upstream.reused = True
+            self._hand_over(upstream, user)
+            self.taken = upstream
+            if self.min_idle:
+                self.keep_warm()
+            return A_TAKEN
+        if self.wait_idle_ms and not now and not user.fresh and self.open > 0:
+            self.line.join(user, W_POOL)
+            return A_WAIT_IDLE
+        return self.dial_for(user)
+
+    cdef Acquired dial_for(self, UpstreamUser user) except *:
+        cdef Acquired result
+        if self.open >= self.max_connections:
+            # Dials under way count as open: whoever is in line may get one of those.
+            if self.connecting > self.line.length - (user.waiting == W_POOL):
+                if user.waiting != W_POOL:
+                    self.line.join(user, W_POOL)
+                return A_CONNECTING
+            self.forget(user)
+            return A_FULL
+        result = self._start_dial()
+        if result == A_CONNECTING:
+            if user.waiting != W_POOL:
+                self.line.join(user, W_POOL)
+        else:
+            self.forget(user)
+            if result == A_TAKEN:
+                self._hand_over(self.taken, user)
+        return result
+
+    cdef void forget(self, UpstreamUser user) noexcept:
+        if user.waiting == W_POOL:
+            self.line.leave(user)
+
+    cdef void _hand_over(self, Upstream upstream, UpstreamUser user) noexcept:
+        upstream.state = U_BUSY
+        upstream.user = user
+        upstream.requests += 1
+        self.workspace.wheel.disarm(upstream)
+
+    # -- dialling -----------------------------------------------------------------------------------------
+
+    cdef Acquired _start_dial(self) except *:
+        """Dials. A_TAKEN: connected at once (self.taken, in nobody's hands yet)."""
+        cdef Upstream upstream
+        if not self.addresses:
+            self.failure = R_NO_ENDPOINT
+            return A_FAILED
+        upstream = Upstream.__new__(Upstream)
+        upstream.home = self
+        upstream.state = U_CONNECTING
+        upstream.born_ms = self.workspace.clock.now_us // 1000
+        self.open += 1
+        self.workspace.upstreams += 1
+        if not self._connect_next(upstream):
+            self._close(upstream)
+            return A_FAILED
+        if upstream.stream.connecting:
+            self.connecting += 1
+            return A_CONNECTING
+        self.backoff_ms = BACKOFF_FIRST_MS
+        self.taken = upstream
+        return A_TAKEN
+
+    cdef bint _connect_next(self, Upstream upstream) except *:
+        """Tries the addresses not tried yet; False: none took it, self.failure says why."""
+        cdef Stream stream
+        cdef Address address
+        cdef int count = len(self.addresses)
+        while upstream.addresses_tried < count:
+            address = self.addresses[(self.preferred + upstream.addresses_tried) % count]
+            upstream.addresses_tried += 1
+            self.dials += 1
+            stream = self.workspace.dialer.dial(self.workspace.engine, address)
+            if stream is None:
+                self.dial_failures += 1
+                self.failure = connect_reason(self.workspace.dialer.error)
+                if self.workspace.dialer.error in (EMFILE, ENFILE):
+                    self.failure = R_OUT_OF_DESCRIPTORS
+                    return False
+                continue
+            stream.owner = upstream
+            upstream.stream = stream
+            if stream.connecting:
+                self.workspace.wheel.arm(upstream, self.connect_timeout_ms)
+            return True
+        return False
+
+    cdef int on_connected(self, Upstream upstream) except -1:
+        self.connecting -= 1
+        self.workspace.wheel.disarm(upstream)
+        self.backoff_ms = BACKOFF_FIRST_MS
+        if self.addresses:
+            self.preferred = (self.preferred + upstream.addresses_tried - 1) % len(self.addresses)
+        return self._settle(upstream)
+
+    cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1:
+        cdef UpstreamUser user
+        self.dial_failures += 1
+        upstream.stream.close()
+        upstream.stream = None
+        if self._connect_next(upstream):
+            if upstream.stream.connecting:
+                return 0
+            return self.on_connected(upstream)
+        self.connecting -= 1
+        self._close(upstream)
+        if self.min_idle:
+            self._back_off()
+        while self.line.length > self.connecting:
+            user = self.line.take()
+            user.on_no_upstream(self, reason)
+        return 0
+
+    # -- giving back --------------------------------------------------------------------------------------
+
+    cdef int give(self, Upstream upstream, bint reusable) except -1:
+        upstream.user = None
+        upstream.stream.owner = upstream
+        if (
+            not reusable
+            or self.closed
+            or self.workspace.draining
+            or upstream.stream.peer_done
+            or upstream.requests >= self.max_requests
+        ):
+            return self._close(upstream)
+        if upstream.stream.may_read:
+            # The last read was filled to the brim; bytes behind it have had their edge already.
+            if upstream.stream.is_spoiled():
+                self.spoiled += 1
+                return self._close(upstream)
+            upstream.stream.may_read = False
+        return self._settle(upstream)
+
+    cdef int _settle(self, Upstream upstream) except -1:
+        """A connection is free: to the first in line, to the queue, or to rest."""
+        cdef UpstreamUser user = self.line.take()
+        if user is None:
+            user = self.owner.queue.take()
+        if user is not None:
+            self._hand_over(upstream, user)
+            return user.on_upstream(upstream)
+        if self.closed:
+            return self._close(upstream)
+        upstream.idle_since_ms = self.workspace.clock.now_us // 1000
+        if self.idle_count < self.max_idle:
+            self._list_idle(upstream)
+            self.workspace.wheel.arm(upstream, self.idle_timeout_ms)
+        elif self.give_back_ms:
+            upstream.state = U_SURPLUS
+            upstream.next = self.surplus
+            if self.surplus is not None:
+                self.surplus.previous = upstream
+            self.surplus = upstream
+            self.surplus_count += 1
+            self.workspace.wheel.arm(upstream, self.give_back_ms)
+        else:
+            return self._close(upstream)
+        return 0
+
+    cdef void _list_idle(self, Upstream upstream) noexcept:
+        upstream.state = U_IDLE
+        upstream.next = self.idle
+        if self.idle is not None:
+            self.idle.previous = upstream
+        self.idle = upstream
+        self.idle_count += 1
+
+    cdef void _unlist(self, Upstream upstream) noexcept:
+        cdef Upstream promoted
+        if upstream.previous is not None:
+            upstream.previous.next = upstream.next
+        elif upstream.state == U_IDLE:
+            self.idle = upstream.next
+        else:
+            self.surplus = upstream.next
+        if upstream.next is not None:
+            upstream.next.previous = upstream.previous
+        upstream.next = None
+        upstream.previous = None
+        if upstream.state == U_SURPLUS:
+            self.surplus_count -= 1
+            return
+        self.idle_count -= 1
+        if self.surplus is not None:
+            # Room: the newest of those that wait to be given back is given back.
+            promoted = self.surplus
+            self._unlist(promoted)
+            self._list_idle(promoted)
+            self.workspace.wheel.arm(promoted, self.idle_timeout_ms)
+
+    cdef int _close(self, Upstream upstream) except -1:
+        """Closes one that is in no list."""
+        if upstream.state == U_CLOSED:
+            return 0
+        upstream.state = U_CLOSED
+        self.workspace.wheel.disarm(upstream)
+        if upstream.stream is not None:
+            upstream.stream.close()
+        upstream.user = None
+        self.open -= 1
+        self.workspace.upstreams -= 1
+        if self.owner.queue.length:
+            self.workspace.engine.put_ready(self.owner)
+        return 0
+
+    cdef int on_idle_event(self, Upstream upstream) except -1:
+        # Closed by the endpoint, or it speaks without being asked: either way of no use.
+        self.spoiled += 1
+        self._unlist(upstream)
+        self._close(upstream)
+        return self.keep_warm() if self.min_idle else 0
+
+    cdef int on_upstream_timeout(self, Upstream upstream) except -1:
+        self._unlist(upstream)
+        self._close(upstream)
+        return self.keep_warm() if self.min_idle else 0
+
+    # -- staying warm -------------------------------------------------------------------------------------
+
+    cdef int keep_warm(self) except -1:
+        cdef Acquired result
+        while (
+            not self.closed
+            and not self.workspace.draining
+            and self.idle_count + self.connecting < self.min_idle + self.line.length
+            and self.idle_count < self.max_idle
+            and self.open < self.max_connections
+        ):
+            result = self._start_dial()
+            if result == A_FAILED:
+                self._back_off()
+                break
+            if result == A_TAKEN:
+                self._settle(self.taken)
+        return 0
+
+    cdef void _back_off(self) noexcept:
+        self.workspace.wheel.arm(self, self.backoff_ms)
+        if self.backoff_ms < BACKOFF_LAST_MS:
+            self.backoff_ms *= 2
+
+    cdef int on_timeout(self) except -1:
+        return self.keep_warm()
+
+    cdef int close_all(self) except -1:
+        cdef Upstream upstream
+        self.closed = True
+        while self.idle is not None or self.surplus is not None:
+            upstream = self.idle if self.idle is not None else self.surplus
+            self._unlist(upstream)
+            self._close(upstream)
+        self.workspace.wheel.disarm(self)
+        return 0

@@ -1,0 +1,76 @@
+# One connection to an endpoint, and who uses it.
+#
+# States:  CONNECTING -> (IDLE | SURPLUS <-> BUSY)* -> CLOSED
+#   CONNECTING  dialled for whoever comes first
+#   IDLE        in the pool, in the epoll set: a close is noticed at once
+#   SURPLUS     given back when the pool was full; waits give_back_ms for room
+#   BUSY        in the hands of one exchange (user)
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from weir.plane.codes cimport Reason
+from weir.plane.stream cimport Stream, StreamOwner
+from weir.plane.timers cimport TimerOwner
+
+cpdef enum UpstreamState:
+    U_CONNECTING = 0
+    U_IDLE = 1
+    U_SURPLUS = 2
+    U_BUSY = 3
+    U_CLOSED = 4
+
+cpdef enum Waiting:
+    W_NOT = 0
+    W_POOL = 1          # in a pool's line: for a dial, or for a connection given back
+    W_QUEUE = 2         # in the cluster's queue: every endpoint is at max_connections
+
+# Whoever needs a connection. It waits in at most one line, whose links are its own fields.
+cdef class UpstreamUser(TimerOwner):
+    cdef UpstreamUser line_next
+    cdef UpstreamUser line_previous
+    cdef uint8_t waiting            # Waiting
+    cdef uint64_t tried             # bit per endpoint (number modulo 64) that failed this user
+    cdef bint idempotent            # what it will send may be sent twice
+    cdef bint fresh                 # a replay: no connection that was used before
+    # The upstream is yours: connected, BUSY, and tells you of its events.
+    cdef int on_upstream(self, Upstream upstream) except -1
+    # You have left the cluster's queue for a pool's line: a dial is under way.
+    cdef int on_line(self, UpstreamHome home) except -1
+    # What you waited for in a pool's line has failed.
+    cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1
+    cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1
+
+# A line of users, first come first served.
+cdef class Line:
+    cdef UpstreamUser first
+    cdef UpstreamUser last
+    cdef readonly uint32_t length
+    cdef void join(self, UpstreamUser user, uint8_t waiting) noexcept
+    cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept
+    cdef void leave(self, UpstreamUser user) noexcept
+    cdef UpstreamUser take(self)                    # None when empty
+
+# Where connections live: a pool.
+cdef class UpstreamHome(TimerOwner):
+    cdef int number                                 # of the endpoint in its cluster
+    cdef bytes endpoint_text
+    cdef int on_connected(self, Upstream upstream) except -1
+    cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1
+    cdef int on_idle_event(self, Upstream upstream) except -1
+    cdef int on_upstream_timeout(self, Upstream upstream) except -1
+
+# What the log says of a dial that failed with this errno.
+cdef Reason connect_reason(int error) noexcept
+
+cdef class Upstream(StreamOwner):
+    cdef Stream stream
+    cdef UpstreamHome home
+    cdef UpstreamUser user
+    cdef Upstream next                  # the pool's idle or surplus list
+    cdef Upstream previous
+    cdef uint8_t state                  # UpstreamState
+    cdef bint reused                    # this is not its first exchange
+    cdef int addresses_tried
+    cdef uint32_t requests
+    cdef int64_t born_ms
+    cdef int64_t idle_since_ms

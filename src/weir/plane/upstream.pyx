@@ -1,0 +1,118 @@
+"""One connection to an endpoint, its users, and the lines they wait in."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from weir.plane.codes cimport R_CONNECT_FAILED, R_CONNECT_REFUSED, R_CONNECT_TIMEOUT, Reason
+from weir.plane.stream cimport STREAM_WRITE, Stream, StreamOwner
+from weir.plane.syscalls cimport ECONNREFUSED, ENOENT, ETIMEDOUT
+from weir.plane.timers cimport TimerOwner
+
+
+cdef class UpstreamUser(TimerOwner):
+    """An exchange, as the pool sees it."""
+
+    cdef int on_upstream(self, Upstream upstream) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_upstream")
+
+    cdef int on_line(self, UpstreamHome home) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_line")
+
+    cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_no_upstream")
+
+    cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_upstream_event")
+
+
+cdef class Line:
+    """Users that wait, first come first served."""
+
+    cdef void join(self, UpstreamUser user, uint8_t waiting) noexcept:
+        user.waiting = waiting
+        user.line_next = None
+        user.line_previous = self.last
+        if self.last is None:
+            self.first = user
+        else:
+            self.last.line_next = user
+        self.last = user
+        self.length += 1
+
+    cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept:
+        user.waiting = waiting
+        user.line_previous = None
+        user.line_next = self.first
+        if self.first is None:
+            self.last = user
+        else:
+            self.first.line_previous = user
+        self.first = user
+        self.length += 1
+
+    cdef void leave(self, UpstreamUser user) noexcept:
+        if user.line_previous is None:
+            self.first = user.line_next
+        else:
+            user.line_previous.line_next = user.line_next
+        if user.line_next is None:
+            self.last = user.line_previous
+        else:
+            user.line_next.line_previous = user.line_previous
+        user.line_next = None
+        user.line_previous = None
+        user.waiting = W_NOT
+        self.length -= 1
+
+    cdef UpstreamUser take(self):
+        cdef UpstreamUser user = self.first
+        if user is not None:
+            self.leave(user)
+        return user
+
+
+cdef class UpstreamHome(TimerOwner):
+    """A pool, as its connections see it."""
+
+    cdef int on_connected(self, Upstream upstream) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_connected")
+
+    cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_connect_failed")
+
+    cdef int on_idle_event(self, Upstream upstream) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_idle_event")
+
+    cdef int on_upstream_timeout(self, Upstream upstream) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_upstream_timeout")
+
+
+cdef Reason connect_reason(int error) noexcept:
+    if error == ECONNREFUSED or error == ENOENT:    # ENOENT: nobody made the Unix socket
+        return R_CONNECT_REFUSED
+    if error == ETIMEDOUT:
+        return R_CONNECT_TIMEOUT
+    return R_CONNECT_FAILED
+
+
+cdef class Upstream(StreamOwner):
+    """A connection to an endpoint."""
+
+    cdef int on_stream(self, Stream stream, uint32_t what) except -1:
+        if self.state == U_BUSY:
+            return self.user.on_upstream_event(self, what)
+        if self.state == U_CONNECTING:
+            if stream.error:
+                return self.home.on_connect_failed(self, connect_reason(stream.error))
+            if what & STREAM_WRITE:
+                return self.home.on_connected(self)
+            return 0
+        if self.state == U_CLOSED:
+            return 0
+        return self.home.on_idle_event(self)
+
+    cdef int on_timeout(self) except -1:
+        if self.state == U_CONNECTING:
+            return self.home.on_connect_failed(self, R_CONNECT_TIMEOUT)
+        if self.state == U_IDLE or self.state == U_SURPLUS:
+            return self.home.on_upstream_timeout(self)
+        return 0

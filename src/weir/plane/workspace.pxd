@@ -1,0 +1,42 @@
+# What all parts of one worker's plane share: engine, buffers, counters, log, and scratch space.
+#
+# The plane runs on one thread and serves one event at a time, so the heads and the compose buffer exist
+# once: whoever fills them uses them before it returns to the engine.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from weir.plane.accesslog cimport AccessLog
+from weir.plane.buffer cimport BufferPool
+from weir.plane.clock cimport Clock
+from weir.plane.codes cimport REASON_COUNT, Reason
+from weir.plane.counters cimport Counters
+from weir.plane.engine cimport Engine
+from weir.plane.head cimport Head
+from weir.plane.stream cimport Dialer
+from weir.plane.timers cimport TimerWheel
+
+cdef enum:
+    COMPOSE_BYTES = 262144      # a forwarded head (bounded by the limits of heads) and a small body behind it
+
+cdef class Workspace:
+    cdef Engine engine
+    cdef Clock clock
+    cdef TimerWheel wheel
+    cdef BufferPool buffers
+    cdef Counters counters
+    cdef AccessLog log
+    cdef Dialer dialer
+    cdef Head request_head              # of the request that was parsed last
+    cdef object request_owner           # whose it is
+    cdef Head response_head
+    cdef Head trailers
+    cdef char* compose                  # COMPOSE_BYTES
+    cdef bint draining                  # answers say "Connection: close", no connection stays open after its exchange
+    cdef readonly int64_t downstreams   # client connections open
+    cdef readonly int64_t exchanges     # in progress
+    cdef readonly int64_t upstreams     # connections to endpoints open
+    cdef uint64_t reasons[REASON_COUNT] # how often each reason ended an exchange or a connection
+    cdef Reason closing_reason          # what a worker that stops gives exchanges as their end
+    cdef object spare_exchange          # Exchange: the free list
+    cdef int spare_exchanges
+    cdef object on_quiet                # called when, draining, the last client connection has gone

@@ -1,0 +1,230 @@
+"""The program under test: `weir run` as a process of its own, watched from outside.
+
+`Proxy` starts it on a configuration, waits until it says that it listens, and at the end asks it to stop
+and checks what it leaves behind. Everything known about it is read from /proc, its log and its sockets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .peers import dial
+from .wire import Wire, eventually
+
+__all__ = ["Proxy", "configuration", "free_port"]
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+READY = "weir: listening on "
+
+Table = Mapping[str, Any]
+
+
+def free_port() -> int:
+    """A port that nothing listens on, below the range that the kernel gives to outgoing connections."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+
+
+def configuration(tables: Table) -> str:
+    """Nested tables as TOML: values first, then tables, and lists of tables as arrays of tables."""
+    return "\n".join(_toml_lines(tables, ())) + "\n"
+
+
+def _toml_lines(table: Table, path: tuple[str, ...]) -> list[str]:
+    lines, below = [], []
+    for key, value in table.items():
+        here = (*path, key)
+        name = ".".join(here)
+        if isinstance(value, Mapping):
+            below += [f"[{name}]", *_toml_lines(value, here)]
+        elif isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+            for item in value:
+                below += [f"[[{name}]]", *_toml_lines(item, here)]
+        else:
+            lines.append(f"{key} = {json.dumps(value)}")
+    return lines + below
+
+
+def python_path() -> dict[str, str]:
+    """The environment in which `python -m weir` is the weir that these tests would import."""
+    spec = importlib.util.find_spec("weir")
+    assert spec is not None, "weir cannot be imported"
+    assert spec.origin is not None
+    source = str(Path(spec.origin).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
+
+
+class Proxy:
+    """A running `weir run -c FILE`. `addresses` are those that it says it listens on."""
+
+    def __init__(self, directory: Path, tables: Table, options: Sequence[str] | None = None) -> None:
+        self.log_path = directory / "access.log"
+        self.config_path = directory / "weir.toml"
+        self.config_path.write_text(configuration(tables))
+        arguments = ["-c", str(self.config_path)] if options is None else list(options)
+        self.stdout_path = directory / "stdout"
+        started = time.monotonic()
+        with self.stdout_path.open("wb") as stdout:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "weir", "run", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                env=python_path(),
+                text=True,
+            )
+        self.pid = self.process.pid
+        self.stderr: list[str] = []
+        self.reader = threading.Thread(target=self._read_stderr, daemon=True)
+        self.reader.start()
+        self.expected = max(1, len(tables.get("listener", ())))
+        eventually(self._is_ready, 10.0, "ready")
+        self.ready_after = time.monotonic() - started
+        self.resident_at_start = self.memory("Rss")
+        self.idle_descriptors = self.descriptors()
+
+    # -- where it is
+
+    @property
+    def addresses(self) -> list[str]:
+        return [line.removeprefix(READY).strip() for line in self.stderr if line.startswith(READY)]
+
+    def address(self, listener: int = 0) -> tuple[str, int] | str:
+        text = self.addresses[listener]
+        if text.startswith("unix:"):
+            return text.removeprefix("unix:")
+        host, _, port = text.removeprefix("http://").rpartition(":")
+        return (host.strip("[]") or "127.0.0.1", int(port))
+
+    def url(self, path: str = "/", listener: int = 0) -> str:
+        host, port = self.address(listener)
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+    def connect(self, listener: int = 0, timeout: float = 8.0, receive_buffer: int = 0) -> Wire:
+        return dial(self.address(listener), timeout, receive_buffer)
+
+    # -- what it uses
+
+    def descriptors(self) -> list[str]:
+        """What its descriptors are, sorted: `socket`, `pipe`, or the path of a file."""
+        found = []
+        directory = Path(f"/proc/{self.pid}/fd")
+        for entry in directory.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(entry).split(":[")[0])
+        return sorted(found)
+
+    def memory(self, kind: str = "Pss") -> int:
+        """Its `Pss` or `Rss` in bytes. Pages shared with other processes count by share in Pss."""
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith(f"{kind}:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(kind)
+
+    def peak_memory(self) -> int:
+        """The most it had resident since the start, or since `forget_peak`; bytes."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("VmHWM")
+
+    def forget_peak(self) -> None:
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+    # -- what it says
+
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of its JSON access log so far."""
+        if not self.log_path.exists():
+            return []
+        whole = self.log_path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def logged(self, n: int = 1, timeout: float = 3.0, **wanted: object) -> list[dict[str, Any]]:
+        """Waits until at least `n` lines of the log have these values, and returns those that do."""
+        found: list[dict[str, Any]] = []
+
+        def look() -> bool:
+            found[:] = [r for r in self.records() if all(r.get(key) == value for key, value in wanted.items())]
+            return len(found) >= n
+
+        try:
+            eventually(look, timeout)
+        except AssertionError:
+            tail = self.records()[-5:]
+            raise AssertionError(f"{len(found)} of {n} log lines with {wanted}; the last ones: {tail}") from None
+        return found
+
+    # -- its end
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def check_ledger(self, slack: int = 0, resident_limit: int = 64 << 20) -> None:
+        """Back to the descriptors of its idle self, and not grown beyond reason."""
+        assert self.alive(), f"weir has died with {self.process.returncode}: {self.stderr}"
+        try:
+            eventually(lambda: len(self.descriptors()) <= len(self.idle_descriptors) + slack, 5.0)
+        except AssertionError:
+            raise AssertionError(f"descriptors: {self.idle_descriptors} became {self.descriptors()}") from None
+        grown = self.memory("Rss") - self.resident_at_start
+        assert grown < resident_limit, f"grown by {grown >> 10} KiB"
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 10.0) -> int:
+        """Asks it to stop and returns its exit status."""
+        if self.alive():
+            self.signal(number)
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = 10.0) -> int:
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"weir had not stopped after {timeout} s; stderr: {self.stderr}") from None
+        self.reader.join(2)
+        return status
+
+    def check_end(self) -> None:
+        """Stops it if it still runs; it must leave with 0 and have complained about nothing."""
+        status = self.stop()
+        complaints = [line for line in self.stderr if not line.startswith(READY)]
+        assert status == 0, f"exit status {status}; stderr: {self.stderr}"
+        assert not complaints, f"on stderr: {complaints}"
+
+    # -- threads
+
+    def _is_ready(self) -> bool:
+        assert self.alive(), f"weir left with {self.process.returncode}: {self.stderr}"
+        return len(self.addresses) >= self.expected
+
+    def _read_stderr(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.stderr.append(line.rstrip("\n"))

@@ -1,0 +1,91 @@
+"""A rig: weir between a scripted endpoint and scripted clients, with a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .peers import Endpoint
+from .proxy import Proxy
+from .wire import Message, Wire
+
+__all__ = ["Rig", "tables"]
+
+Options = Mapping[str, Any]
+
+
+def tables(
+    directory: Path,
+    endpoints: Sequence[str],
+    *,
+    listener: Options | None = None,
+    cluster: Options | None = None,
+    pool: Options | None = None,
+    queue: Options | None = None,
+    retry: Options | None = None,
+    stats: Options | None = None,
+    log: Options | None = None,
+    top: Options | None = None,
+) -> dict[str, Any]:
+    """A configuration with one listener and one cluster; every option overrides a default of these tests."""
+    app: dict[str, Any] = {"name": "app", "endpoints": list(endpoints), **(cluster or {})}
+    for name, options in (("pool", pool), ("queue", queue), ("retry", retry)):
+        if options:
+            app[name] = dict(options)
+    return {
+        **(top or {}),
+        "log": {"access": str(directory / "access.log"), "format": "json", "flush": "20ms", **(log or {})},
+        "stats": {"header": "X-Bytes", "page": "/weir-stats", **(stats or {})},
+        "listener": [{"address": "127.0.0.1:0", "to": "app", **(listener or {})}],
+        "cluster": [app],
+    }
+
+
+class Rig:
+    """A `Proxy`, its `Endpoint`, and the clients that a test opens; `finish` closes the books."""
+
+    def __init__(self, proxy: Proxy, endpoint: Endpoint | None = None) -> None:
+        self.proxy = proxy
+        self._endpoint = endpoint
+        self.clients: list[Wire] = []
+        self.slack = 0  # descriptors that may stay open: warm connections that the test asked for
+
+    @property
+    def endpoint(self) -> Endpoint:
+        assert self._endpoint is not None, "this rig has no scripted endpoint"
+        return self._endpoint
+
+    def connect(self, timeout: float = 8.0, receive_buffer: int = 0, listener: int = 0) -> Wire:
+        client = self.proxy.connect(listener, timeout, receive_buffer)
+        self.clients.append(client)
+        return client
+
+    def ask(self, request: bytes, method: str = "GET", listener: int = 0) -> Message:
+        """One request on a connection of its own, and its response."""
+        client = self.connect(listener=listener)
+        client.send(request)
+        response = client.response(method)
+        client.close()
+        return response
+
+    def get(self, path: str = "/", *fields: str) -> Message:
+        lines = "".join(f"{line}\r\n" for line in fields)
+        return self.ask(f"GET {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n".encode("latin-1"))
+
+    def reason(self, path: str) -> str:
+        """The reason word that the log has for the only request with this path."""
+        records = self.proxy.logged(path=path)
+        assert len(records) == 1, records
+        return str(records[0]["reason"])
+
+    def finish(self) -> None:
+        """Closes every connection of both sides, and checks that weir holds nothing any more."""
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+        if self._endpoint is not None:
+            self._endpoint.close_links()
+        self.proxy.check_ledger(self.slack)
+        if self._endpoint is not None:
+            assert not self._endpoint.failures, self._endpoint.failures
