@@ -9,6 +9,7 @@ documents are rewritten; a link to a file that is no page becomes plain text.
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 import sys
@@ -64,7 +65,7 @@ class Renderer:
         """The whole page of a document."""
         tokens = self.markdown.parse(text)
         title = "weir"
-        for token, following in zip(tokens, tokens[1:], strict=False):
+        for token, following in itertools.pairwise(tokens):
             if token.type == "heading_open":
                 token.attrSet("id", slug(following.content))
                 if token.tag == "h1":

@@ -182,7 +182,7 @@ class Proxy:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def check_ledger(self, slack: int = 0, resident_limit: int = 64 << 20) -> None:
@@ -198,7 +198,7 @@ class Proxy:
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 10.0) -> int:
         """Asks it to stop and returns its exit status."""
         if self.alive():
-            self.signal(number)
+            self.send_signal(number)
         return self.wait(timeout)
 
     def wait(self, timeout: float = 10.0) -> int:
@@ -209,6 +209,8 @@ class Proxy:
             self.process.wait()
             raise AssertionError(f"weir had not stopped after {timeout} s; stderr: {self.stderr}") from None
         self.reader.join(2)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
         return status
 
     def check_end(self) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from weir.cli.common import fail, print_listeners
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = ["command"]
 
@@ -25,12 +26,16 @@ def command(directory: Path, listen: str, log: bool) -> None:
 
     A server for trials and tutorials, not for production.
     """
+    import asyncio
+
+    from weir.config.address import parse_listen
     from weir.config.errors import ConfigError
+    from weir.config.plan import ListenerPlan
     from weir.control.errors import StartError
-    from weir.demo.fileserver import bind
+    from weir.control.sockets import bind
 
     try:
-        sockets = bind(parse_listen(listen, "--listen"))
+        sockets = bind(ListenerPlan(parse_listen(listen, "--listen"), route=0))
     except ConfigError as error:
         fail(str(error), status=2)
     except StartError as error:
@@ -39,7 +44,11 @@ def command(directory: Path, listen: str, log: bool) -> None:
 
 
 async def _serve(directory: Path, sockets: list[socket.socket], log: bool) -> None:
-    from weir.demo.fileserver import bound_text, file_app, serving
+    import asyncio
+    import signal
+
+    from weir.control.sockets import bound_text
+    from weir.demo.fileserver import file_app, serving
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

@@ -50,14 +50,16 @@ def command(
 
     from weir.config.compile import compile_plan
     from weir.config.errors import ConfigError
-    from weir.control.errors import StartError
-    from weir.control.worker import run
 
     try:
         chosen = _configuration(config, listen, to, access_log, log_format, stats_page)
         plan = compile_plan(chosen)
     except ConfigError as error:
         fail(str(error), status=2)
+
+    from weir.control.errors import StartError
+    from weir.control.worker import run
+
     try:
         status = run(plan, on_ready=print_listeners)
     except StartError as error:

@@ -1,7 +1,7 @@
 """Addresses as a person writes them: where to listen and where to connect.
 
-``host:port`` with a name, an IPv4 literal or a bracketed IPv6 literal (RFC 3986 section 3.2.2), or ``unix:/path``. Names are
-looked up later, by whoever binds or connects; here only what can never work is refused.
+``host:port`` with a name, an IPv4 literal or a bracketed IPv6 literal (RFC 3986 section 3.2.2), or
+``unix:/path``. Names are looked up later, by whoever binds or connects; here only what can never work is refused.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ def parse_endpoint(text: str, key_path: str = "") -> AddressPlan:
     if "://" in place:
         refuse(f"{quoted(text)}: endpoints speak HTTP", 'write host and port, for example "127.0.0.1:8081"', key_path)
     bare = re.split("[/?#]", place, maxsplit=1)[0]
+    if "@" in bare:
+        # Not shown: it may be a password.
+        hint = f"write {quoted(bare.rpartition('@')[2])}"
+        refuse("a user and a password are no part of an endpoint's address", hint, key_path)
     if bare != place:
         reason = "an endpoint is host and port; the path of a request is passed on as it came"
         refuse(f"{quoted(text)}: {reason}", f"write {quoted(text[: len(text) - len(place)] + bare)}", key_path)
@@ -75,7 +79,7 @@ def is_literal(address: AddressPlan) -> bool:
 
 
 def address_key(address: AddressPlan) -> tuple[str, int]:
-    """What two spellings of the same address have in common: ``[0:0::1]:80`` and ``[::1]:80``, ``APP:80`` and ``app:80``."""
+    """What two spellings of one address have in common: ``[0:0::1]:80`` and ``[::1]:80``, ``A:80`` and ``a:80``."""
     if address.path is not None:
         return address.path, -1
     host = address.host or ""

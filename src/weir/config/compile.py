@@ -27,7 +27,8 @@ def compile_plan(config: Config) -> Plan:
     """
     clusters = [_cluster(cluster) for cluster in config.cluster]
     places = {cluster.name: place for place, cluster in enumerate(clusters)}
-    listeners, routes = [], []
+    listeners: list[ListenerPlan] = []
+    routes: list[RoutePlan] = []
     for listener in config.listener:
         if isinstance(listener.to, AddressPlan) and listener.to.text not in places:
             places[listener.to.text] = len(clusters)

@@ -1,7 +1,7 @@
 """Kinds of values: how each is read from TOML, shown to a person, and told to an editor.
 
-A kind is the annotation of a field of `weir.config.model`. It reads the value by itself, so that every refusal says what was
-found, what is wanted and what to write, where pydantic would say "Input should be a valid integer".
+A kind is the annotation of a field of `weir.config.model`. It reads the value by itself, so that every refusal says
+what was found, what is wanted and what to write, where pydantic would say "Input should be a valid integer".
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ __all__ = [
 OFF = "off"  # switches off whatever can be off
 REFUSED = "weir"  # pydantic's name for the errors raised here
 
-# Fields the proxy writes itself, or whose meaning belongs to the message (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6).
+# Fields the proxy writes itself, or whose meaning belongs to the message (RFC 9110 sections 7.6.1 and 8.6, RFC 9112
+# section 6).
 MANAGED_FIELDS = (
     "Connection",
     "Content-Encoding",
@@ -114,14 +115,15 @@ def closest(word: str, known: Sequence[str]) -> str | None:
 def _text(value: object, wanted: str, example: str) -> str:
     if isinstance(value, str):
         return value
-    shown = f'write "{value}"' if isinstance(value, int) and not isinstance(value, bool) else f'for example "{example}"'
-    refuse(f"wanted {wanted}, a string, found {units.kind_of(value)}", shown)
+    refuse(f"wanted {wanted}, a string, found {units.kind_of(value)}", f'for example "{example}"')
 
 
 def _between(value: int, low: int, high: int, show: Callable[[int], object]) -> int:
     if not low <= value <= high:
         side, bound = ("less than", low) if value < low else ("more than", high)
-        refuse(f"{_toml(show(value))} is {side} {_toml(show(bound))}", f"from {_toml(show(low))} to {_toml(show(high))}")
+        refuse(
+            f"{_toml(show(value))} is {side} {_toml(show(bound))}", f"from {_toml(show(low))} to {_toml(show(high))}"
+        )
     return value
 
 
@@ -129,10 +131,16 @@ def _toml(value: object) -> str:
     return quoted(value) if isinstance(value, str) else str(value)
 
 
+def _code(value: object) -> str:
+    return f"`{_toml(value)}`"
+
+
 def _number(value: object, low: int, high: int, words: Sequence[str]) -> int:
     instead = "".join(f' or "{word}"' for word in words)
     if isinstance(value, str):
-        hint = f"write {int(value)}, without quotes" if re.fullmatch("[0-9]{1,18}", value) else f"for example {low or 1}"
+        hint = (
+            f"write {int(value)}, without quotes" if re.fullmatch("[0-9]{1,18}", value) else f"for example {low or 1}"
+        )
         refuse(f"wanted a whole number{instead}, found {quoted(value)}", hint)
     if isinstance(value, bool) or not isinstance(value, int):
         refuse(f"wanted a whole number{instead}, found {units.kind_of(value)}", f"for example {low or 1}")
@@ -156,7 +164,7 @@ def count(low: int, high: int, *, none: str = "") -> Kind:
 
 
 def duration(low: str, high: str, *, none: bool = False) -> Kind:
-    """A duration of `low` to `high`, read as milliseconds; `none`: ``"off"`` may be written instead, and is read as 0."""
+    """A duration of `low` to `high`, read as milliseconds; `none`: ``"off"`` may be written too, and is read as 0."""
     least, most = units.parse_duration(low), units.parse_duration(high)
 
     def read(value: object) -> int:
@@ -173,8 +181,8 @@ def duration(low: str, high: str, *, none: bool = False) -> Kind:
     return Kind(read, text, schema, lambda value: OFF if none and value == 0 else units.format_duration(value))
 
 
-def size(low: str, high: str, *, none: bool = False) -> Kind:
-    """A size of `low` to `high`, read as bytes; `none`: ``"off"`` may be written instead, and is read as 0."""
+def size(low: str | int, high: str | int, *, none: bool = False) -> Kind:
+    """A size of `low` to `high`, read as bytes; `none`: ``"off"`` may be written too, and is read as 0."""
     least, most = units.parse_size(low), units.parse_size(high)
 
     def read(value: object) -> int:
@@ -186,7 +194,7 @@ def size(low: str, high: str, *, none: bool = False) -> Kind:
 
     pattern = f"^({units.SIZE_PATTERN}{'|off' if none else ''})$"
     schema = {"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": pattern}
-    text = f'size, `"{low}"` to `"{high}"`' + (', or `"off"`' if none else "")
+    text = f"size, {_code(low)} to {_code(high)}" + (', or `"off"`' if none else "")
     return Kind(read, text, schema, lambda value: OFF if none and value == 0 else units.format_size(value))
 
 
@@ -214,7 +222,7 @@ def listen() -> Kind:
     """Where to listen, read as AddressPlan."""
 
     def read(value: object) -> object:
-        return parse_listen(_text(value, "an address", ":8080") if not isinstance(value, int) else _port_alone(value))
+        return parse_listen(_address(value, "an address", ":", "8080"))
 
     return Kind(read, "address to listen on", {"type": "string", "minLength": 1}, lambda value: value.text)
 
@@ -223,15 +231,16 @@ def endpoint() -> Kind:
     """Where to connect, read as AddressPlan."""
 
     def read(value: object) -> object:
-        return parse_endpoint(_text(value, "an address", "127.0.0.1:8081"))
+        return parse_endpoint(_address(value, "an address", "127.0.0.1:", "8081"))
 
     return Kind(read, "address of an endpoint", {"type": "string", "minLength": 1}, lambda value: value.text)
 
 
-def _port_alone(value: int) -> str:
-    if isinstance(value, bool):
-        refuse("wanted an address, a string, found a boolean", 'for example ":8080"')
-    refuse("wanted an address, a string, found a whole number", f'write ":{value}"')
+def _address(value: object, wanted: str, host: str, port: str) -> str:
+    """The text of an address; a bare number is probably its port."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65_536:
+        refuse(f"wanted {wanted}, a string, found a whole number", f'write "{host}{value}"')
+    return _text(value, wanted, host + port)
 
 
 def cluster_name() -> Kind:
@@ -248,10 +257,10 @@ def cluster_name() -> Kind:
 
 
 def destination() -> Kind:
-    """A cluster's name (a plain word), or the address of an endpoint (it has a colon or a slash), read as text or AddressPlan."""
+    """A cluster's name, read as text, or an endpoint's address (it has a colon or a slash), read as AddressPlan."""
 
     def read(value: object) -> object:
-        text = _text(value, "a cluster's name or an address", "127.0.0.1:8081")
+        text = _address(value, "a cluster's name or an address", "127.0.0.1:", "8081")
         if ":" in text or "/" in text:
             return parse_endpoint(text)
         if not text:
@@ -269,7 +278,9 @@ def host_field() -> Kind:
     def read(value: object) -> str:
         text = _text(value, "a host", "app.internal")
         if text and not (_HOST_FIELD.fullmatch(text) and len(text) <= 255):
-            refuse(f"{quoted(text)} is not the value of a Host field", 'for example "app.internal" or "app.internal:8080"')
+            refuse(
+                f"{quoted(text)} is not the value of a Host field", 'for example "app.internal" or "app.internal:8080"'
+            )
         return text
 
     return Kind(read, 'host, with or without port, or `""`', {"type": "string", "maxLength": 255})
@@ -309,7 +320,7 @@ def page_path() -> Kind:
 
 
 def access_log() -> Kind:
-    """``"off"``, ``"stdout"`` or the path of a file. A plain word is refused: it would be a slip more often than a file."""
+    """``"off"``, ``"stdout"`` or the path of a file. A plain word is refused: it is a slip more often than a file."""
     words = (OFF, "stdout")
 
     def read(value: object) -> str:

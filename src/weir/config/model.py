@@ -1,8 +1,8 @@
 """The configuration as a person writes it: one immutable model, every key with its meaning, default and bounds.
 
-Only the supervisor and the command line import this: it needs pydantic, which a worker does not. Values are already read
-when they are here: durations are milliseconds, sizes are bytes, addresses are AddressPlan, and 0 stands for ``"off"`` (or
-``"auto"``), as in the plan. Defaults are those of `weir.config.plan`, stated once and there.
+Only the supervisor and the command line import this: it needs pydantic, which a worker does not. Values are already
+read when they are here: durations are milliseconds, sizes are bytes, addresses are AddressPlan, and 0 stands for
+``"off"`` (or ``"auto"``), as in the plan. Defaults are those of `weir.config.plan`, stated once and there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,19 @@ from weir.config.plan import (
     StatsPlan,
 )
 
-__all__ = ["Cluster", "Config", "Listener", "Log", "Pool", "Queue", "Retry", "Stats", "Table", "kind_of_field", "schema"]
+__all__ = [
+    "Cluster",
+    "Config",
+    "Listener",
+    "Log",
+    "Pool",
+    "Queue",
+    "Retry",
+    "Stats",
+    "Table",
+    "kind_of_field",
+    "schema",
+]
 
 
 def _setting(plan: type, name: str, text: str, *, example: object) -> Any:

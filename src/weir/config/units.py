@@ -73,7 +73,13 @@ def kind_of(value: object) -> str:
     """What a TOML value is, in words, with its article."""
     if isinstance(value, bool):
         return "a boolean"
-    names = {str: "a string", int: "a whole number", float: "a number with a fraction", list: "an array", dict: "a table"}
+    names = {
+        str: "a string",
+        int: "a whole number",
+        float: "a number with a fraction",
+        list: "an array",
+        dict: "a table",
+    }
     for kind, name in names.items():
         if isinstance(value, kind):
             return name

@@ -2,120 +2,27 @@
 
 It runs on whatever asyncio loop it is entered on, beside the proxy in `weir demo` and alone in `weir files`.
 What is hard here is keeping uvicorn from taking over the process: it would bind, log, print and catch signals
-by itself, and leave with sys.exit when a port is taken. So the sockets are bound here, and passed to it.
+by itself, and leave with sys.exit when a port is taken. So it gets bound sockets, and never hears of signals.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
+import logging
 import os
 import socket
-import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from weir.control.errors import StartError
 
 if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
-    from weir.config.plan import AddressPlan
+__all__ = ["file_app", "serving"]
 
-__all__ = ["bind", "bound_text", "file_app", "serving"]
-
-BACKLOG = 1_024
 DRAIN_TIMEOUT_S = 5  # a download still running then is cut off
-
-
-def bind(address: AddressPlan) -> list[socket.socket]:
-    """Sockets bound to an address: one, or one for each address of a name.
-
-    An empty host means every address of this machine, by one socket that takes IPv6 and IPv4, or IPv4 alone where
-    the kernel has no IPv6.
-
-    Raises StartError, with the address and the kernel's reason, when one of them cannot be bound.
-    """
-    if address.path is not None:
-        return [_bind_unix(address.path)]
-    if address.host == "":
-        if _has_ipv6():
-            return [_bind_tcp(socket.AF_INET6, ("::", address.port), address.text, both_families=True)]
-        return [_bind_tcp(socket.AF_INET, ("0.0.0.0", address.port), address.text)]
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise StartError(f"cannot listen on {address.text}: {error.strerror or error}") from error
-    sockets: list[socket.socket] = []
-    try:
-        for family, place in dict.fromkeys((entry[0], entry[4]) for entry in found):
-            sockets.append(_bind_tcp(family, place, address.text))
-    except StartError:
-        for bound in sockets:
-            bound.close()
-        raise
-    return sockets
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(("::", 0))
-    except OSError:
-        return False
-    return True
-
-
-def _bind_tcp(family: int, place: tuple[object, ...], text: str, *, both_families: bool = False) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both_families else 1)
-        bound.bind(place)
-        bound.listen(BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise StartError(_cannot_listen(text, error)) from error
-    return bound
-
-
-def _bind_unix(path: str) -> socket.socket:
-    _remove_dead_socket(path)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        bound.bind(path)
-        bound.listen(BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise StartError(_cannot_listen(f"unix:{path}", error)) from error
-    return bound
-
-
-def _remove_dead_socket(path: str) -> None:
-    """Remove a socket file that nobody listens on any more; anything else is left for bind to refuse."""
-    with contextlib.suppress(OSError):
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            if probe.connect_ex(path) == errno.ECONNREFUSED:
-                os.unlink(path)
-
-
-def _cannot_listen(text: str, error: OSError) -> str:
-    return f"cannot listen on {text}: {os.strerror(error.errno or 0).lower()}"
-
-
-def bound_text(bound: socket.socket) -> str:
-    """The address of a bound socket as weir writes addresses: ``127.0.0.1:8081``, ``[::1]:8081``, ``unix:/path``."""
-    name = bound.getsockname()
-    if bound.family == socket.AF_UNIX:
-        return f"unix:{name}"
-    host, port = name[:2]
-    return f"[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{host}:{port}"
 
 
 def file_app(directory: Path, *, log: bool = False) -> ASGIApp:
@@ -123,9 +30,12 @@ def file_app(directory: Path, *, log: bool = False) -> ASGIApp:
 
     `log` prints a line "path: status" on standard output for each request.
     """
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
     from starlette.staticfiles import StaticFiles
 
-    app: ASGIApp = StaticFiles(directory=directory, html=True)
+    # StaticFiles says "not found" by an exception; it is the application around it that answers.
+    app: ASGIApp = Starlette(routes=[Mount("/", StaticFiles(directory=directory, html=True))])
     return _logged(app) if log else app
 
 
@@ -144,6 +54,11 @@ def _logged(app: ASGIApp) -> ASGIApp:
     return logging_app
 
 
+def _not_cancelled(record: logging.LogRecord) -> bool:
+    """False for uvicorn's traceback of a request that was cut off: that is what was asked for."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
+
+
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterator[uvicorn.Server]:
     """Serve an application on bound sockets while the context is open; leaving it drains and closes them.
@@ -160,9 +75,11 @@ async def serving(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterat
             ready.set()
 
         @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+        def capture_signals(self) -> Iterator[None]:
             yield
 
+    # It stays: the last requests are cancelled when the loop ends, after this context. Adding it again changes nothing.
+    logging.getLogger("uvicorn.error").addFilter(_not_cancelled)
     ready = asyncio.Event()
     paths = [bound.getsockname() for bound in sockets if bound.family == socket.AF_UNIX]
     config = uvicorn.Config(

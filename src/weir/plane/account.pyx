@@ -37,3 +37,5 @@ cdef void account(Workspace workspace, uint32_t row, const LogRecord* record) no
         workspace.counters.observe(row, 1, record.first_byte_us)
     if workspace.log.enabled:
         workspace.log.add(record, workspace.clock.wall_s())
+        if workspace.log.wanted and workspace.on_log_wanted is not None:
+            workspace.on_log_wanted()

@@ -25,7 +25,6 @@ cdef class Cluster(PoolOwner):
     """A cluster; the settings are those of `weir.config.plan.ClusterPlan`."""
 
     def __cinit__(self, Workspace workspace not None, plan):
-        cdef int number
         self.workspace = workspace
         self.name = plan.name
         self.queue = Line()

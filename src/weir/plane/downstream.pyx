@@ -102,10 +102,12 @@ cdef class Downstream(ExchangeOwner):
     # -- events -------------------------------------------------------------------------------------------
 
     cdef int on_stream(self, Stream stream, uint32_t what) except -1:
+        cdef Exchange exchange
         if self.out is not None and what & STREAM_WRITE:
             self._flush_out()
         if self.state == D_EXCHANGE:
-            return self.exchange.on_client_event(what)
+            exchange = self.exchange    # held: it may end in there
+            return exchange.on_client_event(what)
         if self.state == D_CLOSED:
             return 0
         if self.state == D_LINGER:
@@ -279,6 +281,8 @@ cdef class Downstream(ExchangeOwner):
             else:
                 self.head_started_us = self.workspace.clock.now_us
         self.state = D_IDLE
+        if not exchange.request.done:
+            self.lingered = 1       # more of its body is on the way
         if not keep or self.close_when_done:
             return self._leave()
         if self.running:

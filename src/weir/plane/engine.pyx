@@ -196,8 +196,9 @@ cdef class Engine:
         return n
 
     cdef void _call(self, Source source, uint32_t events) noexcept:
+        cdef Source held = source
         try:
-            source.on_ready(events)
+            held.on_ready(events)
         except Exception:
             self.bugs += 1
             log.exception("a bug: %s failed; it is taken out of service", type(source).__name__)

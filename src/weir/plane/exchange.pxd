@@ -119,6 +119,7 @@ cdef class Exchange(UpstreamUser):
     cdef int _on_response_head(self, Buffer buf) except -1
     cdef int _pass_interim(self, Buffer buf) except -2
     cdef int _start_response(self, Buffer buf, const Framing* framing) except -1
+    cdef uint32_t _compose_response(self, const char* p, const Framing* framing) noexcept
     cdef uint32_t _prepend_out(self, uint32_t n) noexcept
     cdef int _start_tunnel(self, Buffer buf) except -1
     cdef int _pump_response(self) except -1

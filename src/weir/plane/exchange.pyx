@@ -415,10 +415,8 @@ cdef class Exchange(UpstreamUser):
     cdef int _start_response(self, Buffer buf, const Framing* framing) except -1:
         cdef Workspace workspace = self.workspace
         cdef ExchangeOwner owner = self.owner
-        cdef ListenerOptions options = owner.options
         cdef Head* head = &workspace.response_head
         cdef Relay relay = self.response
-        cdef ResponsePolicy policy
         cdef uint32_t n, begin = buf.start
         cdef bint old_client = self.version_minor == 0
         cdef bint wrap = framing.kind == B_CLOSE and not old_client
@@ -437,27 +435,21 @@ cdef class Exchange(UpstreamUser):
         relay.limits.head_bytes = self.cluster.max_response_head_bytes
         relay.limits.fields = self.cluster.max_response_fields
         relay.start(framing.kind, framing.length, wrap, old_client)
-        if relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
+        # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
+        if wrap:
+            relay.buf = buf
+        elif relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
             return self._fail(relay.reason)
         if not self.request.done and (
             self.upload_broken or relay.source_done or not framing.keep_alive or (self.expect and not self.continued)
         ):
             # The rest of the request will not be wanted: say so while there is a head to say it in.
             self.keep_client = False
-        memset(&policy, 0, sizeof(policy))
-        policy.via = options.via_response
-        policy.close = not self.keep_client
-        policy.keep_alive = self.keep_client and old_client
-        policy.chunked = not old_client and (framing.kind == B_CHUNKED or framing.kind == B_CLOSE)
-        policy.counter = options.counter
-        policy.counter_length = <uint32_t>len(options.counter)
-        if policy.counter_length:
-            policy.counter_value = workspace.counters.total(self.row, K_RESPONSE_BODY_BYTES)
-            if framing.kind == B_LENGTH:
-                policy.counter_value += framing.length
-        if response_head_bound(head, &policy) > COMPOSE_BYTES >> 1:
+        n = self._compose_response(buf.data + begin, framing)
+        if n == 0:
             return self._fail(R_INTERNAL)
-        n = write_response_head(buf.data + begin, head, &policy, workspace.compose)
+        if wrap:
+            relay.adopt(buf, begin + head.length, buf.end)
         if owner.out is not None:
             # An interim head still stands in the way (it takes a full socket): this one goes behind it.
             n = self._prepend_out(n)
@@ -470,6 +462,27 @@ cdef class Exchange(UpstreamUser):
             step = relay.pump()
             relay.moved = True
         return self._after_pump(step)
+
+    cdef uint32_t _compose_response(self, const char* p, const Framing* framing) noexcept:
+        """Writes the head for the client to the workspace's compose buffer; 0: there is no room for it."""
+        cdef Workspace workspace = self.workspace
+        cdef ListenerOptions options = self.owner.options
+        cdef Head* head = &workspace.response_head
+        cdef ResponsePolicy policy
+        memset(&policy, 0, sizeof(policy))
+        policy.via = options.via_response
+        policy.close = not self.keep_client
+        policy.keep_alive = self.keep_client and self.version_minor == 0
+        policy.chunked = self.version_minor != 0 and (framing.kind == B_CHUNKED or framing.kind == B_CLOSE)
+        policy.counter = options.counter
+        policy.counter_length = <uint32_t>len(options.counter)
+        if policy.counter_length:
+            policy.counter_value = workspace.counters.total(self.row, K_RESPONSE_BODY_BYTES)
+            if framing.kind == B_LENGTH:
+                policy.counter_value += framing.length
+        if response_head_bound(head, &policy) > COMPOSE_BYTES >> 1:
+            return 0
+        return write_response_head(p, head, &policy, workspace.compose)
 
     cdef uint32_t _prepend_out(self, uint32_t n) noexcept:
         cdef Buffer out = self.owner.out

@@ -15,6 +15,7 @@ from weir.plane.stream cimport (
     Address,
     Dialer,
     Stream,
+    StreamOwner,
 )
 from weir.plane.syscalls cimport ECONNRESET, EPIPE, ssize_t
 
@@ -87,6 +88,7 @@ cdef class FakeStream(Stream):
 
     cdef int on_ready(self, uint32_t events) except -1:
         cdef uint32_t what = self.pending
+        cdef StreamOwner owner = self.owner
         self.pending = 0
         if self.closed:
             return 0
@@ -96,8 +98,8 @@ cdef class FakeStream(Stream):
             self.may_write = True
         if what & (STREAM_PEER_DONE | STREAM_DOWN):
             self.peer_done = True
-        if self.owner is not None:
-            self.owner.on_stream(self, what if what else STREAM_AGAIN)
+        if owner is not None:
+            owner.on_stream(self, what if what else STREAM_AGAIN)
         return 0
 
     cdef ssize_t read_some(self, char* buf, size_t n) noexcept:

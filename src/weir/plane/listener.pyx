@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, strlen
 
 from weir.plane.downstream cimport Downstream, DownstreamOwner
+from weir.plane.exchange cimport Exchange
 from weir.plane.options cimport ListenerOptions
 from weir.plane.stream cimport Stream, adopt
 from weir.plane.syscalls cimport (
@@ -59,13 +60,16 @@ cdef class Listener(DownstreamOwner):
         return 0
 
     cdef int close_all(self) except -1:
+        cdef Downstream downstream
+        cdef Exchange exchange
         self.stop()
         while self.first is not None:
-            if self.first.exchange is not None:
-                self.first.close_when_done = True
-                self.first.exchange.abort(self.workspace.closing_reason)
-            if self.first is not None:
-                self.first.close()
+            downstream = self.first
+            exchange = downstream.exchange
+            if exchange is not None:
+                downstream.close_when_done = True
+                exchange.abort(self.workspace.closing_reason)
+            downstream.close()
         return 0
 
     # -- accepting ----------------------------------------------------------------------------------------
@@ -73,8 +77,10 @@ cdef class Listener(DownstreamOwner):
     cdef int on_ready(self, uint32_t events) except -1:
         cdef sockaddr_storage peer
         cdef socklen_t length
-        cdef int fd, i
-        for i in range(ACCEPT_BATCH):
+        cdef int fd
+        cdef int left = ACCEPT_BATCH
+        while left > 0:
+            left -= 1
             if self.open >= self.max_connections:
                 return self._pause()
             length = sizeof(peer)

@@ -6,4 +6,5 @@ cdef class Plane:
     cdef Workspace workspace
     cdef readonly list clusters         # of Cluster
     cdef readonly list routes           # of Route
-    cdef readonly list listeners        # of Listener
+    cdef list options                   # (ListenerOptions, max_connections) by listener of the plan
+    cdef readonly list listeners        # of Listener, one per socket

@@ -28,18 +28,30 @@ cdef class Plane:
         self.workspace = workspace
         self.clusters = [Cluster(workspace, cluster) for cluster in plan.clusters]
         self.routes = [Route(route, number, self.clusters[route.cluster]) for number, route in enumerate(plan.routes)]
-        self.listeners = [
-            Listener(
-                workspace,
+        self.options = [
+            (
                 ListenerOptions(listener, plan.stats, self.routes[listener.route], make_page),
                 listener.max_connections or max_connections,
             )
             for listener in plan.listeners
         ]
+        self.listeners = []
 
-    def listen(self, int listener, int fd) -> None:
-        """Accepts on a bound, listening, non-blocking socket, which stays the caller's to close."""
-        (<Listener>self.listeners[listener]).listen(fd)
+    def listen(self, int number, int fd) -> int:
+        """Accepts on a bound, listening, non-blocking socket, which stays the caller's to close.
+
+        `number` is the listener's place in the plan; a listener may have several sockets. With fd -1 it
+        accepts nothing but what welcome() brings. Returns the place in `listeners`.
+        """
+        cdef Listener listener = Listener(self.workspace, *self.options[number])
+        self.listeners.append(listener)
+        if fd >= 0:
+            listener.listen(fd)
+        return len(self.listeners) - 1
+
+    def on_log_wanted(self, call) -> None:
+        """`call()` is called when the access log's batch should be taken before its next flush is due."""
+        self.workspace.on_log_wanted = call
 
     def set_addresses(self, int cluster, int endpoint, addresses) -> None:
         """What an endpoint's name resolves to now: `weir.plane.stream.Address`es, in order of preference."""
@@ -83,6 +95,7 @@ cdef class Plane:
         cdef Pool pool
         self.workspace.draining = True
         self.workspace.on_quiet = None
+        self.workspace.on_log_wanted = None
         for listener in self.listeners:
             listener.close_all()
         for cluster in self.clusters:
@@ -107,8 +120,9 @@ cdef class Plane:
     def pools(self, int cluster) -> list[dict[str, object]]:
         """The state of each endpoint's pool."""
         cdef Pool pool
-        return [
-            {
+        states = []
+        for pool in (<Cluster>self.clusters[cluster]).pools:
+            states.append({
                 "endpoint": pool.endpoint_text.decode(),
                 "addresses": [address.text for address in pool.addresses],
                 "open": pool.open,
@@ -120,9 +134,8 @@ cdef class Plane:
                 "dial_failures": pool.dial_failures,
                 "reuses": pool.reuses,
                 "spoiled": pool.spoiled,
-            }
-            for pool in (<Cluster>self.clusters[cluster]).pools
-        ]
+            })
+        return states
 
     def queued(self, int cluster) -> int:
         """Exchanges in a cluster's queue."""

@@ -107,8 +107,7 @@ cdef class TcpStream(Stream):
 
     cdef int on_ready(self, uint32_t events) except -1:
         cdef uint32_t what = 0
-        if self.owner is None and events == 0:
-            return 0
+        cdef StreamOwner owner = self.owner     # held: it may let go of itself while it is told
         if events == 0:
             what = STREAM_AGAIN
         else:
@@ -126,8 +125,8 @@ cdef class TcpStream(Stream):
                 what |= STREAM_DOWN
         if self.connecting and what & STREAM_WRITE:
             self._finish_connect()
-        if self.owner is not None:
-            self.owner.on_stream(self, what)
+        if owner is not None:
+            owner.on_stream(self, what)
         return 0
 
     cdef void _finish_connect(self) noexcept:
@@ -266,7 +265,7 @@ cdef class Address:
         memset(&self.storage, 0, sizeof(self.storage))
         if path is not None:
             raw = path.encode()
-            if not raw or len(raw) >= sizeof(local.sun_path):
+            if not raw or len(raw) >= <Py_ssize_t>sizeof(local.sun_path):
                 raise ValueError(f"a Unix socket's path has 1 to {sizeof(local.sun_path) - 1} bytes: {path!r}")
             local.sun_family = AF_UNIX
             memcpy(local.sun_path, <const char*>raw, len(raw))

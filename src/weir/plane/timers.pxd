@@ -10,6 +10,7 @@ from weir.plane.clock cimport Clock
 cdef enum:
     WHEEL_TICK_MS = 8           # resolution; every timeout of a proxy is far coarser
     WHEEL_SLOTS = 4096          # 32.8 s around; a later deadline goes round again
+    WHEEL_WORDS = 64            # of the map of occupied slots
 
 cdef struct TimerNode:
     TimerNode* next
@@ -21,13 +22,13 @@ cdef struct TimerNode:
 
 cdef class TimerOwner:
     cdef TimerNode timer
-    cdef TimerWheel timer_wheel             # the wheel it was last armed on
+    cdef void* timer_wheel                  # the wheel it was last armed on; never followed unless linked
     cdef int on_timeout(self) except -1     # called once per arming
 
 cdef class TimerWheel:
     cdef Clock clock
     cdef TimerNode slots[WHEEL_SLOTS]       # heads of circular lists
-    cdef uint64_t occupied[WHEEL_SLOTS // 64]
+    cdef uint64_t occupied[WHEEL_WORDS]
     cdef int64_t tick                       # slots up to this one have been served
     cdef readonly Py_ssize_t linked         # nodes in the wheel, disarmed ones not yet met included
 

@@ -31,7 +31,7 @@ cdef class TimerOwner:
 
     def __dealloc__(self):
         if self.timer.linked:
-            timer_unlink(self.timer_wheel, &self.timer)
+            timer_unlink(<TimerWheel>self.timer_wheel, &self.timer)
 
     cdef int on_timeout(self) except -1:
         raise NotImplementedError(f"{type(self).__name__}.on_timeout")
@@ -46,9 +46,19 @@ cdef class TimerWheel:
         for i in range(WHEEL_SLOTS):
             self.slots[i].next = &self.slots[i]
             self.slots[i].prev = &self.slots[i]
-        for i in range(WHEEL_SLOTS // 64):
+        for i in range(WHEEL_WORDS):
             self.occupied[i] = 0
         self.tick = clock.now_us // 1000 // WHEEL_TICK_MS
+
+    def __dealloc__(self):
+        # Owners may outlive the wheel: none of them is to follow a pointer into it.
+        cdef int i
+        cdef TimerNode* node
+        for i in range(WHEEL_SLOTS):
+            node = self.slots[i].next
+            while node != &self.slots[i]:
+                node.linked = False
+                node = node.next
 
     cdef void _link(self, TimerNode* node) noexcept:
         cdef int64_t tick = (node.deadline_ms + WHEEL_TICK_MS - 1) // WHEEL_TICK_MS
@@ -75,7 +85,7 @@ cdef class TimerWheel:
             if node.due_ms <= node.deadline_ms + WHEEL_TICK_MS:
                 return
             timer_unlink(self, node)
-        owner.timer_wheel = self
+        owner.timer_wheel = <void*>self
         self._link(node)
 
     cdef void disarm(self, TimerOwner owner) noexcept:

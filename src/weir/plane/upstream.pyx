@@ -98,8 +98,10 @@ cdef class Upstream(StreamOwner):
     """A connection to an endpoint."""
 
     cdef int on_stream(self, Stream stream, uint32_t what) except -1:
+        cdef UpstreamUser user
         if self.state == U_BUSY:
-            return self.user.on_upstream_event(self, what)
+            user = self.user    # held: its exchange may end in there
+            return user.on_upstream_event(self, what)
         if self.state == U_CONNECTING:
             if stream.error:
                 return self.home.on_connect_failed(self, connect_reason(stream.error))

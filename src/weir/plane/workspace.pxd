@@ -40,3 +40,4 @@ cdef class Workspace:
     cdef object spare_exchange          # Exchange: the free list
     cdef int spare_exchanges
     cdef object on_quiet                # called when, draining, the last client connection has gone
+    cdef object on_log_wanted           # called when the log's batch has grown large

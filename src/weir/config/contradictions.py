@@ -1,0 +1,230 @@
+"""What no single value can get wrong: keys that contradict each other, names that lead nowhere, keys without effect.
+
+The checks look at the parsed TOML, not at the model, so that they find what they can even where something else is
+wrong; whatever cannot be read is passed over here, because it is reported already. A default never contradicts: it
+gives way (`weir.config.compile`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from weir.config.address import address_key, is_literal
+from weir.config.errors import ConfigError, quoted
+from weir.config.findings import Finding
+from weir.config.kinds import closest
+from weir.config.model import Cluster, Listener, Log, Pool, Queue, Retry, Table, kind_of_field
+from weir.config.plan import AddressPlan
+from weir.config.positions import Loc
+from weir.config.units import format_size
+
+__all__ = ["contradictions"]
+
+Raw = Mapping[str, Any]
+
+
+def contradictions(raw: Raw) -> list[Finding]:
+    """All that contradicts itself in a parsed configuration."""
+    findings = [*_log(raw), *_clusters(raw), *_destinations(raw), *_loops(raw)]
+    seen: dict[tuple[str, int], Loc] = {}
+    for place, listener in _tables(raw, "listener"):
+        findings += _listener(("listener", place), listener, seen)
+    if raw.get("listener") == []:
+        findings.append(Finding(("listener",), "value", "no listener: nothing is served", "add a [[listener]]"))
+    return findings
+
+
+def _tables(raw: Raw, key: str) -> list[tuple[int, Raw]]:
+    """The tables of an array of tables, with their places; whatever else it may be: none."""
+    array = raw.get(key)
+    if not isinstance(array, list):
+        return []
+    return [(place, element) for place, element in enumerate(array) if isinstance(element, dict)]
+
+
+def _table(raw: Raw, key: str) -> Raw:
+    found = raw.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _value(model: type[Table], table: Raw, key: str) -> Any:
+    """The value of a key, or its default; None if it is missing or cannot be read."""
+    field = model.model_fields[key]
+    if key not in table:
+        return None if field.is_required() else field.default
+    return _read(model, key, table[key])
+
+
+def _read(model: type[Table], key: str, value: object) -> Any:
+    kind = kind_of_field(model.model_fields[key])
+    assert kind is not None
+    try:
+        return kind.read(value)
+    except ConfigError:
+        return None
+
+
+def _endpoints(cluster: Raw) -> list[tuple[int, AddressPlan]]:
+    """The endpoints of a cluster that can be read."""
+    listed = cluster.get("endpoints")
+    texts = listed if isinstance(listed, list) else []
+    # An endpoint reads as a destination does, except that a word alone is no address.
+    read = [(place, _read(Listener, "to", text)) for place, text in enumerate(texts)]
+    return [(place, address) for place, address in read if isinstance(address, AddressPlan)]
+
+
+def _log(raw: Raw) -> Iterator[Finding]:
+    log = _table(raw, "log")
+    # With access = "off" in the file the person knows; without it, the other keys look as if they switched it on.
+    if "access" not in log:
+        for key in log:
+            if key in Log.model_fields:
+                yield Finding(("log", key), "key", "without effect: no access log is written", 'add access = "stdout"')
+
+
+def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iterator[Finding]:
+    address: AddressPlan | None = _value(Listener, listener, "address")
+    if address is not None:
+        host, port = address_key(address)
+        # All three take the port on every IPv4 address.
+        key = ("" if host in ("::", "0.0.0.0") else host, port)
+        if key in seen and port != 0:
+            yield Finding((*loc, "address"), "value", "another listener has this address", also=(*seen[key], "address"))
+        seen.setdefault(key, loc)
+        if "unix_mode" in listener and address.path is None:
+            message = f"without effect: {quoted(address.text)} is not a Unix socket"
+            yield Finding((*loc, "unix_mode"), "key", message, "take it out")
+    max_head, max_target = _value(Listener, listener, "max_head"), _value(Listener, listener, "max_target")
+    if "max_target" in listener and max_target and max_head and max_target > max_head:
+        message = f"a target is a part of the head, and max_head is {_shown(max_head)}"
+        yield Finding((*loc, "max_target"), "value", message, "raise max_head too")
+
+
+def _shown(size: int) -> str:
+    shown = format_size(size)
+    return quoted(shown) if isinstance(shown, str) else str(shown)
+
+
+def _clusters(raw: Raw) -> Iterator[Finding]:
+    names: dict[str, Loc] = {}
+    for place, cluster in _tables(raw, "cluster"):
+        loc: Loc = ("cluster", place)
+        name = _value(Cluster, cluster, "name")
+        if name in names:
+            yield Finding((*loc, "name"), "value", "another cluster has this name", also=(*names[name], "name"))
+        elif name is not None:
+            names[name] = loc
+        yield from _cluster_endpoints(loc, cluster)
+        yield from _pool((*loc, "pool"), _table(cluster, "pool"))
+        queue, retry = _table(cluster, "queue"), _table(cluster, "retry")
+        if _value(Queue, queue, "size") == 0 and "timeout" in queue:
+            yield Finding((*loc, "queue", "timeout"), "key", "without effect: the queue's size is 0", "take it out")
+        if _value(Retry, retry, "attempts") == 1:
+            for key in ("ratio", "min_per_second"):
+                if key in retry:
+                    message = "without effect: attempts is 1, nothing is repeated"
+                    yield Finding((*loc, "retry", key), "key", message, "take it out")
+
+
+def _cluster_endpoints(loc: Loc, cluster: Raw) -> Iterator[Finding]:
+    if cluster.get("endpoints") == []:
+        yield Finding((*loc, "endpoints"), "value", "no endpoint", 'for example ["127.0.0.1:8081"]')
+    seen: dict[tuple[str, int], Loc] = {}
+    endpoints = _endpoints(cluster)
+    for place, address in endpoints:
+        here: Loc = (*loc, "endpoints", place)
+        key = address_key(address)
+        if key in seen:
+            yield Finding(here, "value", f"{quoted(address.text)} is there twice", also=seen[key])
+        seen.setdefault(key, here)
+    all_read = bool(endpoints) and len(endpoints) == len(cluster["endpoints"])
+    if "resolve_interval" in cluster and all_read and all(is_literal(address) for _, address in endpoints):
+        message = "without effect: no endpoint has a name to look up"
+        yield Finding((*loc, "resolve_interval"), "key", message, "take it out")
+
+
+def _pool(loc: Loc, pool: Raw) -> Iterator[Finding]:
+    min_idle, max_idle = _value(Pool, pool, "min_idle"), _value(Pool, pool, "max_idle")
+    most = _value(Pool, pool, "max_connections")
+    if "max_idle" in pool and None not in (max_idle, most) and max_idle > most:
+        message = f"{max_idle} idle connections are more than max_connections, which is {most}"
+        yield Finding((*loc, "max_idle"), "value", message, "raise max_connections or lower max_idle")
+    if "max_idle" in pool and None not in (min_idle, max_idle) and min_idle > max_idle:
+        message = f"{min_idle} idle connections are more than max_idle, which is {max_idle}"
+        yield Finding((*loc, "min_idle"), "value", message, "raise max_idle or lower min_idle")
+    if "max_idle" not in pool and None not in (min_idle, most) and min_idle > most:
+        message = f"{min_idle} idle connections are more than max_connections, which is {most}"
+        yield Finding((*loc, "min_idle"), "value", message, "raise max_connections or lower min_idle")
+
+
+def _destinations(raw: Raw) -> Iterator[Finding]:
+    clusters = {cluster["name"]: place for place, cluster in _tables(raw, "cluster") if _named(cluster)}
+    listeners = _tables(raw, "listener")
+    used: set[str] = set()
+    all_known = bool(listeners)
+    for place, listener in listeners:
+        to = _value(Listener, listener, "to")
+        if isinstance(to, str) and to not in clusters:
+            yield Finding(("listener", place, "to"), "value", *_unknown_cluster(to, list(clusters)))
+        if to is None or (isinstance(to, str) and to not in clusters):
+            all_known = False
+        elif isinstance(to, str):
+            used.add(to)
+    # Where a listener leads nowhere, the cluster it was meant for is not the mistake.
+    if all_known:
+        for name, place in clusters.items():
+            if name not in used:
+                hint = f"write to = {quoted(name)} in a [[listener]], or take the cluster out"
+                yield Finding(("cluster", place, "name"), "value", "no listener sends requests to this cluster", hint)
+
+
+def _named(cluster: Raw) -> bool:
+    return _value(Cluster, cluster, "name") is not None
+
+
+def _unknown_cluster(to: str, names: list[str]) -> tuple[str, str]:
+    message = f"there is no cluster {quoted(to)}"
+    near = closest(to, names)
+    if near:
+        return message, f"did you mean {quoted(near)}?"
+    if "." in to or to == "localhost":
+        return message, f"for an endpoint add the port: {quoted(to + ':80')}"
+    if names:
+        return message, f"there is {', '.join(quoted(name) for name in names)}"
+    return message, 'add a [[cluster]] of that name, or write an address: "127.0.0.1:8081"'
+
+
+def _loops(raw: Raw) -> Iterator[Finding]:
+    """Listeners that would send requests to themselves."""
+    clusters = {cluster["name"]: (place, cluster) for place, cluster in _tables(raw, "cluster") if _named(cluster)}
+    for place, listener in _tables(raw, "listener"):
+        address, to = _value(Listener, listener, "address"), _value(Listener, listener, "to")
+        if address is None or (address.path is None and address.port == 0):
+            continue
+        targets: list[tuple[Loc, AddressPlan]] = []
+        if isinstance(to, AddressPlan):
+            targets = [(("listener", place, "to"), to)]
+        elif to in clusters:
+            number, cluster = clusters[to]
+            targets = [(("cluster", number, "endpoints", nth), endpoint) for nth, endpoint in _endpoints(cluster)]
+        for loc, endpoint in targets:
+            if _reaches(endpoint, address):
+                message = f"{quoted(endpoint.text)} is the listener itself: requests would go round for ever"
+                yield Finding(loc, "value", message, also=("listener", place, "address"))
+
+
+def _reaches(endpoint: AddressPlan, listener: AddressPlan) -> bool:
+    """Does a connection to this endpoint certainly arrive at this listener?"""
+    if address_key(endpoint) == address_key(listener):
+        return True
+    everywhere = listener.path is None and listener.host in ("", "::", "0.0.0.0")
+    return everywhere and endpoint.port == listener.port and _is_loopback(endpoint.host or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,155 @@
+"""What the checks of a configuration come back with, before it is known where in the file that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic_core import ErrorDetails
+
+from weir.config.errors import quoted
+from weir.config.kinds import REFUSED, closest
+from weir.config.model import Cluster, Config, Listener, Log, Pool, Queue, Retry, Stats, Table
+from weir.config.positions import Loc
+from weir.config.units import kind_of
+
+__all__ = ["TABLES", "Finding", "from_validation", "table_name"]
+
+# Every table by its name in the file.
+TABLES: dict[tuple[str, ...], type[Table]] = {
+    (): Config,
+    ("log",): Log,
+    ("stats",): Stats,
+    ("listener",): Listener,
+    ("cluster",): Cluster,
+    ("cluster", "pool"): Pool,
+    ("cluster", "queue"): Queue,
+    ("cluster", "retry"): Retry,
+}
+ARRAYS_OF_TABLES = ("listener", "cluster")
+
+# What other proxies call it, or a person guesses; no spelling comes close enough to find these.
+SYNONYMS = {
+    "access_log": "access",
+    "backend": "cluster",
+    "bind": "address",
+    "body_size": "max_body",
+    "client_max_body_size": "max_body",
+    "cluster": "to",
+    "frontend": "listener",
+    "grace": "drain_timeout",
+    "keepalive": "max_idle",
+    "keepalive_requests": "max_requests",
+    "keepalive_timeout": "idle_timeout",
+    "listen": "address",
+    "log_format": "format",
+    "path": "page",
+    "proxy_pass": "to",
+    "retries": "attempts",
+    "server": "endpoints",
+    "servers": "endpoints",
+    "shutdown_timeout": "drain_timeout",
+    "stats_page": "page",
+    "upstream": "cluster",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: at the key or at the value of `loc`. `also` is another place it has to do with."""
+
+    loc: Loc
+    at: Literal["key", "value"]
+    message: str
+    hint: str = ""
+    also: Loc | None = None
+
+
+def table_of(loc: Loc) -> tuple[str, ...]:
+    """The way to a table without places in arrays."""
+    return tuple(step for step in loc if isinstance(step, str))
+
+
+def table_name(table: tuple[str, ...]) -> str:
+    """A table as its header is written."""
+    if not table:
+        return "the top of the file, before the first table"
+    return f"[[{table[0]}]]" if len(table) == 1 and table[0] in ARRAYS_OF_TABLES else f"[{'.'.join(table)}]"
+
+
+def from_validation(details: Iterable[ErrorDetails]) -> list[Finding]:
+    """Findings from pydantic's list of errors."""
+    findings: list[Finding] = []
+    missing: list[Finding] = []
+    meant: set[Loc] = set()
+    for detail in details:
+        loc, value = detail["loc"], detail["input"]
+        if detail["type"] == REFUSED:
+            context = detail["ctx"]
+            findings.append(Finding(loc, "value", context["message"], context["hint"]))
+        elif detail["type"] == "missing":
+            missing.append(Finding(loc, "key", *_missing(table_of(loc))))
+        elif detail["type"] == "extra_forbidden":
+            probably, hint = _unknown(loc)
+            findings.append(Finding(loc, "key", "unknown key", hint))
+            if probably:
+                meant.add((*loc[:-1], probably))
+        else:
+            findings.append(_wrong_container(loc, value))
+    # A required key that was only misspelled is reported once, as misspelled.
+    return findings + [finding for finding in missing if finding.loc not in meant]
+
+
+def _missing(key: tuple[str, ...]) -> tuple[str, str]:
+    if key == ("listener",):
+        return "missing: without a listener nothing is served", 'add [[listener]] with address = ":8080" and to = "..."'
+    example = TABLES[key[:-1]].model_fields[key[-1]].examples or [""]
+    shown = f"[{quoted(example[0][0])}]" if isinstance(example[0], list) else quoted(example[0])
+    return f"missing: every {table_name(key[:-1])} needs it", f"for example {key[-1]} = {shown}"
+
+
+def _unknown(loc: Loc) -> tuple[str | None, str]:
+    """The key of the same table that was probably meant, if any, and the hint."""
+    table, key = table_of(loc[:-1]), str(loc[-1])
+    known = list(TABLES[table].model_fields)
+    other_name = SYNONYMS.get(key.lower().replace("-", "_"), "")
+    if other_name in known:
+        return other_name, f"did you mean {quoted(other_name)}?"
+    for word in (key, other_name):
+        homes = _homes(word, table)
+        if homes:
+            place = f"belongs in {' or '.join(table_name(home) for home in homes)}"
+            return None, f"{quoted(word)} {place}" if word != key else f"it {place}"
+    near = closest(key, known)
+    if near:
+        return near, f"did you mean {quoted(near)}?"
+    for other, model in TABLES.items():
+        elsewhere = closest(key, list(model.model_fields))
+        if elsewhere and other != table:
+            return None, f"did you mean {quoted(elsewhere)}, which belongs in {table_name(other)}?"
+    return None, f"known here: {', '.join(known)}"
+
+
+def _homes(key: str, away: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The tables that know a key; of several, those inside the table it was found in, or beside it."""
+    homes = [table for table, model in TABLES.items() if key in model.model_fields]
+    near = [home for home in homes if away and home[:1] == away[:1]]
+    return near or homes
+
+
+def _wrong_container(loc: Loc, value: Any) -> Finding:
+    """A table or an array was wanted and something else was found."""
+    key = table_of(loc)
+    found = kind_of(value)
+    single = key[-1] if key else ""
+    tables_inside = isinstance(value, list) and any(isinstance(element, dict) for element in value)
+    if key[-1:] == ("endpoints",):
+        hint = f"write [{quoted(value)}]" if isinstance(value, str) else 'for example ["127.0.0.1:8081"]'
+        return Finding(loc, "value", f"wanted an array of addresses, found {found}", hint)
+    name = table_name(key)
+    if single in ARRAYS_OF_TABLES and len(key) == 1 and not isinstance(loc[-1], int):
+        hint = f"write {name}, with two brackets" if isinstance(value, dict) else f"write {name} and its keys below"
+        return Finding(loc, "value", f"wanted an array of tables, found {found}", hint)
+    hint = f"write {name}, with single brackets" if tables_inside else f"write {name} and its keys below"
+    return Finding(loc, "value", f"wanted a table, found {found}", hint)

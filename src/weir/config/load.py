@@ -1,0 +1,175 @@
+"""Reading a configuration: from a file, from a text, or from the options of a command.
+
+The order is: read, parse, check every value, check the whole. Syntax errors end it, because nothing after them can be
+believed; of everything else all problems are reported at once, each with its place.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import toml_rs
+from pydantic import ValidationError
+
+from weir.config.contradictions import contradictions
+from weir.config.errors import ConfigError, Problem, quoted
+from weir.config.findings import Finding, from_validation
+from weir.config.model import Cluster, Config, kind_of_field, schema
+from weir.config.positions import TOML_VERSION, Loc, Positions, line_column
+
+__all__ = ["from_options", "load_file", "load_text", "schema"]
+
+# Ten thousand clusters fit. A file that is no configuration (a device, a log) is not read to its end.
+MOST_BYTES = 16 << 20
+
+_SYNTAX_PLACE = re.compile(r"TOML parse error at line (\d+), column (\d+)")
+
+
+def load_file(path: Path | str) -> Config:
+    """The configuration in a file.
+
+    Raises ConfigError with all that is wrong with it, or with why it cannot be read.
+    """
+    name = str(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except IsADirectoryError:
+        raise ConfigError([Problem("is a directory; a configuration is a file", file=name)]) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError([Problem(f"cannot be read: {reason.lower()}", file=name)]) from error
+    if len(content) > MOST_BYTES:
+        raise ConfigError([Problem(f"larger than {MOST_BYTES >> 20} MiB: not a configuration", file=name)])
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8")
+        line, column = line_column(before, len(before))
+        message = f"not UTF-8: byte 0x{content[error.start]:02X}"
+        raise ConfigError([Problem(message, "save the file as UTF-8", "", name, line, column)]) from error
+    return load_text(text, name)
+
+
+def load_text(text: str, name: str) -> Config:
+    """The configuration in a text; `name` stands for the file in messages.
+
+    Raises ConfigError with all that is wrong with it.
+    """
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        hint = 'it needs at least a [[listener]] with address = ":8080" and to = "127.0.0.1:8081"'
+        raise ConfigError([Problem("the file is empty", hint, "", name, 1, 1)])
+    try:
+        raw = toml_rs.loads(text, toml_version=TOML_VERSION)
+    except toml_rs.TOMLDecodeError as error:
+        raise ConfigError([_syntax_problem(error, name)]) from error
+    config, findings = _check(raw)
+    if config is not None and not findings:
+        return config
+    positions = Positions(text)
+    problems = [_place(finding, raw, name, positions) for finding in findings]
+    raise ConfigError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+
+
+def from_options(
+    listen: list[str],
+    to: list[str],
+    access_log: str | None = None,
+    log_format: str | None = None,
+    stats_page: str | None = None,
+) -> Config:
+    """The configuration that a command's options stand for.
+
+    Every address of `listen` is a listener; all addresses of `to` are the endpoints of one cluster. What is None has
+    its default.
+
+    Raises ConfigError with all that is wrong with them, under the names of the options.
+    """
+    raw: dict[str, Any] = {
+        "listener": [{"address": address, "to": "app"} for address in listen],
+        "cluster": [{"name": "app", "endpoints": list(to)}],
+        "log": {key: value for key, value in (("access", access_log), ("format", log_format)) if value is not None},
+        "stats": {"page": stats_page} if stats_page is not None else {},
+    }
+    config, findings = _check(raw)
+    if config is not None and not findings:
+        return config
+    raise ConfigError([Problem(_option_text(f.message), _option_text(f.hint), _option_of(f.loc)) for f in findings])
+
+
+def _option_of(loc: Loc) -> str:
+    if loc[0] == "listener":
+        return "--listen"
+    return {"log.access": "--access-log", "log.format": "--log-format", "stats.page": "--stats-page"}.get(
+        ".".join(str(step) for step in loc), "--to"
+    )
+
+
+def _option_text(text: str) -> str:
+    """A message that speaks of the file's keys, for one who has only options."""
+    return {
+        'add access = "stdout"': "add --access-log stdout",
+        "add a [[listener]]": "add --listen :8080",
+        'for example ["127.0.0.1:8081"]': "add --to 127.0.0.1:8081",
+    }.get(text, text)
+
+
+def _check(raw: dict[str, Any]) -> tuple[Config | None, list[Finding]]:
+    """The configuration, if every value can be read, and all that is wrong with values and whole."""
+    config, findings = None, []
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        findings = from_validation(error.errors(include_url=False))
+    return config, findings + contradictions(raw)
+
+
+def _syntax_problem(error: toml_rs.TOMLDecodeError, name: str) -> Problem:
+    """The problem that toml_rs found.
+
+    Its text shows the source line and a mark under it, and then says what is wrong. Columns in the text are characters,
+    those of the exception's attributes are bytes.
+    """
+    lines = str(error).splitlines() or [""]
+    place = _SYNTAX_PLACE.match(lines[0])
+    line, column = (int(place[1]), int(place[2])) if place else (error.lineno, error.colno)
+    marks = [number for number, shown in enumerate(lines) if re.fullmatch(r"\s*\|\s*\^+", shown)]
+    said = " ".join(lines[marks[-1] + 1 :]) if marks else lines[-1]
+    return Problem(f"not TOML: {said}", file=name, line=line, column=column)
+
+
+def _place(finding: Finding, raw: dict[str, Any], name: str, positions: Positions) -> Problem:
+    line, column = positions.find(finding.loc, finding.at)
+    message = finding.message
+    if finding.also is not None:
+        message += f" (line {positions.find(finding.also, 'value')[0]})"
+    return Problem(message, finding.hint, _key_path(finding.loc, raw), name, line, column)
+
+
+def _key_path(loc: Loc, raw: dict[str, Any]) -> str:
+    """The dotted form of a place; clusters by name where they have one of their own."""
+    path = ""
+    for depth, step in enumerate(loc):
+        if isinstance(step, str):
+            path += ("." if path else "") + (step if re.fullmatch("[A-Za-z0-9_-]+", step) else quoted(step))
+        elif loc[:depth] == ("cluster",) and (called := _cluster_name(raw, step)):
+            path += f".{called}"
+        else:
+            path += f"[{step}]"
+    return path
+
+
+def _cluster_name(raw: dict[str, Any], place: int) -> str | None:
+    kind = kind_of_field(Cluster.model_fields["name"])
+    names = [element.get("name") if isinstance(element, dict) else None for element in raw["cluster"]]
+    name = names[place]
+    if kind is None or not isinstance(name, str) or names.count(name) > 1:
+        return None
+    try:
+        kind.read(name)
+    except ConfigError:
+        return None
+    return name

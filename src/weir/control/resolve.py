@@ -1,0 +1,110 @@
+"""Endpoints' names: looked up off the loop, again and again, never waited for by a request."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+
+from weir.config.plan import AddressPlan, ClusterPlan
+from weir.plane.plane import Plane
+from weir.plane.stream import Address
+
+__all__ = ["Resolver"]
+
+log = logging.getLogger("weir.resolve")
+
+
+def literal(address: AddressPlan) -> Address | None:
+    """The address itself if it needs no look-up: a Unix socket's path or an IP address; else None."""
+    if address.path is not None:
+        return Address(path=address.path)
+    host = address.host or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return Address(host=host, port=address.port)
+
+
+class Resolver:
+    """Tells the plane what the endpoints' names stand for.
+
+    Literals are told at once by start(). Names are looked up in the background every
+    `resolve_interval_ms`; while a look-up fails the last answer stays, and until the first one an
+    endpoint has no address (a request for it is answered with 502, no_endpoint).
+    """
+
+    def __init__(self, plane: Plane, clusters: tuple[ClusterPlan, ...]) -> None:
+        self._plane = plane
+        self._clusters = clusters
+        self._tasks: list[asyncio.Task[None]] = []
+        self._first: list[asyncio.Event] = []
+
+    def start(self) -> None:
+        """Begins; needs a running loop."""
+        for number, cluster in enumerate(self._clusters):
+            for place, address in enumerate(cluster.endpoints):
+                known = literal(address)
+                if known is not None:
+                    self._plane.set_addresses(number, place, [known])
+                    continue
+                event = asyncio.Event()
+                self._first.append(event)
+                self._tasks.append(asyncio.create_task(self._watch(number, place, address, cluster, event)))
+
+    async def wait_first(self, timeout_s: float) -> None:
+        """Waits until each name was tried once, but no longer than timeout_s."""
+        if self._first:
+            waits = [asyncio.create_task(event.wait()) for event in self._first]
+            _done, pending = await asyncio.wait(waits, timeout=timeout_s)
+            for task in pending:
+                task.cancel()
+
+    async def stop(self) -> None:
+        """Ends the look-ups."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _watch(
+        self, number: int, place: int, address: AddressPlan, cluster: ClusterPlan, first: asyncio.Event
+    ) -> None:
+        failing = ""
+        while True:
+            try:
+                found = await self._look_up(address)
+            except OSError as error:
+                if str(error) != failing:
+                    failing = str(error)
+                    log.warning(
+                        "cluster %s: cannot resolve endpoint %s: %s (trying again)",
+                        cluster.name, address.text, error.strerror or error,
+                    )
+                pause_s = min(1.0, cluster.resolve_interval_ms / 1000)
+            else:
+                if failing:
+                    failing = ""
+                    log.warning("cluster %s: endpoint %s is resolved again", cluster.name, address.text)
+                self._plane.set_addresses(number, place, found)
+                pause_s = cluster.resolve_interval_ms / 1000
+            first.set()
+            await asyncio.sleep(pause_s)
+
+    @staticmethod
+    async def _look_up(address: AddressPlan) -> list[Address]:
+        loop = asyncio.get_running_loop()
+        infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        found: dict[str, Address] = {}
+        for family, _type, _protocol, _name, place in infos:
+            if family == socket.AF_INET:
+                resolved = Address(host=place[0], port=address.port)
+            elif family == socket.AF_INET6:
+                scope = int(place[3]) if len(place) > 3 else 0
+                resolved = Address(host=str(place[0]).partition("%")[0], port=address.port, scope=scope)
+            else:
+                continue
+            found.setdefault(resolved.text, resolved)
+        return list(found.values())

@@ -1,0 +1,130 @@
+"""Listening sockets: bound before anything is served, closed after everything is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator
+
+from weir.config.plan import AddressPlan, ListenerPlan
+from weir.control.errors import StartError
+
+__all__ = ["bind", "bound_text", "raise_descriptor_limit", "unbind"]
+
+_HINTS = {
+    errno.EADDRINUSE: "another process listens there",
+    errno.EACCES: "this user may not (ports below 1024 need a privilege)",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+}
+
+
+def raise_descriptor_limit() -> int:
+    """Raises the soft limit of descriptors to the hard one, and returns it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+def bind(plan: ListenerPlan) -> list[socket.socket]:
+    """The bound, listening, non-blocking sockets of a listener: one per address of its host.
+
+    An empty host is every address of the machine, IPv6 and IPv4. Raises StartError.
+    """
+    address = plan.address
+    try:
+        if address.path is not None:
+            return [_bind_path(address.path, plan)]
+        sockets = []
+        try:
+            for family, place in _places(address):
+                sockets.append(_bind_tcp(family, place, plan))
+        except OSError:
+            for sock in sockets:
+                sock.close()
+            raise
+        return sockets
+    except OSError as error:
+        hint = _HINTS.get(error.errno or 0)
+        detail = f"{(error.strerror or str(error)).lower()}" + (f": {hint}" if hint else "")
+        raise StartError(f"cannot listen on {address.text}: {detail}") from error
+
+
+def _places(address: AddressPlan) -> Iterator[tuple[int, tuple[str, int]]]:
+    if address.host == "":
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        yield family, ("::" if family == socket.AF_INET6 else "0.0.0.0", address.port)
+        return
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, _type, _protocol, _name, place in dict.fromkeys(found):
+        yield family, (str(place[0]), int(place[1]))
+
+
+def _bind_tcp(family: int, place: tuple[str, int], plan: ListenerPlan) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by what is accepted: one system call less per connection.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if plan.address.host == "" else 1)
+        sock.bind(place)
+        sock.listen(plan.backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_path(path: str, plan: ListenerPlan) -> socket.socket:
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        os.chmod(path, plan.unix_mode)
+        sock.listen(plan.backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Removes a socket that nobody listens on any more; anything else that is there is left alone."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def bound_text(sock: socket.socket) -> str:
+    """Where a socket is bound, as a person writes it."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
+
+
+def unbind(sock: socket.socket) -> None:
+    """Closes a listening socket; a Unix socket's file goes with it."""
+    path = sock.getsockname() if sock.family == socket.AF_UNIX else None
+    sock.close()
+    if path:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,200 @@
+"""One worker: the plane on an asyncio loop, from bound sockets to the last drained exchange.
+
+`Worker` is for a loop that runs already; `run` is the whole life of a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from weir.config.plan import Plan
+from weir.control.logs import LogWriter
+from weir.control.resolve import Resolver
+from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
+from weir.plane.accesslog import AccessLog
+from weir.plane.counters import Counters
+from weir.plane.engine import Engine
+from weir.plane.plane import Plane
+from weir.plane.selector import EngineSelector
+from weir.stats import layout, page
+
+__all__ = ["Service", "Worker", "run"]
+
+log = logging.getLogger("weir")
+
+Service = Callable[[], AbstractAsyncContextManager[object]]
+
+# How long names of endpoints may hold back the first accept. Longer, and a slow resolver would make a
+# restart slow; shorter, and `--to localhost:8081` would answer its first request with 502.
+_FIRST_LOOK_UP_S = 0.2
+
+
+class Worker:
+    """The data plane of one process.
+
+    `start()` binds and serves, `drain()` ends politely, `stop()` at once. The running loop must be one
+    whose selector is `EngineSelector(engine)`.
+    """
+
+    def __init__(self, plan: Plan, engine: Engine) -> None:
+        self.plan = plan
+        self.engine = engine
+        self.memory = layout.create(plan.stats.rows, [route.name for route in plan.routes], workers=1)
+        self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
+        self.writer = LogWriter(plan.log.access, plan.log.buffer_bytes) if plan.log.access != "off" else None
+        descriptors = raise_descriptor_limit()
+        self.plane = Plane(
+            plan, engine, Counters(self.memory, 0), self.log, self._make_page, descriptors * 8 // 10
+        )
+        self.plane.on_log_wanted(self._flush)
+        self.resolver = Resolver(self.plane, plan.clusters)
+        self.sockets: list[socket.socket] = []
+        self._flusher: asyncio.TimerHandle | None = None
+        self._dropped = 0
+
+    def bind(self) -> list[str]:
+        """Binds every listener and returns where. Raises StartError, with nothing left bound."""
+        bound: list[tuple[int, socket.socket]] = []
+        try:
+            for number, listener in enumerate(self.plan.listeners):
+                bound += [(number, sock) for sock in bind(listener)]
+        except BaseException:
+            for _number, sock in bound:
+                unbind(sock)
+            raise
+        self.sockets = [sock for _number, sock in bound]
+        self._bound = bound
+        return [bound_text(sock) for sock in self.sockets]
+
+    async def start(self) -> None:
+        """Resolves, accepts and serves; bind() comes before."""
+        self.resolver.start()
+        await self.resolver.wait_first(_FIRST_LOOK_UP_S)
+        for number, sock in self._bound:
+            self.plane.listen(number, sock.fileno())
+        if self.writer is not None:
+            self._schedule_flush()
+
+    async def drain(self) -> bool:
+        """Accepts no more and waits for what is in progress, up to the plan's drain_timeout_ms.
+
+        Returns whether everything ended by itself. Then call stop().
+        """
+        quiet = asyncio.Event()
+        self.plane.drain(quiet.set)
+        self._unbind()
+        try:
+            async with asyncio.timeout(self.plan.drain_timeout_ms / 1000):
+                await quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Ends at once: what is still in progress is cut, the log is written out."""
+        self.plane.close()
+        self._unbind()
+        await self.resolver.stop()
+        if self._flusher is not None:
+            self._flusher.cancel()
+        if self.writer is not None:
+            self._flush()
+            await asyncio.get_running_loop().run_in_executor(None, self.writer.close)
+
+    def reopen_logs(self) -> None:
+        """Writes on into a new file at the log's path: the old one was renamed."""
+        if self.writer is not None:
+            self._flush()
+            self.writer.reopen()
+
+    def _unbind(self) -> None:
+        for sock in self.sockets:
+            unbind(sock)
+        self.sockets.clear()
+
+    def _make_page(self) -> bytes:
+        return page.render(self.memory)
+
+    def _flush(self) -> None:
+        if self.writer is None:
+            return
+        lines = self.log.lines
+        batch = self.log.take()
+        if batch:
+            self.writer.write(batch, lines - self._lines_taken)
+            self._lines_taken = lines
+        if self.log.dropped != self._dropped:
+            log.warning("access log: %d lines lost, the log cannot keep up", self.log.dropped - self._dropped)
+            self._dropped = self.log.dropped
+
+    _lines_taken = 0
+
+    def _schedule_flush(self) -> None:
+        self._flush()
+        loop = asyncio.get_running_loop()
+        self._flusher = loop.call_later(self.plan.log.flush_ms / 1000, self._schedule_flush)
+
+
+def run(
+    plan: Plan, *, on_ready: Callable[[list[str]], None] | None = None, services: Sequence[Service] = ()
+) -> int:
+    """Runs one worker in this process until TERM or INT has drained it; returns the exit status.
+
+    TERM and INT finish what is in flight; a second one, or QUIT, ends at once. USR1 reopens the log.
+    `services` are entered before the listeners open and left after they have drained; `on_ready` gets
+    the bound addresses. Raises StartError when an address cannot be bound.
+    """
+    engine = Engine()
+    selector = EngineSelector(engine)
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        return runner.run(_serve(plan, engine, on_ready, services))
+
+
+async def _serve(
+    plan: Plan, engine: Engine, on_ready: Callable[[list[str]], None] | None, services: Sequence[Service]
+) -> int:
+    loop = asyncio.get_running_loop()
+    worker = Worker(plan, engine)
+    bound = worker.bind()
+    drain, now = asyncio.Event(), asyncio.Event()
+
+    def on_stop() -> None:
+        (now if drain.is_set() else drain).set()
+
+    def on_quit() -> None:
+        drain.set()
+        now.set()
+
+    for number, handler in (
+        (signal.SIGTERM, on_stop),
+        (signal.SIGINT, on_stop),
+        (signal.SIGQUIT, on_quit),
+        (signal.SIGUSR1, worker.reopen_logs),
+    ):
+        loop.add_signal_handler(number, handler)
+    async with contextlib.AsyncExitStack() as stack:
+        for service in services:
+            await stack.enter_async_context(service())
+        await worker.start()
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        if on_ready is not None:
+            on_ready(bound)
+        await drain.wait()
+        draining = asyncio.create_task(worker.drain())
+        stopping = asyncio.create_task(now.wait())
+        await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if draining.done() and not draining.result():
+            log.warning("drain timeout: connections were cut")
+        draining.cancel()
+        stopping.cancel()
+        await worker.stop()
+    return 0

@@ -1,0 +1,265 @@
+"""A Python face of the parsers, for tests, fuzzing and measuring; nothing on the way of a message uses it.
+
+What passes between the parts is bytes in and Python values out; a refusal is a `Refused` with its reason.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from weir.plane.chunked cimport ChunkScanner, chunk_scan, chunk_start
+from weir.plane.codes cimport DONE, FAILED, NEED_MORE, R_BAD_CHUNK, Step
+from weir.plane.fields cimport (
+    RequestPolicy, ResponsePolicy, check_request, request_head_bound, response_head_bound, write_request_head,
+    write_response_head,
+)
+from weir.plane.framing cimport Framing, frame_request, frame_response
+from weir.plane.head cimport (
+    Field, Head, HeadLimits, equals_lower, list_has_token, scan_fields, scan_request, scan_response,
+)
+
+ctypedef Step (*Scan)(const char*, uint32_t, const HeadLimits*, Head*) noexcept nogil
+
+
+class Refused(Exception):
+    """A message was refused; `reason` is the number of a `weir.reasons.Reason`."""
+
+    def __init__(self, reason: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = b""
+
+
+class ParsedHead:
+    """A head as the scanner saw it: what `Head` says, with the bytes in place of their offsets."""
+
+    __slots__ = (
+        "authority", "count", "fields", "first", "ids", "length", "method", "method_name", "path", "query",
+        "reason_phrase", "status", "target", "target_form", "version_minor",
+    )
+
+
+cdef object parsers_head(const char* p, const Head* head):
+    cdef uint32_t i
+    cdef const Field* field
+    out = ParsedHead()
+    out.length = head.length
+    out.version_minor = head.version_minor
+    out.method = head.method
+    out.method_name = p[head.method_at:head.method_at + head.method_length]
+    out.target = p[head.target_at:head.target_at + head.target_length]
+    out.target_form = head.target_form
+    out.path = p[head.path_at:head.path_at + head.path_length]
+    out.query = p[head.path_at + head.path_length:head.path_at + head.path_length + head.query_length]
+    out.authority = p[head.authority_at:head.authority_at + head.authority_length]
+    out.status = head.status
+    out.reason_phrase = p[head.status_at + 3:head.fields_at].strip() if head.status else b""
+    out.fields = []
+    out.ids = []
+    for i in range(head.field_count):
+        field = &head.fields[i]
+        name = p[field.name:field.name + field.name_length]
+        out.fields.append((name, p[field.value:field.value + field.value_length]))
+        out.ids.append(field.id)
+    out.first = [head.first[i] for i in range(32)]
+    out.count = [head.count[i] for i in range(32)]
+    return out
+
+
+cdef object parsers_scan(Scan scan, bytes data, HeadLimits limits, step, unsigned long repeat):
+    cdef const char* p = data
+    cdef uint32_t n = len(data)
+    cdef uint32_t piece = n if step is None else step
+    cdef uint32_t seen, scanned
+    cdef Step result = NEED_MORE
+    cdef Head head
+    if step is not None and step < 1:
+        raise ValueError("step must be at least 1")
+    for _ in range(repeat):
+        seen = scanned = 0
+        while True:
+            seen += min(piece, n - seen)
+            if step is not None:
+                memset(&head, 0xFF, sizeof(head))       # nothing but `scanned` may be relied upon
+            head.scanned = scanned
+            result = scan(p, seen, &limits, &head)
+            if result != NEED_MORE or seen == n:
+                break
+            scanned = head.scanned
+    if result == FAILED:
+        raise Refused(head.reason)
+    return parsers_head(p, &head) if result == DONE else None
+
+
+cdef int parsers_take(Scan scan, bytes data, Head* head) except -1:
+    # A whole head, within the default limits.
+    cdef HeadLimits limits = HeadLimits(32768, 8192, 100)
+    head.scanned = 0
+    cdef Step step = scan(data, len(data), &limits, head)
+    if step == FAILED:
+        raise Refused(head.reason)
+    if step != DONE:
+        raise ValueError("the head is not complete")
+    return 0
+
+
+def parse_request(bytes data not None, *, uint32_t head_bytes=32768, uint32_t target_bytes=8192,
+                  uint32_t fields=100, step=None, unsigned long repeat=1):
+    """Scans the head of a request at the start of `data`; None: it is not complete.
+
+    `step` feeds it in pieces of so many bytes; `repeat` does it all so many times, for measuring.
+    Raises Refused.
+    """
+    return parsers_scan(scan_request, data, HeadLimits(head_bytes, target_bytes, fields), step, repeat)
+
+
+def parse_response(bytes data not None, *, uint32_t head_bytes=32768, uint32_t fields=100, step=None,
+                   unsigned long repeat=1):
+    """Scans the head of a response at the start of `data`; as `parse_request`."""
+    return parsers_scan(scan_response, data, HeadLimits(head_bytes, 0, fields), step, repeat)
+
+
+def parse_fields(bytes data not None, *, uint32_t head_bytes=32768, uint32_t fields=100, step=None,
+                 unsigned long repeat=1):
+    """Scans field lines up to the empty line; as `parse_request`."""
+    return parsers_scan(scan_fields, data, HeadLimits(head_bytes, 0, fields), step, repeat)
+
+
+def has_token(bytes value not None, bytes token not None):
+    """Whether the comma-separated list `value` has `token` (lower case) as a member, in any case."""
+    return bool(list_has_token(value, len(value), token, len(token)))
+
+
+def is_lower(bytes text not None, bytes lower not None):
+    """Whether `text` is `lower` (lower case) in any case."""
+    return len(text) == len(lower) and bool(equals_lower(text, lower, len(lower)))
+
+
+def request_framing(bytes data not None):
+    """(BodyKind, length, has_length, keep_alive) of the request whose head `data` begins with.
+
+    Raises Refused when the head or its framing is refused, ValueError when the head is not complete.
+    """
+    cdef Head head
+    cdef Framing framing
+    parsers_take(scan_request, data, &head)
+    if frame_request(data, &head, &framing) == FAILED:
+        raise Refused(framing.reason)
+    return framing.kind, framing.length, bool(framing.has_length), bool(framing.keep_alive)
+
+
+def response_framing(bytes data not None, uint8_t method, bint upgrade=False):
+    """As `request_framing`, of a response to a request with `method` (a Method) that asked for an `upgrade`."""
+    cdef Head head
+    cdef Framing framing
+    parsers_take(scan_response, data, &head)
+    if frame_response(data, &head, method, upgrade, &framing) == FAILED:
+        raise Refused(framing.reason)
+    return framing.kind, framing.length, bool(framing.has_length), bool(framing.keep_alive)
+
+
+def rechunk(bytes data not None, *, bint decode=False, step=None, uint32_t head_bytes=32768, uint32_t fields=100):
+    """Passes a chunked body through the scanner: (what is sent on, bytes consumed, payload bytes, complete?).
+
+    `decode` drops the framing; `step` feeds in pieces of so many bytes; `head_bytes` and `fields` limit the
+    trailer section. Raises Refused when the body is malformed; what was good up to there is its `sent`.
+    """
+    cdef HeadLimits limits = HeadLimits(head_bytes, 0, fields)
+    cdef ChunkScanner scanner
+    cdef Head trailers
+    cdef uint32_t out_end = 0
+    cdef uint32_t rest = 0
+    cdef Step result = NEED_MORE
+    cdef char* p
+    cdef Py_ssize_t piece = len(data) if step is None else step
+    cdef Py_ssize_t fed = 0
+    if step is not None and step < 1:
+        raise ValueError("step must be at least 1")
+    chunk_start(&scanner, decode)
+    sent = bytearray()
+    waiting = bytearray()
+    while result == NEED_MORE and fed < len(data):
+        waiting += data[fed:fed + piece]
+        fed = min(fed + piece, len(data))
+        memset(&trailers, 0xFF, sizeof(trailers))       # scratch space: it may have been used meanwhile
+        p = waiting
+        result = chunk_scan(&scanner, p, 0, len(waiting), &out_end, &rest, &limits, &trailers, R_BAD_CHUNK)
+        sent += waiting[:out_end]
+        del waiting[:rest]
+        if result == FAILED:
+            refused = Refused(scanner.reason)
+            refused.sent = bytes(sent)
+            raise refused
+    return bytes(sent), fed - len(waiting), scanner.payload, result == DONE
+
+
+def forward_request(bytes data not None, *, uint8_t forwarded=0, bint via=True, bytes host=b"",
+                    bytes client=b"192.0.2.1", bytes proto=b"http", unsigned long repeat=1):
+    """The head that goes on for the request whose head `data` begins with.
+
+    `forwarded` is a ForwardedPolicy; `repeat` writes it so many times. Raises Refused, or ValueError when
+    the head is not complete.
+    """
+    cdef RequestPolicy policy
+    cdef Head head
+    cdef Framing framing
+    cdef bint upgrade = False
+    cdef bint te_trailers = False
+    cdef bint expect = False
+    cdef uint32_t n = 0
+    policy.forwarded = forwarded
+    policy.via = via
+    policy.host, policy.host_length = host, len(host)
+    policy.client, policy.client_length = client, len(client)
+    policy.proto, policy.proto_length = proto, len(proto)
+    parsers_take(scan_request, data, &head)
+    if frame_request(data, &head, &framing) == FAILED:
+        raise Refused(framing.reason)
+    if check_request(data, &head, &framing, &upgrade, &te_trailers, &expect) == FAILED:
+        raise Refused(head.reason)
+    out = bytearray(request_head_bound(&head, &policy))
+    for _ in range(repeat):
+        n = write_request_head(data, &head, &framing, &policy, upgrade, te_trailers, out)
+    if n > len(out):
+        raise AssertionError("the bound was passed")
+    return bytes(out[:n])
+
+
+def check(bytes data not None, *, unsigned long repeat=1):
+    """(upgrade, te_trailers, expect) of the request whose head `data` begins with; raises as `forward_request`."""
+    cdef Head head
+    cdef Framing framing
+    cdef bint upgrade = False
+    cdef bint te_trailers = False
+    cdef bint expect = False
+    cdef Step step = DONE
+    parsers_take(scan_request, data, &head)
+    for _ in range(repeat):
+        if frame_request(data, &head, &framing) == FAILED:
+            raise Refused(framing.reason)
+        step = check_request(data, &head, &framing, &upgrade, &te_trailers, &expect)
+    if step == FAILED:
+        raise Refused(head.reason)
+    return bool(upgrade), bool(te_trailers), bool(expect)
+
+
+def forward_response(bytes data not None, *, bint via=True, bint close=False, bint keep_alive=False,
+                     bint chunked=False, bint interim=False, bint upgrade=False, bytes counter=b"X-Bytes",
+                     uint64_t counter_value=0, unsigned long repeat=1):
+    """The head that goes on for the response whose head `data` begins with; the options are ResponsePolicy's.
+
+    Raises as `forward_request`; the framing is not looked at.
+    """
+    cdef ResponsePolicy policy
+    cdef Head head
+    cdef uint32_t n = 0
+    policy.via, policy.close, policy.keep_alive = via, close, keep_alive
+    policy.chunked, policy.interim, policy.upgrade = chunked, interim, upgrade
+    policy.counter, policy.counter_length = counter, len(counter)
+    policy.counter_value = counter_value
+    parsers_take(scan_response, data, &head)
+    out = bytearray(response_head_bound(&head, &policy))
+    for _ in range(repeat):
+        n = write_response_head(data, &head, &policy, out)
+    if n > len(out):
+        raise AssertionError("the bound was passed")
+    return bytes(out[:n])

@@ -1,0 +1,66 @@
+"""The statistics page: plain text, a line for each path, as in the tutorial's final program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weir.stats.reader import Series, snapshot
+
+__all__ = ["printable", "render"]
+
+HEADINGS = ("Count", "Total Bytes", "Avg Bytes", "Avg ms", "Avg FB ms", "URL")
+
+
+def render(memory: Any) -> bytes:
+    """The page as UTF-8, of the table in `memory` (see `weir.stats.reader.snapshot`).
+
+    Columns: requests, bytes of response bodies in all and on average, mean time and mean time to the first byte (over
+    those that had one; `-` if none had) in milliseconds, path. The busiest path comes first. Paths that have not been
+    answered yet, and `(other)` while nothing is counted there, are left out. Where there is more than one route,
+    its name stands before the path.
+    """
+    taken = snapshot(memory, histograms=False)
+    several = len({series.route for series in taken.series}) > 1
+    busy = [series for series in taken.series if series.counters.requests]
+    busy.sort(key=lambda series: (-series.counters.requests, series.route, series.path))
+    lines = [HEADINGS, *(line(series, several) for series in busy)]
+    widths = [max(len(cells[column]) for cells in lines) for column in range(len(HEADINGS) - 1)]
+    text = [
+        "  ".join([*(cell.rjust(width) for cell, width in zip(cells, widths, strict=False)), cells[-1]])
+        for cells in lines
+    ]
+    return ("\n".join(text) + "\n").encode()
+
+
+def line(series: Series, with_route: bool) -> tuple[str, ...]:
+    count = series.counters
+    path = series.path if series.is_other else printable(series.path)
+    if series.path_bytes > len(series.path.encode(errors="surrogateescape")) and not series.is_other:
+        path += "..."
+    return (
+        str(count.requests),
+        str(count.response_body_bytes),
+        str(count.response_body_bytes // count.requests),
+        mean_ms(count.total_us, count.requests),
+        mean_ms(count.first_byte_us, count.first_bytes),
+        f"{printable(series.route)} {path}" if with_route else path,
+    )
+
+
+def printable(text: str) -> str:
+    """Escapes what a terminal may act on or what cannot be shown: each such byte as \\xHH, a backslash as \\\\."""
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(escape(character) for character in text)
+
+
+def escape(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02X}" for byte in character.encode(errors="surrogateescape"))
+
+
+def mean_ms(sum_us: int, count: int) -> str:
+    return f"{sum_us / count / 1000:.2f}" if count else "-"

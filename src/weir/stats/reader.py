@@ -1,0 +1,224 @@
+"""Reads the shared table while workers count in it, without stopping anybody.
+
+What a snapshot promises: every counter is read in one piece and never goes back from one snapshot to the next, and a
+series that is shown stays. What it cannot promise: that two counters belong to the same moment, since an exchange may
+be counted between the two reads. Differences of two snapshots are right to the few exchanges that ended meanwhile.
+
+`struct` in native order and `memoryview.tolist()` load each number at once; a copy with `bytes()` would not have to.
+"""
+
+from __future__ import annotations
+
+from array import array
+from operator import add, sub
+from typing import Any, Final, NamedTuple
+
+from weir.stats import layout
+from weir.stats.columns import BUCKETS, COUNTER_PLACES, HISTOGRAMS
+
+__all__ = [
+    "BUCKETS_USED",
+    "OTHER",
+    "Counts",
+    "Series",
+    "Snapshot",
+    "WorkerState",
+    "bucket_end_us",
+    "difference",
+    "snapshot",
+]
+
+# How the row of what found no row of its own is called where a path would stand.
+OTHER: Final = "(other)"
+# Of the places of a histogram; the last counts everything that took longer as well.
+BUCKETS_USED: Final = 216
+
+
+class Counts(NamedTuple):
+    """The counters of a series, summed over the workers: see spec/counters.toml for meanings and units."""
+
+    requests: int = 0
+    response_body_bytes: int = 0
+    request_body_bytes: int = 0
+    status_1xx: int = 0
+    status_2xx: int = 0
+    status_3xx: int = 0
+    status_4xx: int = 0
+    status_5xx: int = 0
+    errors: int = 0
+    retries: int = 0
+    total_us: int = 0
+    first_byte_us: int = 0
+    first_bytes: int = 0
+
+
+class Series(NamedTuple):
+    """One row of the table.
+
+    `path` is the path as received, decoded as UTF-8 with `surrogateescape` (what is no UTF-8 comes back with
+    `path.encode(errors="surrogateescape")`); `(other)` where `is_other`; its first 200 bytes where `path_bytes`, its
+    length, is more. `total` and `first_byte` are histograms, BUCKETS counts each (see bucket_end_us()); empty if the
+    snapshot was taken without.
+    """
+
+    row: int
+    route: str
+    path: str
+    path_bytes: int
+    is_other: bool
+    counters: Counts
+    total: array[int]
+    first_byte: array[int]
+
+
+class WorkerState(NamedTuple):
+    """What a worker says of itself; times in microseconds, `started_us` since 1970, `heartbeat_us` CLOCK_MONOTONIC."""
+
+    pid: int
+    started_us: int
+    heartbeat_us: int
+    rows_claimed: int
+    claims_lost: int
+    exchanges_full: int
+    exchanges_crowded: int
+
+
+class Snapshot(NamedTuple):
+    """All series with a row, in the order of rows: the routes' `(other)` first, then as they appeared."""
+
+    created_us: int
+    seeds: tuple[int, int]
+    rows: int
+    rows_taken: int
+    series: list[Series]
+    workers: list[WorkerState]
+
+
+def snapshot(memory: Any, *, histograms: bool = True) -> Snapshot:
+    """Sums the table up over its workers. `memory` is a `layout.Table` or any buffer with one.
+
+    Without `histograms` it costs a small part of the time. LayoutError if there is no table.
+    """
+    header = layout.read_header(memory)
+    with memoryview(memory) as view:
+        routes = [route_name(view, header, number) for number in range(header.routes)]
+        columns = [Columns(view, header, worker) for worker in range(header.workers)]
+        try:
+            series = [read_series(view, header, row, routes, columns, histograms) for row in live_rows(view, header)]
+        finally:
+            for column in columns:
+                column.release()
+        workers = [worker_state(view, header, worker) for worker in range(header.workers)]
+        rows_taken = layout.read(view, 0, layout.HEADER, "rows_taken")
+    return Snapshot(header.created_us, header.seeds, header.rows, rows_taken, series, workers)
+
+
+def difference(after: Snapshot, before: Snapshot) -> Snapshot:
+    """What was counted between two snapshots of the same table; a new series counts from 0.
+
+    ValueError if they are of two tables. Histograms are those that both snapshots have.
+    """
+    if (after.created_us, after.seeds) != (before.created_us, before.seeds):
+        raise ValueError("the snapshots are of two different tables")
+    earlier = {series.row: series for series in before.series}
+    changed = [series if (old := earlier.get(series.row)) is None else subtract(series, old) for series in after.series]
+    return after._replace(series=changed)
+
+
+def bucket_end_us(bucket: int) -> float:
+    """The upper bound, inclusive, of a bucket, in microseconds: 2^((bucket + 1) / 8).
+
+    The grid is OpenTelemetry's exponential histogram at scale 3. Bucket 0 also counts what took 1 us or less, the last
+    one (BUCKETS_USED - 1) what took longer than its bound.
+    """
+    return float(2.0 ** ((bucket + 1) / 8))
+
+
+class Columns:
+    """One worker's counters and histograms, as views of their numbers."""
+
+    def __init__(self, view: memoryview, header: layout.Header, worker: int) -> None:
+        where = header.places
+        start = where.workers_at + worker * where.worker_bytes
+        counters = view[start + where.counters_at : start + where.histograms_at]
+        histograms = view[start + where.histograms_at : start + where.worker_bytes]
+        self.counters = counters.cast("Q")
+        self.histograms = histograms.cast("I")
+
+    def release(self) -> None:
+        """The mapping can be closed only when nobody looks at it."""
+        self.counters.release()
+        self.histograms.release()
+
+
+def live_rows(view: memoryview, header: layout.Header) -> list[int]:
+    """The `(other)` rows, and those that the index names: a row is published there, and nowhere else."""
+    at, entries = header.places.index_at, header.places.index_entries
+    mask = (1 << layout.INDEX_ROW_BITS) - 1
+    with view[at : at + entries * layout.INDEX_ENTRY_BYTES].cast("Q") as index:
+        claimed = sorted((entry & mask) - 1 for entry in index.tolist() if entry)
+    return [*range(header.routes), *claimed]
+
+
+def read_series(
+    view: memoryview,
+    header: layout.Header,
+    row: int,
+    routes: list[str],
+    columns: list[Columns],
+    histograms: bool,
+) -> Series:
+    at = header.places.directory_at + row * layout.DIRECTORY_BYTES
+    route = layout.read(view, at, layout.DIRECTORY, "route")
+    path_bytes = layout.read(view, at, layout.DIRECTORY, "path_length")
+    is_other = row < header.routes
+    if is_other:
+        path = OTHER
+    else:
+        path = layout.read(view, at, layout.DIRECTORY, "path")[:path_bytes].decode(errors="surrogateescape")
+    first = row * COUNTER_PLACES
+    used = [column.counters[first : first + len(Counts._fields)].tolist() for column in columns]
+    counters = Counts(*used[0]) if len(used) == 1 else Counts(*map(sum, zip(*used, strict=True)))
+    counting = [column for column, own in zip(columns, used, strict=True) if own[0]] if histograms else None
+    return Series(
+        row,
+        routes[route],
+        path,
+        path_bytes,
+        is_other,
+        counters,
+        sum_histogram(counting, row, 0),
+        sum_histogram(counting, row, 1),
+    )
+
+
+def sum_histogram(columns: list[Columns] | None, row: int, number: int) -> array[int]:
+    """Sums over those workers that have counted; an empty array if histograms are not wanted."""
+    if columns is None:
+        return array("Q")
+    first = (row * HISTOGRAMS + number) * BUCKETS
+    total: list[int] | None = None
+    for column in columns:
+        own = column.histograms[first : first + BUCKETS].tolist()
+        total = own if total is None else list(map(add, total, own))
+    return array("Q", total) if total is not None else array("Q", bytes(8 * BUCKETS))
+
+
+def subtract(series: Series, old: Series) -> Series:
+    return series._replace(
+        counters=Counts(*map(sub, series.counters, old.counters)),
+        total=array("Q", map(sub, series.total, old.total)),
+        first_byte=array("Q", map(sub, series.first_byte, old.first_byte)),
+    )
+
+
+def route_name(view: memoryview, header: layout.Header, number: int) -> str:
+    at = header.places.routes_at + number * layout.ROUTE_BYTES
+    length = layout.read(view, at, layout.ROUTE, "name_length")
+    name: bytes = layout.read(view, at, layout.ROUTE, "name")
+    return name[:length].decode()
+
+
+def worker_state(view: memoryview, header: layout.Header, worker: int) -> WorkerState:
+    at = header.places.workers_at + worker * header.places.worker_bytes
+    return WorkerState(*(layout.read(view, at, layout.WORKER, name) for name in WorkerState._fields))

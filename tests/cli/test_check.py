@@ -1,0 +1,68 @@
+"""`weir check`: what it prints and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+
+from .support import weir
+
+GOOD = """\
+[log]
+access = "stdout"
+format = "json"
+
+[stats]
+page = "/stats"
+
+[[listener]]
+address = ":8080"
+to = "app"
+
+[[cluster]]
+name = "app"
+endpoints = ["127.0.0.1:8081", "unix:/run/app.sock"]
+"""
+
+
+def test_a_good_file_is_summed_up(tmp_path: Path) -> None:
+    (tmp_path / "weir.toml").write_text(GOOD)
+    done = weir("check", "weir.toml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "weir.toml: good",
+        "  listen on :8080, send to app",
+        "  app: 127.0.0.1:8081, unix:/run/app.sock",
+        "  statistics page: /stats",
+        "  access log: stdout (json)",
+    ]
+    assert weir("check", "-c", "weir.toml", cwd=tmp_path).stdout == done.stdout
+
+
+def test_every_problem_is_printed_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "weir.toml").write_text(GOOD.replace("stdout", "").replace('":8080"', '"8080"') + "nmae = 1\n")
+    done = weir("check", "weir.toml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    for place in ("weir: weir.toml:2:", "weir: weir.toml:9:", "weir: weir.toml:15:"):
+        assert any(line.startswith(place) for line in lines), (place, lines)
+
+
+def test_a_missing_file_is_a_problem() -> None:
+    done = weir("check", "/nonexistent/weir.toml")
+    assert done.returncode == 2
+    assert done.stderr == "weir: /nonexistent/weir.toml: cannot be read: no such file or directory\n"
+
+
+def test_no_file_and_two_files_are_usage_errors() -> None:
+    assert (weir("check").returncode, weir("check", "a.toml", "-c", "b.toml").returncode) == (2, 2)
+
+
+def test_the_schema_is_one() -> None:
+    done = weir("check", "--schema")
+    assert done.returncode == 0
+    schema = json.loads(done.stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate({"listener": [{"address": ":8080", "to": "127.0.0.1:8081"}]}, schema)

@@ -1,0 +1,221 @@
+"""Every key is accepted and reaches the plan; defaults are the plan's own and give way to what is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from weir.config.compile import compile_plan
+from weir.config.findings import TABLES
+from weir.config.load import load_text
+from weir.config.plan import (
+    AddressPlan,
+    ClusterPlan,
+    ListenerPlan,
+    LogPlan,
+    Plan,
+    PoolPlan,
+    QueuePlan,
+    RetryPlan,
+    RoutePlan,
+    StatsPlan,
+)
+
+LEAST = '[[listener]]\naddress = ":8080"\nto = "127.0.0.1:8081"\n'
+
+# Table, key, its TOML, the field of the plan and its value there: something other than the default.
+KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
+    ((), "drain_timeout", '"10s"', "drain_timeout_ms", 10_000),
+    (("log",), "access", '"/var/log/a.log"', "log.access", "/var/log/a.log"),
+    (("log",), "format", '"json"', "log.format", "json"),
+    (("log",), "flush", '"1s"', "log.flush_ms", 1_000),
+    (("log",), "buffer", '"4MiB"', "log.buffer_bytes", 4 << 20),
+    (("stats",), "rows", "16384", "stats.rows", 16_384),
+    (("stats",), "header", '"X-Total"', "stats.header", "X-Total"),
+    (("stats",), "page", '"/stats"', "stats.page", "/stats"),
+    (("listener",), "request_header_timeout", '"5s"', "listener.request_header_timeout_ms", 5_000),
+    (("listener",), "idle_timeout", '"75s"', "listener.idle_timeout_ms", 75_000),
+    (("listener",), "send_timeout", '"30s"', "listener.send_timeout_ms", 30_000),
+    (("listener",), "max_head", '"16KiB"', "listener.max_head_bytes", 16_384),
+    (("listener",), "max_fields", "64", "listener.max_fields", 64),
+    (("listener",), "max_target", "4000", "listener.max_target_bytes", 4_000),
+    (("listener",), "max_body", '"10MiB"', "route.max_body_bytes", 10 << 20),
+    (("listener",), "max_connections", "500", "listener.max_connections", 500),
+    (("listener",), "max_requests", "1000", "listener.max_requests", 1_000),
+    (("listener",), "backlog", "128", "listener.backlog", 128),
+    (("listener",), "forwarded", '"append"', "listener.forwarded", "append"),
+    (("listener",), "via", '"off"', "listener.via", "off"),
+    (("listener",), "half_close", '"abort"', "listener.half_close", "abort"),
+    (("cluster",), "host", '"app.internal:8080"', "cluster.host", "app.internal:8080"),
+    (("cluster",), "connect_timeout", '"1s"', "cluster.connect_timeout_ms", 1_000),
+    (("cluster",), "response_header_timeout", '"30s"', "cluster.response_header_timeout_ms", 30_000),
+    (("cluster",), "stream_idle_timeout", '"1h"', "cluster.stream_idle_timeout_ms", 3_600_000),
+    (("cluster",), "max_response_head", '"64KiB"', "cluster.max_response_head_bytes", 65_536),
+    (("cluster",), "max_response_fields", "200", "cluster.max_response_fields", 200),
+    (("cluster",), "resolve_interval", '"5s"', "cluster.resolve_interval_ms", 5_000),
+    (("cluster", "pool"), "max_idle", "10", "cluster.pool.max_idle", 10),
+    (("cluster", "pool"), "max_connections", "100", "cluster.pool.max_connections", 100),
+    (("cluster", "pool"), "idle_timeout", '"50s"', "cluster.pool.idle_timeout_ms", 50_000),
+    (("cluster", "pool"), "max_age", '"10m"', "cluster.pool.max_age_ms", 600_000),
+    (("cluster", "pool"), "max_requests", "99", "cluster.pool.max_requests", 99),
+    (("cluster", "pool"), "min_idle", "2", "cluster.pool.min_idle", 2),
+    (("cluster", "pool"), "wait_idle", '"100ms"', "cluster.pool.wait_idle_ms", 100),
+    (("cluster", "pool"), "give_back", '"1s"', "cluster.pool.give_back_ms", 1_000),
+    (("cluster", "queue"), "size", "1000", "cluster.queue.size", 1_000),
+    (("cluster", "queue"), "timeout", '"500ms"', "cluster.queue.timeout_ms", 500),
+    (("cluster", "retry"), "ratio", '"10%"', "cluster.retry.ratio_percent", 10),
+    (("cluster", "retry"), "min_per_second", "10", "cluster.retry.min_per_second", 10),
+    (("cluster", "retry"), "attempts", "3", "cluster.retry.attempts", 3),
+]
+# These have tests of their own below.
+ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
+UNIX_MODE = ("listener", "unix_mode")
+
+
+def text_with(table: tuple[str, ...], line: str) -> str:
+    """A complete configuration with a cluster, and one more line in one of its tables."""
+    parts = {
+        (): "",
+        ("log",): "" if line.startswith("access") else 'access = "stdout"\n',
+        ("stats",): "",
+        ("listener",): 'address = ":8080"\nto = "app"\n',
+        ("cluster",): 'name = "app"\nendpoints = ["app.internal:8081"]\n',
+        ("cluster", "pool"): "",
+        ("cluster", "queue"): "",
+        ("cluster", "retry"): "",
+    }
+    parts[table] += line + "\n"
+    headers = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
+    return "".join(headers.get(key, f"[{'.'.join(key)}]\n" if key else "") + body for key, body in parts.items())
+
+
+def plan_of(text: str) -> Plan:
+    return compile_plan(load_text(text, "f"))
+
+
+def flat(plan: Plan) -> dict[str, Any]:
+    """All values of a plan with one listener, one route and one cluster, by dotted name."""
+
+    def walk(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+        if dataclasses.is_dataclass(value) and not isinstance(value, AddressPlan):
+            for field in dataclasses.fields(value):
+                yield from walk(f"{prefix}.{field.name}" if prefix else field.name, getattr(value, field.name))
+        elif isinstance(value, tuple) and prefix in ("listeners", "routes", "clusters"):
+            assert len(value) == 1
+            yield from walk(prefix[:-1], value[0])
+        else:
+            yield prefix, value
+
+    return dict(walk("", plan))
+
+
+@pytest.mark.parametrize(("table", "key", "toml", "name", "value"), KEYS, ids=[".".join((*k[0], k[1])) for k in KEYS])
+def test_each_key_reaches_the_plan_and_nothing_else(
+    table: tuple[str, ...], key: str, toml: str, name: str, value: object
+) -> None:
+    without = flat(plan_of(text_with(table, "")))
+    with_it = flat(plan_of(text_with(table, f"{key} = {toml}")))
+    assert without[name] != value
+    assert {changed: with_it[changed] for changed in with_it if with_it[changed] != without[changed]} == {name: value}
+
+
+def test_every_key_of_the_model_is_tested() -> None:
+    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES | {UNIX_MODE}
+    known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
+    assert known - set(TABLES) == tested
+
+
+def test_every_field_of_the_plan_can_be_set() -> None:
+    tested = {name for *_, name, _ in KEYS}
+    structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
+    structure |= {"cluster.name", "cluster.endpoints"}
+    assert set(flat(plan_of(LEAST))) == tested | structure
+
+
+def test_defaults_are_those_of_the_plan() -> None:
+    address = AddressPlan(text=":8080", host="", port=8080)
+    endpoint = AddressPlan(text="127.0.0.1:8081", host="127.0.0.1", port=8081)
+    assert plan_of(LEAST) == Plan(
+        listeners=(ListenerPlan(address=address, route=0),),
+        routes=(RoutePlan(name=":8080", cluster=0),),
+        clusters=(ClusterPlan(name="127.0.0.1:8081", endpoints=(endpoint,)),),
+    )
+
+
+def test_a_cluster_without_tables_has_the_plans_defaults() -> None:
+    (cluster,) = plan_of(text_with((), "")).clusters
+    endpoint = AddressPlan(text="app.internal:8081", host="app.internal", port=8081)
+    assert cluster == ClusterPlan(
+        name="app", endpoints=(endpoint,), pool=PoolPlan(), queue=QueuePlan(), retry=RetryPlan()
+    )
+
+
+def test_log_and_stats_have_the_plans_defaults() -> None:
+    plan = plan_of(LEAST + "[log]\n[stats]\n")
+    assert (plan.log, plan.stats) == (LogPlan(), StatsPlan())
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "name", "value"),
+    [
+        (("listener",), 'max_body = "off"', "route.max_body_bytes", 0),
+        (("listener",), 'max_requests = "off"', "listener.max_requests", 0),
+        (("listener",), 'max_connections = "auto"', "listener.max_connections", 0),
+        (("cluster", "pool"), 'wait_idle = "off"', "cluster.pool.wait_idle_ms", 0),
+        (("cluster", "pool"), 'give_back = "off"', "cluster.pool.give_back_ms", 0),
+        (("stats",), 'header = "off"', "stats.header", ""),
+        (("stats",), 'header = ""', "stats.header", ""),
+        (("stats",), 'page = "off"', "stats.page", ""),
+        (("stats",), 'page = ""', "stats.page", ""),
+        (("log",), 'access = "off"', "log.access", "off"),
+        (("log",), 'access = "access.log"', "log.access", "access.log"),
+        (("cluster", "retry"), "ratio = 0.35", "cluster.retry.ratio_percent", 35),
+        (("cluster", "queue"), "size = 0", "cluster.queue.size", 0),
+    ],
+)
+def test_words_and_other_spellings(table: tuple[str, ...], line: str, name: str, value: object) -> None:
+    assert flat(plan_of(text_with(table, line)))[name] == value
+
+
+@pytest.mark.parametrize("mode", ["0660", "660"])
+def test_unix_mode(mode: str) -> None:
+    (listener,) = plan_of(LEAST.replace(":8080", "unix:/run/w.sock") + f'unix_mode = "{mode}"').listeners
+    assert listener.unix_mode == 0o660
+    assert listener.address.path == "/run/w.sock"
+
+
+def test_names_become_places() -> None:
+    plan = plan_of(
+        """
+        listener = [{ address = ":1", to = "b" }, { address = ":2", to = "a" }, { address = ":3", to = "10.0.0.1:80" },
+                    { address = ":4", to = "10.0.0.1:80", max_body = 7 }, { address = ":5", to = "b" }]
+        cluster = [{ name = "a", endpoints = ["unix:/a"] }, { name = "b", endpoints = ["[::1]:1", "h:2"] }]
+        """
+    )
+    assert [cluster.name for cluster in plan.clusters] == ["a", "b", "10.0.0.1:80"]
+    assert [listener.route for listener in plan.listeners] == [0, 1, 2, 3, 4]
+    assert [route.cluster for route in plan.routes] == [1, 0, 2, 2, 1]
+    assert [route.name for route in plan.routes] == [":1", ":2", ":3", ":4", ":5"]
+    assert [route.max_body_bytes for route in plan.routes] == [0, 0, 0, 7, 0]
+    assert [endpoint.text for endpoint in plan.clusters[1].endpoints] == ["[::1]:1", "h:2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "max_idle"),
+    [
+        ("max_connections = 10", 10),
+        ("min_idle = 50", 50),
+        ("min_idle = 50\nmax_connections = 50", 50),
+        ("max_connections = 100", 32),
+    ],
+)
+def test_the_default_of_max_idle_gives_way(line: str, max_idle: int) -> None:
+    assert plan_of(text_with(("cluster", "pool"), line)).clusters[0].pool.max_idle == max_idle
+
+
+def test_the_default_of_max_target_gives_way() -> None:
+    (listener,) = plan_of(LEAST + 'max_head = "4KiB"').listeners
+    assert listener.max_target_bytes == 4_096

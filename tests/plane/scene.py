@@ -1,0 +1,154 @@
+"""A stage for transcripts: a whole plane on fake streams and a fake clock.
+
+A scene owns an engine, a plane and their clock. `client()` connects a client, `endpoint()` is the peer of the
+newest connection that the plane dialled; both are `FakeStream`s: `feed` what they send, `take_sent` what they
+were sent. Nothing happens until `turn()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from weir.config.plan import (
+    AddressPlan,
+    ClusterPlan,
+    ListenerPlan,
+    Plan,
+    PoolPlan,
+    QueuePlan,
+    RetryPlan,
+    RoutePlan,
+    StatsPlan,
+)
+from weir.plane.accesslog import AccessLog
+from weir.plane.clock import Clock
+from weir.plane.counters import Counters
+from weir.plane.engine import Engine
+from weir.plane.fake import FakeDialer, FakeStream
+from weir.plane.plane import Plane
+from weir.plane.stream import Address
+from weir.reasons import Reason
+from weir.stats import layout
+from weir.stats.reader import snapshot
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+class Scene:
+    """One listener, one route, one cluster of `endpoints` endpoints."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: int = 1,
+        listener: dict[str, Any] | None = None,
+        cluster: dict[str, Any] | None = None,
+        pool: dict[str, Any] | None = None,
+        queue: dict[str, Any] | None = None,
+        retry: dict[str, Any] | None = None,
+        route: dict[str, Any] | None = None,
+        stats: dict[str, Any] | None = None,
+        log_format: str = "json",
+        make_page: Callable[[], bytes] = lambda: b"page\n",
+    ) -> None:
+        names = [AddressPlan(text=f"192.0.2.{n + 1}:80", host=f"192.0.2.{n + 1}", port=80) for n in range(endpoints)]
+        self.plan = Plan(
+            listeners=(
+                replace(ListenerPlan(AddressPlan(text="test", host="", port=80), 0, forwarded="off", via="off"),
+                        **(listener or {})),
+            ),
+            routes=(RoutePlan("main", 0, **(route or {})),),
+            clusters=(
+                ClusterPlan(
+                    "app",
+                    tuple(names),
+                    pool=PoolPlan(**(pool or {})),
+                    queue=QueuePlan(**(queue or {})),
+                    retry=RetryPlan(**(retry or {})),
+                    **(cluster or {}),
+                ),
+            ),
+            stats=replace(StatsPlan(rows=64, header=""), **(stats or {})),
+        )
+        self.clock = Clock(fake=True)
+        self.engine = Engine(self.clock)
+        self.memory = layout.create(self.plan.stats.rows, ["main"], workers=1)
+        self.log = AccessLog(log_format, 1 << 20)
+        self.dialer = FakeDialer()
+        self.plane = Plane(
+            self.plan, self.engine, Counters(self.memory, 0), self.log, make_page, 1000, dialer=self.dialer
+        )
+        self.listener = self.plane.listen(0, -1)
+        for number in range(endpoints):
+            self.plane.set_addresses(0, number, [Address(host=f"192.0.2.{number + 1}", port=80)])
+
+    def turn(self, times: int = 4) -> None:
+        """Lets the engine serve what is there."""
+        for _ in range(times):
+            self.engine.turn(0)
+
+    def wait_ms(self, ms: int) -> None:
+        """Time passes, and what is due happens."""
+        self.clock.advance(ms * 1000)
+        self.turn()
+
+    def client(self, data: bytes = b"") -> FakeStream:
+        """A client connects and sends `data`."""
+        stream = FakeStream(self.engine)
+        if data:
+            stream.feed(data)
+        self.plane.welcome(self.listener, stream)
+        self.turn()
+        return stream
+
+    def endpoint(self, number: int = -1) -> FakeStream:
+        """The peer of a connection that the plane dialled."""
+        return self.dialer.dialled[number]
+
+    @property
+    def dials(self) -> int:
+        """How many connections were dialled."""
+        return len(self.dialer.dialled)
+
+    def send(self, stream: FakeStream, data: bytes) -> None:
+        """The peer sends, and the plane acts on it."""
+        stream.feed(data)
+        self.turn()
+
+    def end(self, stream: FakeStream) -> None:
+        """The peer closes its sending side."""
+        stream.feed_end()
+        self.turn()
+
+    def reset(self, stream: FakeStream) -> None:
+        """The peer resets the connection."""
+        stream.break_off()
+        self.turn()
+
+    def reasons(self) -> dict[str, int]:
+        """What ended otherwise than well, by word."""
+        counts = self.plane.reasons()
+        return {reason.name.lower(): counts[reason] for reason in Reason if counts[reason]}
+
+    def counters(self, path: str = "/a") -> dict[str, int]:
+        """The counters of a path's row."""
+        for series in snapshot(self.memory).series:
+            if series.path == path:
+                return dict(series.counters._asdict())
+        return {}
+
+    def close(self) -> None:
+        """Ends the scene and checks the ledger: nothing is open, taken or registered any more."""
+        self.plane.close()
+        self.turn()
+        ledger = self.plane.ledger()
+        assert not any(ledger.values()), f"left over: {ledger}"
+        assert self.engine.sources == 0
+        assert self.engine.bugs == 0, "an exception left a source"
+        for stream in self.dialer.dialled:
+            assert stream.is_closed, f"connection to {stream.peer} is still open"
+        self.engine.close()
+        self.memory.close()

@@ -1,0 +1,83 @@
+"""The cluster's queue and its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.plane.scene import GET, OK, Scene
+
+Stage = Callable[..., Scene]
+
+
+def test_queue_is_first_come_first_served(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1})
+    clients = [scene.client(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n) for n in range(4)]
+    assert scene.dials == 1
+    assert scene.plane.queued(0) == 3
+    for number, client in enumerate(clients):
+        assert scene.endpoint().take_sent().startswith(b"GET /%d " % number)
+        scene.send(scene.endpoint(), OK)
+        assert client.take_sent() == OK
+    assert scene.plane.queued(0) == 0
+
+
+def test_queue_timeout(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1}, queue={"timeout_ms": 500})
+    scene.client(GET)
+    waiting = scene.client(GET)
+    scene.wait_ms(520)
+    sent = waiting.take_sent()
+    assert sent.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nRetry-After: 1\r\n" in sent
+    assert b"queue_timeout" in sent
+    assert not waiting.is_closed
+    assert scene.plane.queued(0) == 0
+
+
+def test_queue_full(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1}, queue={"size": 1})
+    scene.client(GET)
+    scene.client(GET)
+    third = scene.client(GET)
+    assert b"queue_full" in third.take_sent()
+
+
+def test_a_closed_connection_makes_room_for_the_queue(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1})
+    scene.client(GET)
+    waiting = scene.client(GET)
+    scene.send(scene.endpoint(0), b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    assert scene.dials == 2
+    scene.send(scene.endpoint(1), OK)
+    assert waiting.take_sent() == OK
+
+
+def test_a_client_that_goes_leaves_the_queue(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1})
+    scene.client(GET)
+    gone = scene.client(b"GET /gone HTTP/1.1\r\nHost: h\r\n\r\n")
+    last = scene.client(b"GET /last HTTP/1.1\r\nHost: h\r\n\r\n")
+    scene.end(gone)
+    assert scene.plane.queued(0) == 1
+    scene.endpoint().take_sent()
+    scene.send(scene.endpoint(), OK)
+    assert scene.endpoint().take_sent().startswith(b"GET /last ")
+    scene.send(scene.endpoint(), OK)
+    assert last.take_sent() == OK
+
+
+def test_a_slow_dial_keeps_its_place_in_line_with_room_for_more(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 2}, queue={"timeout_ms": 1000})
+    scene.dialer.mode = "wait"
+    clients = [scene.client(GET) for _ in range(3)]
+    assert scene.dials == 2
+    assert scene.plane.queued(0) == 1
+    for number in (0, 1):
+        scene.endpoint(number).connect()
+        scene.turn()
+        scene.send(scene.endpoint(number), OK)
+    assert clients[0].take_sent() == OK
+    scene.send(scene.endpoint(0), OK)
+    scene.send(scene.endpoint(1), OK)
+    assert [client.take_sent() for client in clients[1:]] == [OK, OK]
+    assert scene.plane.queued(0) == 0
