@@ -192,7 +192,7 @@ def test_names_become_places() -> None:
         """
         listener = [{ address = ":1", to = "b" }, { address = ":2", to = "a" }, { address = ":3", to = "10.0.0.1:80" },
                     { address = ":4", to = "10.0.0.1:80", max_body = 7 }, { address = ":5", to = "b" }]
-        cluster = [{ name = "a", endpoints = ["unix:/a"] }, { name = "b", endpoints = ["[::1]:1", "h:2"] }]
+        cluster = [{ name = "a", endpoints = ["unix:/a"] }, { name = "b", endpoints = ["[::1]:81", "h:2"] }]
         """
     )
     assert [cluster.name for cluster in plan.clusters] == ["a", "b", "10.0.0.1:80"]
@@ -200,7 +200,7 @@ def test_names_become_places() -> None:
     assert [route.cluster for route in plan.routes] == [1, 0, 2, 2, 1]
     assert [route.name for route in plan.routes] == [":1", ":2", ":3", ":4", ":5"]
     assert [route.max_body_bytes for route in plan.routes] == [0, 0, 0, 7, 0]
-    assert [endpoint.text for endpoint in plan.clusters[1].endpoints] == ["[::1]:1", "h:2"]
+    assert [endpoint.text for endpoint in plan.clusters[1].endpoints] == ["[::1]:81", "h:2"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ were sent. Nothing happens until `turn()`.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -151,4 +152,6 @@ class Scene:
         for stream in self.dialer.dialled:
             assert stream.is_closed, f"connection to {stream.peer} is still open"
         self.engine.close()
+        del self.plane
+        gc.collect()
         self.memory.close()

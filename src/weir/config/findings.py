@@ -31,27 +31,27 @@ ARRAYS_OF_TABLES = ("listener", "cluster")
 
 # What other proxies call it, or a person guesses; no spelling comes close enough to find these.
 SYNONYMS = {
-    "access_log": "access",
-    "backend": "cluster",
-    "bind": "address",
-    "body_size": "max_body",
-    "client_max_body_size": "max_body",
-    "cluster": "to",
-    "frontend": "listener",
-    "grace": "drain_timeout",
-    "keepalive": "max_idle",
-    "keepalive_requests": "max_requests",
-    "keepalive_timeout": "idle_timeout",
-    "listen": "address",
-    "log_format": "format",
-    "path": "page",
-    "proxy_pass": "to",
-    "retries": "attempts",
-    "server": "endpoints",
-    "servers": "endpoints",
-    "shutdown_timeout": "drain_timeout",
-    "stats_page": "page",
-    "upstream": "cluster",
+    "access_log": ("access",),
+    "backend": ("to", "cluster"),
+    "bind": ("address",),
+    "body_size": ("max_body",),
+    "client_max_body_size": ("max_body",),
+    "cluster": ("to",),
+    "frontend": ("listener",),
+    "grace": ("drain_timeout",),
+    "keepalive": ("max_idle",),
+    "keepalive_requests": ("max_requests",),
+    "keepalive_timeout": ("idle_timeout",),
+    "listen": ("address", "listener"),
+    "log_format": ("format",),
+    "path": ("page",),
+    "proxy_pass": ("to",),
+    "retries": ("attempts",),
+    "server": ("endpoints", "listener"),
+    "servers": ("endpoints",),
+    "shutdown_timeout": ("drain_timeout",),
+    "stats_page": ("page",),
+    "upstream": ("to", "cluster"),
 }
 
 
@@ -72,10 +72,12 @@ def table_of(loc: Loc) -> tuple[str, ...]:
 
 
 def table_name(table: tuple[str, ...]) -> str:
-    """A table as its header is written."""
-    if not table:
-        return "the top of the file, before the first table"
+    """A table as its header is written; the top of the file has none."""
     return f"[[{table[0]}]]" if len(table) == 1 and table[0] in ARRAYS_OF_TABLES else f"[{'.'.join(table)}]"
+
+
+def _in_table(table: tuple[str, ...]) -> str:
+    return f"in {table_name(table)}" if table else "at the top of the file, before the first table"
 
 
 def from_validation(details: Iterable[ErrorDetails]) -> list[Finding]:
@@ -113,21 +115,22 @@ def _unknown(loc: Loc) -> tuple[str | None, str]:
     """The key of the same table that was probably meant, if any, and the hint."""
     table, key = table_of(loc[:-1]), str(loc[-1])
     known = list(TABLES[table].model_fields)
-    other_name = SYNONYMS.get(key.lower().replace("-", "_"), "")
-    if other_name in known:
-        return other_name, f"did you mean {quoted(other_name)}?"
-    for word in (key, other_name):
+    synonyms = SYNONYMS.get(key.lower().replace("-", "_"), ())
+    for word in synonyms:
+        if word in known:
+            return word, f"did you mean {quoted(word)}?"
+    for word in (key, *synonyms):
         homes = _homes(word, table)
         if homes:
-            place = f"belongs in {' or '.join(table_name(home) for home in homes)}"
-            return None, f"{quoted(word)} {place}" if word != key else f"it {place}"
+            belongs = f"belongs {' or '.join(_in_table(home) for home in homes)}"
+            return None, f"{quoted(word)} {belongs}" if word != key else f"it {belongs}"
     near = closest(key, known)
     if near:
         return near, f"did you mean {quoted(near)}?"
     for other, model in TABLES.items():
         elsewhere = closest(key, list(model.model_fields))
         if elsewhere and other != table:
-            return None, f"did you mean {quoted(elsewhere)}, which belongs in {table_name(other)}?"
+            return None, f"did you mean {quoted(elsewhere)}, which belongs {_in_table(other)}?"
     return None, f"known here: {', '.join(known)}"
 
 

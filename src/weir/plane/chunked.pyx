@@ -10,8 +10,8 @@ from libc.string cimport memmove
 
 from weir.plane.codes cimport DONE, FAILED, NEED_MORE, R_NONE, Reason, Step
 from weir.plane.head cimport (
-    F_CONNECTION, F_CONTENT_LENGTH, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS, F_KEEP_ALIVE, F_OTHER, F_PROXY,
-    F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_TE, F_TRAILER,
+    F_CONNECTION, F_CONTENT_LENGTH, F_DATE, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS, F_KEEP_ALIVE, F_OTHER,
+    F_PROXY, F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_TE, F_TRAILER,
     F_TRANSFER_ENCODING, F_UPGRADE, F_VIA, F_X_FORWARDED_FOR, F_X_FORWARDED_HOST, F_X_FORWARDED_PROTO, F_X_REAL_IP,
     Field, Head, HeadLimits, equals_lower, scan_fields,
 )
@@ -31,7 +31,7 @@ cdef uint32_t FORBIDDEN_IDS = (
     | <uint32_t>1 << F_X_FORWARDED_FOR | <uint32_t>1 << F_X_FORWARDED_PROTO | <uint32_t>1 << F_X_FORWARDED_HOST
     | <uint32_t>1 << F_X_REAL_IP | <uint32_t>1 << F_FORWARDED | <uint32_t>1 << F_VIA | <uint32_t>1 << F_PROXY
     | <uint32_t>1 << F_PROXY_AUTHORIZATION | <uint32_t>1 << F_PROXY_AUTHENTICATE
-    | <uint32_t>1 << F_PROXY_AUTHENTICATION_INFO | <uint32_t>1 << F_HTTP2_SETTINGS
+    | <uint32_t>1 << F_PROXY_AUTHENTICATION_INFO | <uint32_t>1 << F_HTTP2_SETTINGS | <uint32_t>1 << F_DATE
 )
 
 cdef struct ForbiddenName:
@@ -71,8 +71,10 @@ cdef bint chunked_is_forbidden(const char* p, const Field* field) noexcept nogil
         return True
     if field.id != F_OTHER:
         return False
-    # If-Match and its kin: conditions of a request.
+    # If-Match and its kin are conditions of a request; Proxy-... speaks to the next proxy.
     if field.name_length > 3 and equals_lower(name, b"if-", 3):
+        return True
+    if field.name_length > 6 and equals_lower(name, b"proxy-", 6):
         return True
     for i in range(FORBIDDEN_COUNT):
         if field.name_length == FORBIDDEN[i].length and equals_lower(name, FORBIDDEN[i].text, FORBIDDEN[i].length):

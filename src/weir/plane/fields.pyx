@@ -47,7 +47,7 @@ cdef uint32_t FORWARDED_FIELDS = (
 )
 # Fields that Connection cannot nominate away. RFC 9110 section 7.6.1 forbids senders to name fields meant for all
 # recipients; obeying would let a client change the framing, the route, the expectation that the relay waits for,
-# or the account of where the request came from.
+# or the account of where the request came from. (Upgrade has to be named, and stays if it is passed on.)
 cdef uint32_t NOT_NOMINATED = (
     <uint32_t>1 << F_HOST | <uint32_t>1 << F_CONTENT_LENGTH | <uint32_t>1 << F_TRANSFER_ENCODING
     | <uint32_t>1 << F_EXPECT | <uint32_t>1 << F_UPGRADE | <uint32_t>1 << F_VIA | FORWARDED_FIELDS

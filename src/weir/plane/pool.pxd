@@ -40,6 +40,7 @@ cdef class Pool(UpstreamHome):
 
     cdef Upstream idle              # newest first, linked by next and previous
     cdef Upstream surplus
+    cdef Upstream dialling
     cdef readonly uint32_t idle_count
     cdef readonly uint32_t surplus_count
     cdef readonly uint32_t connecting

@@ -144,6 +144,10 @@ cdef class Pool(UpstreamHome):
             self._close(upstream)
             return A_FAILED
         if upstream.stream.connecting:
+            upstream.next = self.dialling
+            if self.dialling is not None:
+                self.dialling.previous = upstream
+            self.dialling = upstream
             self.connecting += 1
             return A_CONNECTING
         self.backoff_ms = BACKOFF_FIRST_MS
@@ -175,7 +179,7 @@ cdef class Pool(UpstreamHome):
         return False
 
     cdef int on_connected(self, Upstream upstream) except -1:
-        self.connecting -= 1
+        self._unlist(upstream)
         self.workspace.wheel.disarm(upstream)
         self.backoff_ms = BACKOFF_FIRST_MS
         if self.addresses:
@@ -191,7 +195,7 @@ cdef class Pool(UpstreamHome):
             if upstream.stream.connecting:
                 return 0
             return self.on_connected(upstream)
-        self.connecting -= 1
+        self._unlist(upstream)
         self._close(upstream)
         if self.min_idle:
             self._back_off()
@@ -261,12 +265,17 @@ cdef class Pool(UpstreamHome):
             upstream.previous.next = upstream.next
         elif upstream.state == U_IDLE:
             self.idle = upstream.next
+        elif upstream.state == U_CONNECTING:
+            self.dialling = upstream.next
         else:
             self.surplus = upstream.next
         if upstream.next is not None:
             upstream.next.previous = upstream.previous
         upstream.next = None
         upstream.previous = None
+        if upstream.state == U_CONNECTING:
+            self.connecting -= 1
+            return
         if upstream.state == U_SURPLUS:
             self.surplus_count -= 1
             return
@@ -335,8 +344,12 @@ cdef class Pool(UpstreamHome):
     cdef int close_all(self) except -1:
         cdef Upstream upstream
         self.closed = True
-        while self.idle is not None or self.surplus is not None:
+        while self.open:
             upstream = self.idle if self.idle is not None else self.surplus
+            if upstream is None:
+                upstream = self.dialling
+            if upstream is None:    # the rest is busy
+                break
             self._unlist(upstream)
             self._close(upstream)
         self.workspace.wheel.disarm(self)

@@ -142,9 +142,12 @@ class Header(NamedTuple):
 
 
 class Table(mmap.mmap):
-    """The mapping, with the descriptor of its memory as `fd`; close() closes both. Forked children inherit it."""
+    """The mapping, with the descriptor of its memory as `fd`. Forked children inherit both.
 
-    fd: int
+    close() closes both; so does the last reference when it goes.
+    """
+
+    fd: int = -1
 
     def __new__(cls, fd: int, size: int, *, writable: bool = True) -> Table:
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
@@ -155,9 +158,16 @@ class Table(mmap.mmap):
     def close(self) -> None:
         """BufferError while somebody (Counters, a memoryview) still uses the mapping."""
         super().close()
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        self._close_fd()
+
+    def __del__(self) -> None:
+        self._close_fd()
+
+    def _close_fd(self) -> None:
+        # -1: the mapping failed, or close() was here before.
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def places(rows: int, routes: int, workers: int) -> Places:

@@ -1,0 +1,149 @@
+"""The byte map: what is made is what the document says, and nothing else is taken for a table."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from weir.stats import layout
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "shared-memory.md"
+FORMATS = {"u32": "I", "u64": "Q"}
+
+
+def documented(heading: str) -> dict[str, tuple[str, int]]:
+    """The table under a heading of the document, in the form of the layout's own tables."""
+    section = DOCUMENT.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    fields = {}
+    for offset, kind, name in re.findall(r"^\| (\d+) \| ([^|]+) \| `(\w+)` \|", section, re.MULTILINE):
+        form = FORMATS[kind] if kind in FORMATS else f"{int(kind.removesuffix(' bytes'))}s"
+        fields[name] = (form, int(offset))
+    return fields
+
+
+@pytest.mark.parametrize(
+    ("heading", "fields"),
+    [
+        ("Header", layout.HEADER),
+        ("Route", layout.ROUTE),
+        ("Directory", layout.DIRECTORY),
+        ("Worker", layout.WORKER),
+    ],
+)
+def test_document_and_layout_agree(heading: str, fields: dict[str, tuple[str, int]]) -> None:
+    assert documented(heading) == fields
+
+
+@pytest.mark.parametrize("fields", [layout.HEADER, layout.ROUTE, layout.DIRECTORY, layout.WORKER])
+def test_fields_are_aligned_and_apart(fields: dict[str, tuple[str, int]]) -> None:
+    end = 0
+    for form, offset in sorted(fields.values(), key=lambda field: field[1]):
+        assert offset >= end
+        size = struct.calcsize(form)
+        assert form.endswith("s") or offset % size == 0
+        end = offset + size
+
+
+@pytest.mark.parametrize("rows", [2, 3, 100, 4096, 5000])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_areas_follow_one_another(rows: int, workers: int) -> None:
+    where = layout.places(rows, 1, workers)
+    assert where.index_entries >= 4 * rows
+    assert where.index_entries & (where.index_entries - 1) == 0
+    assert where.routes_at == layout.HEADER_BYTES
+    assert where.directory_at >= where.routes_at + layout.ROUTE_BYTES
+    assert where.index_at >= where.directory_at + rows * layout.DIRECTORY_BYTES
+    assert where.workers_at >= where.index_at + 8 * where.index_entries
+    assert where.histograms_at >= where.counters_at + rows * 64 * 8
+    assert where.worker_bytes >= where.histograms_at + rows * 2 * 256 * 4
+    assert where.total_bytes == where.workers_at + workers * where.worker_bytes
+    assert not any(value % 4096 for name, value in where._asdict().items() if name != "index_entries")
+
+
+@pytest.mark.parametrize(("rows", "routes", "workers"), [(1, 1, 1), (8, 0, 1), (8, 1, 0), (8, 9, 1), (1 << 24, 1, 1)])
+def test_impossible_sizes_are_refused(rows: int, routes: int, workers: int) -> None:
+    with pytest.raises(ValueError):
+        layout.places(rows, routes, workers)
+
+
+def test_header_is_read_back() -> None:
+    with layout.create(64, ["main", "other"], workers=3) as table:
+        header = layout.read_header(table)
+        assert (header.rows, header.routes, header.workers) == (64, 2, 3)
+        assert header.rows_taken == 2
+        assert header.places == layout.places(64, 2, 3)
+        assert len(table) == header.places.total_bytes
+
+
+def test_each_table_has_its_own_seed() -> None:
+    with layout.create(8, ["a"], 1) as one, layout.create(8, ["a"], 1) as other:
+        assert layout.read_header(one).seeds != layout.read_header(other).seeds
+
+
+def test_a_long_route_name_is_cut_at_a_character() -> None:
+    with layout.create(8, ["é" * 200], 1) as table:
+        at = layout.read_header(table).places.routes_at
+        length = layout.read(table, at, layout.ROUTE, "name_length")
+        assert layout.read(table, at, layout.ROUTE, "name")[:length].decode() == "é" * 124
+
+
+def test_attach_through_the_descriptor() -> None:
+    with layout.create(8, ["main"], 1) as table:
+        layout.beat(table, 0, 12345)
+        with layout.attach(os.dup(table.fd)) as other:
+            at = layout.read_header(other).places.workers_at
+            assert layout.read(other, at, layout.WORKER, "heartbeat_us") == 12345
+            with pytest.raises(TypeError):
+                other[0] = 0
+        with pytest.raises(ValueError):
+            layout.beat(table, 1, 1)
+
+
+def test_descriptors_are_given_back() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with layout.create(8, ["main"], 1):
+        assert len(os.listdir("/proc/self/fd")) > before
+    layout.create(8, ["main"], 1)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_nobody_can_shrink_the_memory() -> None:
+    with layout.create(8, ["main"], 1) as table, pytest.raises(PermissionError):
+        os.ftruncate(table.fd, 4096)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("magic", b"weirstar", "not a statistics table"),
+        ("version", 2, "layout version 2"),
+        ("rows", 9999, "is .* and should be"),
+        ("workers", 2, "total_bytes is"),
+        ("workers", 0, "workers must be"),
+        ("buckets", 128, "buckets is 128"),
+        ("index_at", 4096, "index_at is 4096"),
+    ],
+)
+def test_what_is_no_table_is_refused(name: str, value: int | bytes, message: str) -> None:
+    with layout.create(64, ["main"], 1) as table:
+        layout.write(table, 0, layout.HEADER, **{name: value})
+        with pytest.raises(layout.LayoutError, match=message):
+            layout.read_header(table)
+        fd = os.dup(table.fd)
+        with pytest.raises(layout.LayoutError):
+            layout.attach(fd)
+        os.close(fd)
+
+
+def test_a_short_mapping_is_refused() -> None:
+    with layout.create(64, ["main"], 1) as table:
+        with pytest.raises(layout.LayoutError, match="are mapped"):
+            layout.read_header(bytes(table[:8192]))
+        with pytest.raises(layout.LayoutError):
+            layout.read_header(b"")
+    with open(os.devnull, "rb") as file, pytest.raises(layout.LayoutError, match="too short"):
+        layout.attach(file.fileno())

@@ -1,0 +1,230 @@
+"""The project's own rules: layout, direction of imports, generated files, and documents that tell the truth."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from tools import gen_config_docs, gen_tables, render_site
+from weir.cli.main import group
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "weir"
+PLANE = SOURCE / "plane"
+
+MOST_LINES = 500
+
+# The modules of the data plane in reading order: one may use only those before it.
+PLANE_ORDER = (
+    *("syscalls", "codes", "columns", "clock", "timers", "buffer", "counters", "accesslog"),
+    *("engine", "selector", "stream"),
+    *("head", "framing", "host", "fields", "chunked", "parsers"),
+    *("workspace", "fake", "account", "answers"),
+    *("upstream", "pool", "cluster", "options", "relay", "exchange", "downstream", "listener", "plane"),
+)
+
+# Which packages (or modules) of weir each may import, besides itself. Nothing may import the command line.
+MAY_IMPORT = {
+    "weir.reasons": (),
+    "weir.config.plan": (),
+    "weir.stats": (),
+    "weir.plane": ("weir.reasons", "weir.config.plan", "weir.stats.columns", "weir.stats.layout"),
+    "weir.config": (),
+    "weir.control": ("weir.config.plan", "weir.plane", "weir.stats", "weir.reasons"),
+    "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
+    "weir.cli": ("weir", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
+    "weir.__main__": ("weir.cli.main",),
+    "weir": (),
+}
+
+DOCUMENTS = render_site.documents(ROOT)
+
+
+def _files(*suffixes: str) -> list[Path]:
+    """Files of the project that people write, with one of some suffixes."""
+    folders = ("src", "tests", "tools", "bench", "examples")
+    made = {ROOT / name for name in gen_tables.OUTPUTS}
+    return sorted(
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in suffixes and path not in made and "__pycache__" not in path.parts
+    )
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT / "src").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Modules of weir that a file imports or cimports: `from a import b` counts as a.b if that is a module."""
+    text = path.read_text()
+    if path.suffix == ".py":
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "weir")
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "weir":
+                yield from (_target(node.module or "", alias.name) for alias in node.names)
+        return
+    for match in re.finditer(r"^\s*from (weir[\w.]*) c?import ([\w, ]+)?", text, re.MULTILINE):
+        for name in (match[2] or "").split(",") or [""]:
+            yield _target(match[1], name.strip())
+    yield from re.findall(r"^\s*c?import (weir[\w.]*)", text, re.MULTILINE)
+
+
+def _target(module: str, name: str) -> str:
+    inside = ROOT / "src" / Path(*module.split(".")) / name
+    is_module = bool(name) and (inside.is_dir() or any(inside.parent.glob(f"{name}.p*")))
+    return f"{module}.{name}" if is_module else module
+
+
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def _allows(allowed: str, imported: str) -> bool:
+    # "weir" is the package itself, its version; else it would stand for everything.
+    return imported == "weir" if allowed == "weir" else _within(imported, allowed)
+
+
+def test_every_module_has_a_test_file_of_its_own() -> None:
+    missing = []
+    for path in _files(".py", ".pyx"):
+        if not path.is_relative_to(SOURCE) or path.name == "__init__.py":
+            continue
+        place = path.relative_to(SOURCE)
+        test = ROOT / "tests" / place.parent / f"test_{place.stem.strip('_')}.py"
+        if not test.exists():
+            missing.append(test.relative_to(ROOT).as_posix())
+    assert missing == []
+
+
+def test_no_file_is_longer_than_it_may_be() -> None:
+    sizes = {path: path.read_text().count("\n") for path in _files(".py", ".pyx", ".pxd", ".pyi", ".h", ".sh")}
+    assert {path.relative_to(ROOT).as_posix(): n for path, n in sizes.items() if n > MOST_LINES} == {}
+
+
+def test_the_reading_order_of_the_plane_is_complete() -> None:
+    names = {path.stem for path in PLANE.iterdir() if path.suffix in (".py", ".pyx", ".pxd")} - {"__init__"}
+    assert sorted(names) == sorted(PLANE_ORDER)
+
+
+def test_modules_of_the_plane_use_only_those_before_them() -> None:
+    wrong = []
+    for path in sorted(PLANE.iterdir()):
+        if path.suffix not in (".py", ".pyx", ".pxd") or path.stem == "__init__":
+            continue
+        for module in _imports(path):
+            used = module.removeprefix("weir.plane.").partition(".")[0]
+            if not _within(module, "weir.plane") or used in ("weir", path.stem):
+                continue
+            if used not in PLANE_ORDER[: PLANE_ORDER.index(path.stem)]:
+                wrong.append(f"{path.name} uses {used}")
+    assert wrong == []
+
+
+def test_packages_import_only_downward() -> None:
+    wrong = []
+    for path in _files(".py", ".pyx", ".pxd"):
+        if not path.is_relative_to(SOURCE):
+            continue
+        module = _module(path)
+        home = next(package for package in MAY_IMPORT if _within(module, package))
+        for imported in _imports(path):
+            if _within(imported, home) and home not in ("weir", "weir.config.plan", "weir.reasons"):
+                continue
+            if not any(_allows(allowed, imported) for allowed in MAY_IMPORT[home]):
+                wrong.append(f"{module} imports {imported}")
+    assert wrong == []
+
+
+def test_the_plan_imports_only_the_standard_library() -> None:
+    tree = ast.parse((SOURCE / "config" / "plan.py").read_text())
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert {str(name).split(".")[0] for name in modules} <= sys.stdlib_module_names
+
+
+def test_generated_files_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gen_tables.main(["--check"]) == 0, capsys.readouterr().out
+    assert gen_config_docs.main(["--check"]) == 0, capsys.readouterr().out
+    assert render_site.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def _links(document: str) -> Iterator[tuple[str, str]]:
+    """Path (relative to the root) and anchor of every link of a document to a file of the project."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(), flags=re.DOTALL | re.MULTILINE)
+    for href in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:", href):
+            path, _, anchor = href.partition("#")
+            target = (ROOT / document).parent / path if path else ROOT / document
+            yield target.resolve().relative_to(ROOT).as_posix(), anchor
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    broken = []
+    for path, anchor in _links(document):
+        if not (ROOT / path).exists():
+            broken.append(path)
+        elif anchor:
+            headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE)
+            if anchor not in {render_site.slug(heading) for heading in headings}:
+                broken.append(f"{path}#{anchor}")
+    assert broken == []
+
+
+def test_every_document_is_in_the_index() -> None:
+    listed = {path for path, _ in _links("docs/index.md")}
+    assert {name for name in DOCUMENTS if name.startswith("docs/")} - listed == {"docs/index.md"}
+
+
+def _shown_commands(document: str) -> Iterator[list[str]]:
+    """The words of every weir command that a document shows, in a code block or as inline code."""
+    text = (ROOT / document).read_text()
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for line in lines:
+        words = line.partition(" #")[0].split()
+        if words and words[0].endswith("weir") and len(words) > 1 and not words[0].startswith("/"):
+            yield words[1:]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_shown_commands_and_options_exist(document: str) -> None:
+    wrong = []
+    with click.Context(group) as context:
+        for words in _shown_commands(document):
+            command = group if words[0].startswith("-") else group.get_command(context, words[0])
+            known = [] if command is None else [o for p in command.get_params(context) for o in p.opts]
+            wrong += [] if command is not None else [words]
+            wrong += [words for word in words if re.match("--?[a-z]", word) and word.split("=")[0] not in known]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_shown_make_targets_exist(document: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = set(re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE))
+    assert shown <= targets
+
+
+def test_constraints_are_exact_versions_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line)] == []
+    names = [re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in lines]
+    assert len(names) == len(set(names))
+
+
+def test_every_debian_package_is_listed_for_a_known_stage() -> None:
+    lines = (ROOT / "debian-packages.txt").read_text().splitlines()
+    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    assert {row[0] for row in rows} == {"build", "test", "bench"}
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", row[1]) for row in rows)
