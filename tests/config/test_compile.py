@@ -88,7 +88,7 @@ def text_with(table: tuple[str, ...], line: str) -> str:
         ("cluster", "retry"): "",
     }
     parts[table] += line + "\n"
-    headers = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
+    headers: dict[tuple[str, ...], str] = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
     return "".join(headers.get(key, f"[{'.'.join(key)}]\n" if key else "") + body for key, body in parts.items())
 
 

@@ -74,8 +74,8 @@ class Rig:
         return self.ask(f"GET {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n".encode("latin-1"))
 
     def reason(self, path: str) -> str:
-        """The reason word that the log has for the only request with this path."""
-        records = self.proxy.logged(path=path)
+        """The reason word that the log has for the only request with this target."""
+        records = self.proxy.logged(target=path)
         assert len(records) == 1, records
         return str(records[0]["reason"])
 

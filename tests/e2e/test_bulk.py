@@ -86,7 +86,7 @@ def test_five_gigabytes_down(plain: Rig, numbers: Pattern) -> None:
     assert client.head().get("Content-Length") == str(TOTAL)
     numbers.receive(client, TOTAL)
     report(plain, "download", TOTAL, started, before)
-    assert plain.proxy.logged(path="/bulk-down")[0]["reason"] == "none"
+    assert plain.proxy.logged(target="/bulk-down")[0]["reason"] == "none"
 
 
 def test_five_gigabytes_up(plain: Rig, numbers: Pattern) -> None:

@@ -94,7 +94,7 @@ def test_in_the_middle_of_a_download(plain: Rig, how: str) -> None:
     leave(client, how)
     eventually(lambda: broken, what="the endpoint learns that nobody reads")
     assert plain.reason(path) == "client_closed"
-    record = plain.proxy.logged(path=path)[0]
+    record = plain.proxy.logged(target=path)[0]
     assert record["status"] == 200
 
 

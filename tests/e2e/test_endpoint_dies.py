@@ -30,7 +30,7 @@ def refusal(rig: Rig, path: str, request: bytes, reasons: set[str], status: int 
     word = rig.reason(path)
     assert word in reasons
     assert word.encode() in response.body
-    assert rig.proxy.logged(path=path)[0]["status"] == status
+    assert rig.proxy.logged(target=path)[0]["status"] == status
 
 
 # -- before a response
@@ -223,7 +223,7 @@ def test_a_get_on_a_dying_connection_is_replayed_once(plain: Rig) -> None:
     assert client.response().body == b"served"
     assert plain.endpoint.targets() == ["/first", "/replayed", "/replayed"]
     assert [request.link for request in plain.endpoint.requests] == [0, 0, 1]
-    assert plain.proxy.logged(path="/replayed")[0]["retries"] == 1
+    assert plain.proxy.logged(target="/replayed")[0]["retries"] == 1
 
 
 def test_a_post_whose_bytes_were_taken_is_not_replayed(plain: Rig) -> None:

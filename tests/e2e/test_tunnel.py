@@ -133,7 +133,7 @@ def test_a_reset_of_the_endpoint_ends_the_client(plain: Rig) -> None:
     client, link = open_tunnel(plain)
     link.reset()
     assert client.ended()
-    assert plain.proxy.logged(path="/tunnel")[-1]["status"] == 101
+    assert plain.proxy.logged(target="/tunnel")[-1]["status"] == 101
 
 
 def test_a_reset_of_the_client_ends_the_endpoint(plain: Rig) -> None:

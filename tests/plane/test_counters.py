@@ -29,7 +29,12 @@ def test_a_path_keeps_its_row() -> None:
     assert (one.rows, one.routes, one.workers, other.worker) == (64, 2, 2, 1)
     rows = [one.find_row(0, b"/a"), one.find_row(0, b"/b"), one.find_row(1, b"/a"), one.find_row(0, b"")]
     assert rows == [2, 3, 4, 5]
-    assert [other.find_row(0, b"/a"), other.find_row(0, b"/b"), other.find_row(1, b"/a"), other.find_row(0, b"")] == rows
+    assert [
+        other.find_row(0, b"/a"),
+        other.find_row(0, b"/b"),
+        other.find_row(1, b"/a"),
+        other.find_row(0, b""),
+    ] == rows
 
 
 @pytest.mark.parametrize("length", [*range(1, 70), 199, 200, 201, 1000, 8192])

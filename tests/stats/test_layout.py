@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from weir.stats import layout
+from weir.stats.columns import COUNTERS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "shared-memory.md"
 FORMATS = {"u32": "I", "u64": "Q"}
@@ -36,6 +37,15 @@ def documented(heading: str) -> dict[str, tuple[str, int]]:
 )
 def test_document_and_layout_agree(heading: str, fields: dict[str, tuple[str, int]]) -> None:
     assert documented(heading) == fields
+
+
+def test_document_names_the_counters() -> None:
+    section = DOCUMENT.read_text().split("\n## Counters\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (\w*) ?\| (.*) \|$", section, re.MULTILINE)
+    units = {"1": "", "By": "bytes", "us": "microseconds"}
+    assert rows == [
+        (str(place), counter.name, units[counter.unit], counter.text) for place, counter in enumerate(COUNTERS)
+    ]
 
 
 @pytest.mark.parametrize("fields", [layout.HEADER, layout.ROUTE, layout.DIRECTORY, layout.WORKER])

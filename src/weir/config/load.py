@@ -65,7 +65,7 @@ def load_text(text: str, name: str) -> Config:
     try:
         raw = toml_rs.loads(text, toml_version=TOML_VERSION)
     except toml_rs.TOMLDecodeError as error:
-        raise ConfigError([_syntax_problem(error, name)]) from error
+        raise ConfigError([_syntax_problem(error, text, name)]) from error
     config, findings = _check(raw)
     if config is not None and not findings:
         return config
@@ -127,15 +127,16 @@ def _check(raw: dict[str, Any]) -> tuple[Config | None, list[Finding]]:
     return config, findings + contradictions(raw)
 
 
-def _syntax_problem(error: toml_rs.TOMLDecodeError, name: str) -> Problem:
+def _syntax_problem(error: toml_rs.TOMLDecodeError, text: str, name: str) -> Problem:
     """The problem that toml_rs found.
 
     Its text shows the source line and a mark under it, and then says what is wrong. Columns in the text are characters,
-    those of the exception's attributes are bytes.
+    those of the exception's attributes are bytes. At the end of a line it may point behind the line's end.
     """
     lines = str(error).splitlines() or [""]
     place = _SYNTAX_PLACE.match(lines[0])
     line, column = (int(place[1]), int(place[2])) if place else (error.lineno, error.colno)
+    column = min(column, len(text.split("\n")[line - 1]) + 1)
     marks = [number for number, shown in enumerate(lines) if re.fullmatch(r"\s*\|\s*\^+", shown)]
     said = " ".join(lines[marks[-1] + 1 :]) if marks else lines[-1]
     return Problem(f"not TOML: {said}", file=name, line=line, column=column)

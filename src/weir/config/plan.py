@@ -44,7 +44,7 @@ class AddressPlan:
 class PoolPlan:
     """Connections to one endpoint, per worker (design: the pool)."""
 
-    max_idle: int = 32  # idle connections kept; those above it wait give_back_ms for room
+    max_idle: int = 256  # idle connections kept; those above it wait give_back_ms for room
     max_connections: int = 1024  # open connections, idle ones included
     idle_timeout_ms: int = 4_000  # an idle connection older than this is closed
     max_age_ms: int = 3_600_000  # a connection older than this is not reused

@@ -2,7 +2,11 @@
 
 What is hard here is that nearly every word of a line was chosen by somebody who may wish to forge one. A line is made
 of pieces; each piece of foreign text is cut to a bound and escaped byte by byte, so that no quote, line end or
-terminal control sequence gets through, and the room for the worst case is made sure of before the first byte is written.
+terminal control sequence gets through. Room for the worst case is made sure of before the first byte is written.
+
+JSON lines are ASCII: a byte of foreign text that is not printable ASCII, or is a quote or a backslash, is written as
+\\u00HH, so that taking the characters as ISO 8859-1 gives the bytes back. What is not known is null in JSON, "-"
+elsewhere.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -152,7 +156,9 @@ cdef class AccessLog:
 # -- lines ------------------------------------------------------------------------------------------------
 
 
-cdef char* write_common(char* out, const LogRecord* record, const char* stamp, uint32_t n, bint combined) noexcept nogil:
+cdef char* write_common(
+    char* out, const LogRecord* record, const char* stamp, uint32_t n, bint combined
+) noexcept nogil:
     # As nginx and Apache write it: host ident user [time] "request" status bytes ["referer" "user agent"].
     out = put_text(out, record.client, record.client_length, SHORT_TEXT, False)
     out = put(out, b" - - [", 6)

@@ -9,15 +9,14 @@ The row that a worker holds unpublished is noted in the worker's header, in the 
 worker that was killed goes on with it. A kill between taking a row from the common stock and noting it costs that row.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from posix.unistd cimport getpid
 
 from weir.plane.columns cimport ROW_BUCKETS, ROW_COUNTERS, ROW_HISTOGRAMS
 
 import time
-
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
 from weir.stats import layout
 

@@ -56,7 +56,9 @@ cdef bint framing_parse_length(const char* p, const Field* field, uint64_t* leng
 
 cdef inline bint framing_is_token_byte(char c) noexcept nogil:
     # Coding names are tokens; all that are registered or ever were use only these.
-    return c"a" <= c <= c"z" or c"A" <= c <= c"Z" or c"0" <= c <= c"9" or c == c"-" or c == c"_" or c == c"."
+    if c"a" <= c <= c"z" or c"A" <= c <= c"Z" or c"0" <= c <= c"9":
+        return True
+    return c == c"-" or c == c"_" or c == c"."
 
 
 cdef Coding framing_parse_coding(const char* s, uint32_t n) noexcept nogil:
@@ -93,7 +95,9 @@ cdef Step framing_decide(
     # 3. Both Transfer-Encoding and Content-Length: two parties may read this in two ways. Transfer-Encoding
     #    in HTTP/1.0 likewise (section 6.1).
     if head.count[<int>F_TRANSFER_ENCODING] != 0:
-        if head.count[<int>F_CONTENT_LENGTH] != 0 or head.version_minor == 0 or head.count[<int>F_TRANSFER_ENCODING] > 1:
+        if head.count[<int>F_CONTENT_LENGTH] != 0 or head.version_minor == 0:
+            return framing_fail(framing, bad)
+        if head.count[<int>F_TRANSFER_ENCODING] > 1:
             return framing_fail(framing, bad)
         # 4. Only a body whose last coding is chunked has an end that can be seen.
         field = &head.fields[head.first[<int>F_TRANSFER_ENCODING] - 1]

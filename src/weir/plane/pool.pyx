@@ -28,9 +28,10 @@ from weir.plane.upstream cimport (
 from weir.plane.workspace cimport Workspace
 
 cdef enum:
-    # A connection idle for less is used without asking the kernel first: a close in so short a time that
-    # was not seen by epoll is a race that asking would not win either.
-    TRUST_IDLE_MS = 10
+    # A connection idle for less is used without asking the kernel first. Endpoints close connections that were
+    # idle for seconds; a close that epoll has not told of yet, after so short a rest, is a race that asking
+    # would rarely win.
+    TRUST_IDLE_MS = 500
     BACKOFF_FIRST_MS = 100
     BACKOFF_LAST_MS = 5000
 

@@ -1,0 +1,180 @@
+"""The reader: sums, differences, and snapshots while others count."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from weir.plane.counters import Counters
+from weir.stats import layout
+from weir.stats.columns import BUCKETS, COUNTERS
+from weir.stats.reader import BUCKETS_USED, OTHER, Counts, bucket_end_us, difference, snapshot
+
+
+def test_counts_are_the_columns() -> None:
+    assert list(Counts._fields) == [counter.name for counter in COUNTERS]
+
+
+def test_an_empty_table_has_the_other_rows() -> None:
+    with layout.create(8, ["main", "api"], workers=2) as table:
+        taken = snapshot(table)
+    assert [(series.route, series.path, series.is_other) for series in taken.series] == [
+        ("main", OTHER, True),
+        ("api", OTHER, True),
+    ]
+    assert all(series.counters == Counts() for series in taken.series)
+    assert [worker.pid for worker in taken.workers] == [0, 0]
+    assert (taken.rows, taken.rows_taken) == (8, 2)
+
+
+def test_workers_are_summed() -> None:
+    table = layout.create(8, ["main", "api"], workers=3)
+    for number in range(3):
+        counters = Counters(table, number)
+        row = counters.find_row(1, b"/a")
+        for place in range(len(COUNTERS)):
+            counters.add(row, place, 10**number * (place + 1))
+        counters.observe_us(row, 0, 1000 * 8**number)
+        counters.observe_us(row, 1, 7)
+    series = snapshot(table).series[2]
+    assert (series.row, series.route, series.path, series.path_bytes, series.is_other) == (2, "api", "/a", 2, False)
+    assert series.counters == Counts(*(111 * (place + 1) for place in range(len(COUNTERS))))
+    assert len(series.total) == len(series.first_byte) == BUCKETS
+    assert {bucket: count for bucket, count in enumerate(series.total) if count} == {79: 1, 103: 1, 127: 1}
+    assert {bucket: count for bucket, count in enumerate(series.first_byte) if count} == {22: 3}
+    without = snapshot(table, histograms=False).series[2]
+    assert without.counters == series.counters
+    assert not without.total
+    assert [worker.pid for worker in snapshot(table).workers] == [os.getpid()] * 3
+
+
+def test_counters_above_32_bits() -> None:
+    table = layout.create(8, ["main"], workers=2)
+    for number in range(2):
+        Counters(table, number).add(0, 1, 2**62)
+    assert snapshot(table).series[0].counters.response_body_bytes == 2**63
+
+
+def test_paths_come_back_as_they_were() -> None:
+    table = layout.create(600, ["main"], workers=1)
+    counters = Counters(table, 0)
+    paths = [bytes([byte]) * 3 for byte in range(256)] + ["/é/ü".encode(), b"/" + b"x" * 199, b""]
+    for path in paths:
+        counters.find_row(0, path)
+    series = snapshot(table).series[1:]
+    assert [each.path.encode(errors="surrogateescape") for each in series] == paths
+    assert [each.path_bytes for each in series] == [len(path) for path in paths]
+
+
+def test_a_long_path_is_shown_cut() -> None:
+    table = layout.create(8, ["main"], workers=1)
+    counters = Counters(table, 0)
+    for last in b"ab":
+        counters.find_row(0, b"/" + b"x" * 4000 + bytes([last]))
+    one, other = snapshot(table).series[1:]
+    assert one.path == other.path == "/" + "x" * 199
+    assert one.path_bytes == other.path_bytes == 4002
+
+
+def test_difference() -> None:
+    table = layout.create(8, ["main"], workers=1)
+    counters = Counters(table, 0)
+    row = counters.find_row(0, b"/a")
+    counters.add(row, 0, 5)
+    counters.observe_us(row, 0, 1000, repeat=5)
+    before = snapshot(table)
+    counters.add(row, 0, 2)
+    counters.observe_us(row, 0, 1000, repeat=2)
+    counters.add(counters.find_row(0, b"/b"), 0, 1)
+    changed = difference(snapshot(table), before)
+    assert [series.counters.requests for series in changed.series] == [0, 2, 1]
+    assert [sum(series.total) for series in changed.series] == [0, 2, 0]
+
+
+def test_a_difference_of_two_tables_is_refused() -> None:
+    with layout.create(8, ["main"], 1) as one, layout.create(8, ["main"], 1) as other, pytest.raises(ValueError):
+        difference(snapshot(one), snapshot(other))
+
+
+def test_bucket_ends() -> None:
+    assert bucket_end_us(7) == 2.0
+    assert bucket_end_us(79) == 1024.0
+    assert bucket_end_us(BUCKETS_USED - 1) == 2.0**27
+    assert bucket_end_us(0) == pytest.approx(1.0905077)
+
+
+def test_nothing_holds_the_mapping_afterwards() -> None:
+    with layout.create(8, ["main"], workers=2) as table:
+        snapshot(table)
+    assert table.closed
+
+
+def test_a_row_that_is_not_published_is_not_shown() -> None:
+    table = layout.create(8, ["main"], workers=1)
+    Counters(table, 0).find_row(0, b"/a")
+    where = layout.read_header(table).places
+    table[where.index_at : where.index_at + 8 * where.index_entries] = bytes(8 * where.index_entries)
+    assert [series.path for series in snapshot(table).series] == [OTHER]
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(10_000))
+    with pytest.raises(layout.LayoutError):
+        snapshot((tmp_path / "file").read_bytes())
+
+
+def test_counters_never_go_back_while_others_count() -> None:
+    """A child that counts as fast as it can, numbers that need all of a u64's halves, and a reader beside it."""
+    table = layout.create(64, ["main"], workers=1)
+    child = os.fork()
+    if child == 0:
+        try:
+            counters = Counters(table, 0)
+            number = 0
+            while True:
+                row = counters.find_row(0, b"/%d" % (number % 60))
+                # Each step carries from the lower half of the sum into the upper one.
+                counters.add(row, 1, 2**32 - 1, repeat=200)
+                counters.observe_us(row, 0, 5, repeat=200)
+                counters.add(row, 0, 200)
+                number += 1
+        finally:
+            os._exit(1)
+    try:
+        last = snapshot(table)
+        deadline = time.monotonic() + 20
+        while last.series[-1].counters.requests < 10_000 or len(last.series) < 60:
+            assert time.monotonic() < deadline
+            taken = snapshot(table)
+            for old, new in zip(last.series, taken.series, strict=False):
+                assert old.path == new.path
+                assert all(a <= b for a, b in zip(old.counters, new.counters, strict=True))
+                assert all(a <= b for a, b in zip(old.total, new.total, strict=True))
+                assert new.counters.response_body_bytes % (2**32 - 1) == 0, "a torn read"
+            last = taken
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_full_table_is_read_in_reasonable_time() -> None:
+    table = layout.create(4096, ["main"], workers=4)
+    for number in range(4):
+        counters = Counters(table, number)
+        for path in range(4095):
+            row = counters.find_row(0, b"/%d" % path)
+            counters.add(row, 0, 1)
+            counters.observe_us(row, 0, 100 + path)
+    started = time.perf_counter()
+    taken = snapshot(table)
+    whole = time.perf_counter() - started
+    started = time.perf_counter()
+    snapshot(table, histograms=False)
+    counters_only = time.perf_counter() - started
+    assert {series.counters.requests for series in taken.series[1:]} == {4}
+    assert whole < 2.0
+    assert counters_only < 0.5
