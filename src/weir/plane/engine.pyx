@@ -225,7 +225,7 @@ cdef class Engine:
         cdef EngineSlot* slot
         for i in range(n):
             data = self.events[i].data.u64
-            fd = <int>(data & 0xFFFFFFFF)
+            fd = <int><uint32_t>data
             slot = &self.slots[fd]
             if slot.generation != <uint32_t>(data >> 32):
                 continue

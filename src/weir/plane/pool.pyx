@@ -88,9 +88,9 @@ cdef class Pool(UpstreamHome):
             self.reuses += 1
             upstream.reused = True
             self._hand_over(upstream, user)
-            self.taken = upstream
             if self.min_idle:
                 self.keep_warm()
+            self.taken = upstream       # only now: an early dial uses the same place
             return A_TAKEN
         if self.wait_idle_ms and not now and not user.fresh and self.open > 0:
             self.line.join(user, W_POOL)
