@@ -12,11 +12,13 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 
 from pydantic.fields import FieldInfo
 
 from weir.config.findings import TABLES, table_name
 from weir.config.model import Table, kind_of_field, schema
+from weir.config.plan import PoolPlan
 
 ROOT = Path(__file__).resolve().parent.parent
 # Keys that are tables have a section of their own.
@@ -83,13 +85,13 @@ Refused are also what contradicts itself, names that lead nowhere, and keys that
   a Unix socket, which starts with `/`. Names are looked up when they are needed, and do not hold up anything else.
 - **`"off"`** switches off whatever can be off, such as a limit. 0 never does.
 
-Defaults give way to what is written: with `max_connections = 10` the pool's `max_idle` is 10, not 32. Only values that
-are both written can contradict each other.
+Defaults give way to what is written: with `max_connections = 10` the pool's `max_idle` is 10, not $max_idle. Only
+values that are both written can contradict each other.
 """
 
 
 def reference() -> str:
-    parts = [OPENING]
+    parts = [Template(OPENING).substitute(max_idle=PoolPlan().max_idle)]
     for table, model in TABLES.items():
         if table:
             parts.append(f"\n## {table_name(table).strip('[]')}\n\n`{table_name(table)}`: {_sentence(model)}\n\n")

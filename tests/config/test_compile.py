@@ -57,7 +57,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster",), "max_response_fields", "200", "cluster.max_response_fields", 200),
     (("cluster",), "resolve_interval", '"5s"', "cluster.resolve_interval_ms", 5_000),
     (("cluster", "pool"), "max_idle", "10", "cluster.pool.max_idle", 10),
-    (("cluster", "pool"), "max_connections", "100", "cluster.pool.max_connections", 100),
+    (("cluster", "pool"), "max_connections", "2000", "cluster.pool.max_connections", 2_000),
     (("cluster", "pool"), "idle_timeout", '"50s"', "cluster.pool.idle_timeout_ms", 50_000),
     (("cluster", "pool"), "max_age", '"10m"', "cluster.pool.max_age_ms", 600_000),
     (("cluster", "pool"), "max_requests", "99", "cluster.pool.max_requests", 99),
@@ -207,13 +207,18 @@ def test_names_become_places() -> None:
     ("line", "max_idle"),
     [
         ("max_connections = 10", 10),
-        ("min_idle = 50", 50),
+        ("min_idle = 900", 900),
         ("min_idle = 50\nmax_connections = 50", 50),
-        ("max_connections = 100", 32),
+        ("max_connections = 1000", PoolPlan().max_idle),
     ],
 )
 def test_the_default_of_max_idle_gives_way(line: str, max_idle: int) -> None:
     assert plan_of(text_with(("cluster", "pool"), line)).clusters[0].pool.max_idle == max_idle
+
+
+def test_the_default_of_rows_gives_way() -> None:
+    many = "".join(LEAST.replace(":8080", f":{n}").replace("127.0.0.1", "10.0.0.1") for n in range(1, 4001))
+    assert plan_of(many).stats.rows == 8_000
 
 
 def test_the_default_of_max_target_gives_way() -> None:

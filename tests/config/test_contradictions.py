@@ -96,8 +96,8 @@ POOL = CLUSTER + "[cluster.pool]\n"
         ),
         (
             POOL + "max_idle = 2000\n" + LISTENER,
-            "5:12: cluster.app.pool.max_idle: 2000 idle connections are more than max_connections, which is 1024; raise "
-            "max_connections or lower max_idle",
+            "5:12: cluster.app.pool.max_idle: 2000 idle connections are more than max_connections, which is 1024; "
+            "raise max_connections or lower max_idle",
         ),
         (
             POOL + "min_idle = 5\nmax_connections = 4\n" + LISTENER,
@@ -125,14 +125,18 @@ POOL = CLUSTER + "[cluster.pool]\n"
             '[log]\nflush = "1s"\n' + LISTENER + CLUSTER,
             '2:1: log.flush: without effect: no access log is written; add access = "stdout"',
         ),
+        # statistics
+        (
+            "[stats]\nrows = 16\n" + "".join(LISTENER.replace("8080", str(n)) for n in range(1, 17)) + CLUSTER,
+            "2:8: stats.rows: 16 rows are not enough for 16 listeners, which take one each; write 32 or more",
+        ),
         # round and round
         (
             LISTENER.replace("app", "127.0.0.1:8080"),
             '3:6: listener[0].to: "127.0.0.1:8080" is the listener itself: requests would go round for ever (line 2)',
         ),
         (
-            LISTENER
-            + CLUSTER.replace("app.internal:8081", "a:1', 'localhost:8080").replace('["', "['").replace('"]', "']"),
+            LISTENER + CLUSTER.replace("app.internal:8081", 'a:1", "localhost:8080'),
             '6:21: cluster.app.endpoints[1]: "localhost:8080" is the listener itself: requests would go round for ever '
             "(line 2)",
         ),
@@ -156,6 +160,7 @@ def test_contradictions(refusals: Refusals, text: str, said: str) -> None:
         '[log]\naccess = "off"\nformat = "json"\n' + LISTENER + CLUSTER,
         # one of several endpoints has a name
         LISTENER + CLUSTER.replace('["', '["10.0.0.1:80", "') + 'resolve_interval = "1s"',
+        "[stats]\nrows = 17\n" + "".join(LISTENER.replace("8080", str(n)) for n in range(1, 17)) + CLUSTER,
         # equal is not more
         LISTENER + 'max_head = "8KiB"\nmax_target = "8KiB"\n' + CLUSTER,
         POOL + "min_idle = 4\nmax_idle = 4\nmax_connections = 4\n" + LISTENER,
@@ -185,3 +190,14 @@ def test_what_cannot_be_read_contradicts_nothing(refusals: Refusals) -> None:
     assert refusals(POOL + 'min_idle = 5\nmax_idle = "4"\n' + LISTENER) == [
         'f:6:12: cluster.app.pool.max_idle: wanted a whole number, found "4"; write 4, without quotes'
     ]
+
+
+def test_thousands_of_wrong_names_are_refused_without_thousands_of_comparisons(refusals: Refusals) -> None:
+    listeners = "".join(f'[[listener]]\naddress = "10.0.0.1:{n + 1}"\nto = "wrong-{n}"\n' for n in range(2000))
+    clusters = "".join(f'[[cluster]]\nname = "right-{n}"\nendpoints = ["a:1"]\n' for n in range(2000))
+    said = refusals(listeners + clusters)
+    assert len(said) == 2000
+    assert said[-1] == (
+        'f:6000:6: listener[1999].to: there is no cluster "wrong-1999"; there is "right-0", "right-1", "right-2", '
+        '"right-3", "right-4", "right-5", "right-6", "right-7" and others'
+    )

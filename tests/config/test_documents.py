@@ -110,7 +110,7 @@ def test_the_schema_finds_unknown_keys_and_wrong_types() -> None:
     for _, _, said in REFUSED:
         if "unknown key" in said or "needs its unit" in said or "wanted" in said or "is not a size" in said:
             assert said in found, said
-    assert len(found) > 40
+    assert len(found) >= 40
 
 
 def test_every_key_is_described() -> None:

@@ -62,14 +62,16 @@ def weir(tmp_path: Path) -> Iterator[MakeRig]:
     """
     rigs: list[Rig] = []
 
-    def make(endpoints: list[str] | None = None, endpoint: Endpoint | None = None, **options: Any) -> Rig:
+    def make(
+        endpoints: list[str] | None = None, endpoint: Endpoint | None = None, descriptor_limit: int = 0, **options: Any
+    ) -> Rig:
         directory = tmp_path / f"weir{len(rigs)}"
         directory.mkdir()
         if endpoints is None and endpoint is None:
             endpoint = Endpoint()
         addresses = endpoints if endpoints is not None else [endpoint.address] if endpoint else []
         try:
-            proxy = Proxy(directory, tables(directory, addresses, **options))
+            proxy = Proxy(directory, tables(directory, addresses, **options), descriptor_limit=descriptor_limit)
         except BaseException:
             if endpoint is not None:
                 endpoint.close()
@@ -83,8 +85,8 @@ def weir(tmp_path: Path) -> Iterator[MakeRig]:
             ends.callback(rig.proxy.check_end)
             if rig._endpoint is not None:
                 ends.callback(rig.endpoint.close)
-            if rig.proxy.alive():
-                ends.callback(rig.finish)
+            rig.stopped = rig.proxy.process.poll() == 0
+            ends.callback(rig.finish)
 
 
 @pytest.fixture(scope="session")

@@ -73,18 +73,24 @@ def python_path() -> dict[str, str]:
 
 
 class Proxy:
-    """A running `weir run -c FILE`. `addresses` are those that it says it listens on."""
+    """A running `weir run -c FILE`. `addresses` are those that it says it listens on.
 
-    def __init__(self, directory: Path, tables: Table, options: Sequence[str] | None = None) -> None:
+    `options` are given instead of the file; `descriptor_limit` is the hard limit that it runs under.
+    """
+
+    def __init__(
+        self, directory: Path, tables: Table, options: Sequence[str] | None = None, descriptor_limit: int = 0
+    ) -> None:
         self.log_path = directory / "access.log"
         self.config_path = directory / "weir.toml"
         self.config_path.write_text(configuration(tables))
         arguments = ["-c", str(self.config_path)] if options is None else list(options)
+        prefix = ["prlimit", f"--nofile={descriptor_limit}:{descriptor_limit}"] if descriptor_limit else []
         self.stdout_path = directory / "stdout"
         started = time.monotonic()
         with self.stdout_path.open("wb") as stdout:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "weir", "run", *arguments],
+                [*prefix, sys.executable, "-m", "weir", "run", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
@@ -114,9 +120,19 @@ class Proxy:
         host, _, port = text.removeprefix("http://").rpartition(":")
         return (host.strip("[]") or "127.0.0.1", int(port))
 
+    @property
+    def port(self) -> int:
+        """The port of the first listener."""
+        return self._host_and_port(0)[1]
+
     def url(self, path: str = "/", listener: int = 0) -> str:
-        host, port = self.address(listener)
+        host, port = self._host_and_port(listener)
         return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+    def _host_and_port(self, listener: int) -> tuple[str, int]:
+        address = self.address(listener)
+        assert not isinstance(address, str), "a Unix socket has no port"
+        return address
 
     def connect(self, listener: int = 0, timeout: float = 8.0, receive_buffer: int = 0) -> Wire:
         return dial(self.address(listener), timeout, receive_buffer)
@@ -208,9 +224,10 @@ class Proxy:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"weir had not stopped after {timeout} s; stderr: {self.stderr}") from None
-        self.reader.join(2)
-        if self.process.stderr is not None:
-            self.process.stderr.close()
+        finally:
+            self.reader.join(2)
+            if self.process.stderr is not None:
+                self.process.stderr.close()
         return status
 
     def check_end(self) -> None:

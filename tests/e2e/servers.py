@@ -14,7 +14,18 @@ from pathlib import Path
 from .proxy import free_port
 from .wire import eventually
 
-__all__ = ["ASGI", "FILES", "HTTP10", "NGINX", "WSGI", "Server", "start_asgi", "start_http10", "start_nginx", "start_wsgi"]
+__all__ = [
+    "ASGI",
+    "FILES",
+    "HTTP10",
+    "NGINX",
+    "WSGI",
+    "Server",
+    "start_asgi",
+    "start_http10",
+    "start_nginx",
+    "start_wsgi",
+]
 
 NGINX, ASGI, WSGI, HTTP10 = range(4)  # the listeners of the proxy in front of all of them
 

@@ -11,7 +11,8 @@ import pytest
 
 from .conftest import MakeRig
 from .peers import Endpoint, dial
-from .proxy import free_port
+from .proxy import Proxy, free_port
+from .rig import Rig, tables
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -26,9 +27,7 @@ def test_ipv6_both_ways(weir: MakeRig) -> None:
 
 def test_unix_sockets_both_ways(weir: MakeRig, tmp_path: Path) -> None:
     path = tmp_path / "weir.sock"
-    rig = weir(
-        endpoint=Endpoint(tmp_path / "app.sock"), listener={"address": f"unix:{path}", "unix_mode": "0660"}
-    )
+    rig = weir(endpoint=Endpoint(tmp_path / "app.sock"), listener={"address": f"unix:{path}", "unix_mode": "0660"})
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
     client = rig.connect()
     for n in range(5):
@@ -104,11 +103,8 @@ def test_requests_are_spread_over_the_endpoints(weir: MakeRig) -> None:
     assert counts == [10, 10, 10]
 
 
-def test_several_listeners_and_clusters(weir: MakeRig, tmp_path: Path) -> None:
+def test_several_listeners_and_clusters(tmp_path: Path) -> None:
     first, second = Endpoint(), Endpoint()
-    from .proxy import Proxy
-    from .rig import Rig, tables
-
     settings = tables(tmp_path, [first.address])
     settings["listener"] = [{"address": "127.0.0.1:0", "to": name} for name in ("app", "other", second.address)]
     settings["cluster"].append({"name": "other", "endpoints": [second.address]})

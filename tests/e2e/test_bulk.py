@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,8 +60,8 @@ class Pattern:
 
 
 @pytest.fixture(scope="module")
-def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pattern]:
-    yield Pattern(tmp_path_factory.mktemp("bulk"))
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Pattern:
+    return Pattern(tmp_path_factory.mktemp("bulk"))
 
 
 def report(rig: Rig, what: str, total: int, started: float, before: int) -> None:

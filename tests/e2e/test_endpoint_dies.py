@@ -175,6 +175,8 @@ def test_closed_while_idle(plain: Rig, request_text: bytes, end: str) -> None:
     assert client.response().status == 200
     link = plain.endpoint.links[0]
     {"close": link.close, "reset": link.reset, "half-close": link.half_close}[end]()
+    if end == "reset":
+        eventually(lambda: link.over)  # the kernel sends RST when the last thread has let go of the socket
     client.send(request_text % b"/after-idle")
     assert client.response().status == 200
     assert plain.endpoint.targets() == ["/warm", "/after-idle"]
@@ -297,12 +299,13 @@ def test_replays_have_a_budget(weir: MakeRig) -> None:
     rig.endpoint.handle(closes_reused(rig.endpoint))
     client = rig.connect()
     statuses = []
-    for n in range(12):
+    for n in range(60):
         client.send(GET % b"/n%d" % n)
         statuses.append(client.response().status)
-    replays = len(rig.endpoint.requests) - 12
-    assert 1 <= replays <= 2
-    assert statuses.count(502) >= 3
+    # One a second is allowed, and what ten seconds' worth of it has saved up.
+    replays = len(rig.endpoint.requests) - 60
+    assert 1 <= replays <= 12
+    assert statuses.count(502) >= 20
     assert set(statuses) == {200, 502}
 
 

@@ -28,9 +28,20 @@ def names(head: Head) -> list[str]:
 
 
 def test_hop_by_hop_fields_of_a_request_end_here(plain: Rig) -> None:
-    plain.get("/hop", *HOP_BY_HOP, "Proxy-Authorization: Basic Zm9v", "Proxy: http://evil/", "Upgrade: h2c", "X-Kept: 1")
+    plain.get(
+        "/hop", *HOP_BY_HOP, "Proxy-Authorization: Basic Zm9v", "Proxy: http://evil/", "Upgrade: h2c", "X-Kept: 1"
+    )
     seen = plain.endpoint.requests[0].head
-    gone = {"keep-alive", "proxy-connection", "te", "x-private", "proxy-authorization", "proxy", "upgrade", "connection"}
+    gone = {
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "x-private",
+        "proxy-authorization",
+        "proxy",
+        "upgrade",
+        "connection",
+    }
     assert gone.isdisjoint(names(seen)), seen.raw
     assert seen.get("X-Kept") == "1"
 
@@ -66,7 +77,15 @@ def test_te_trailers_is_told_to_the_endpoint(plain: Rig) -> None:
 
 
 def test_everything_else_passes_byte_by_byte_and_in_order(plain: Rig) -> None:
-    lines = ["x-LOWER: a", "X-Empty:", "X-Twice: 1", "Accept: */*", "X-Twice: 2", "X-Obs: caf\xe9", "X-Long: " + "v" * 4000]
+    lines = [
+        "x-LOWER: a",
+        "X-Empty:",
+        "X-Twice: 1",
+        "Accept: */*",
+        "X-Twice: 2",
+        "X-Obs: caf\xe9",
+        "X-Long: " + "v" * 4000,
+    ]
     plain.endpoint.reply(ok(b"", *lines))
     response = plain.get("/fields", *lines).head
     wanted = [tuple(part.strip() for part in line.split(":", 1)) for line in lines]

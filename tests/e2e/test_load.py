@@ -30,7 +30,9 @@ class Load:
         assert found is not None, output
         counted = {"requests": int(found[1]), "bad": 0, "connect": 0, "read": 0, "write": 0, "timeout": 0}
         if errors := re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output):
-            counted |= {name: int(n) for name, n in zip(("connect", "read", "write", "timeout"), errors.groups(), strict=True)}
+            counted |= {
+                name: int(n) for name, n in zip(("connect", "read", "write", "timeout"), errors.groups(), strict=True)
+            }
         if bad := re.search(r"Non-2xx or 3xx responses: (\d+)", output):
             counted["bad"] = int(bad[1])
         print(" ".join(output.split()))

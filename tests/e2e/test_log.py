@@ -19,7 +19,7 @@ from .wire import eventually
 pytestmark = pytest.mark.timeout(20)
 
 COMBINED = re.compile(
-    r'(?P<client>\S+) - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] '
+    r"(?P<client>\S+) - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
     r'"(?P<request>[^"]*)" (?P<status>\d{3}|-) (?P<bytes>\d+|-)'
     r'(?: "(?P<referer>[^"]*)" "(?P<agent>[^"]*)")?'
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
-import socket
 import time
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ import pytest
 
 from .peers import chunked, ok
 from .rig import Rig
-from .wire import Message
+from .wire import Message, Wire
 
 CLIENTS, REQUESTS = 100, 50
 
@@ -57,7 +57,7 @@ def test_a_hundred_clients_with_fifty_requests_each(plain: Rig) -> None:
         while pending:
             assert time.monotonic() < deadline
             for key, events in selector.select(1):
-                _move(clients[key.data].sock, key.data, events, pending, clients, selector)
+                _move(clients[key.data], key.data, events, pending, selector)
     for n, client in enumerate(clients):
         for k, (method, body, response) in enumerate(_responses(n, client)):
             assert response.head.get("X-Target") == f"/c{n}/n{k}"
@@ -66,24 +66,20 @@ def test_a_hundred_clients_with_fifty_requests_each(plain: Rig) -> None:
     assert len(set(plain.endpoint.targets())) == CLIENTS * REQUESTS
 
 
-def _move(
-    sock: socket.socket, n: int, events: int, pending: dict[int, bytes], clients: list, selector: selectors.BaseSelector
-) -> None:
+def _move(client: Wire, n: int, events: int, pending: dict[int, bytes], selector: selectors.BaseSelector) -> None:
     if events & selectors.EVENT_READ:
-        assert clients[n].fill(), f"client {n} was closed"
+        assert client.fill(), f"client {n} was closed"
     if events & selectors.EVENT_WRITE and n in pending:
-        sock.setblocking(False)
-        try:
-            pending[n] = pending[n][sock.send(pending[n]) :]
-        except BlockingIOError:
-            pass
-        sock.settimeout(30)
+        client.sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            pending[n] = pending[n][client.sock.send(pending[n]) :]
+        client.sock.settimeout(30)
         if not pending[n]:
             del pending[n]
-            selector.modify(sock, selectors.EVENT_READ, n)
+            selector.modify(client.sock, selectors.EVENT_READ, n)
 
 
-def _responses(n: int, client) -> Iterator[tuple[str, bytes, Message]]:
+def _responses(n: int, client: Wire) -> Iterator[tuple[str, bytes, Message]]:
     for k in range(REQUESTS):
         method, _, body = request_and_body(n, k)
         yield method, body, client.response(method)
@@ -91,7 +87,9 @@ def _responses(n: int, client) -> Iterator[tuple[str, bytes, Message]]:
 
 @pytest.mark.timeout(15)
 def test_a_slow_first_answer_holds_back_the_later_ones(plain: Rig) -> None:
-    plain.endpoint.respond(lambda request: [0.2 if request.head.target == "/slow" else 0.0, ok(request.head.target.encode())])
+    plain.endpoint.respond(
+        lambda request: [0.2 if request.head.target == "/slow" else 0.0, ok(request.head.target.encode())]
+    )
     client = plain.connect()
     client.send(b"".join(b"GET %s HTTP/1.1\r\nHost: test\r\n\r\n" % target for target in (b"/slow", b"/b", b"/c")))
     assert [client.response().body for _ in range(3)] == [b"/slow", b"/b", b"/c"]

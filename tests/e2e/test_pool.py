@@ -152,13 +152,18 @@ def test_a_dial_and_a_connection_given_back_race(weir: MakeRig) -> None:
 
 def test_wait_idle_waits_before_dialling(weir: MakeRig) -> None:
     rig = weir(pool={"wait_idle": "200ms"})
+    gate = Gate(rig)
+    busy = start(rig, "/held")  # nothing can be given back yet: this one does not wait
+    rig.endpoint.wait_requests(1)
     started = time.monotonic()
-    assert rig.get("/first").status == 200
+    assert rig.get("/waits").status == 200
     assert 0.15 < time.monotonic() - started < 0.6
     started = time.monotonic()
-    assert rig.get("/second").status == 200
+    assert rig.get("/takes-the-idle-one").status == 200
     assert time.monotonic() - started < 0.15
-    assert len(rig.endpoint.links) == 1
+    assert len(rig.endpoint.links) == 2
+    gate.open()
+    assert busy.response().status == 200
 
 
 def test_wait_idle_takes_what_is_given_back(weir: MakeRig) -> None:

@@ -50,10 +50,14 @@ BAD: dict[str, tuple[bytes, set[int], set[str]]] = {
     "relative target": (b"GET a/b HTTP/1.1\r\n" + HOST + b"\r\n", {400}, {"bad_request"}),
     # smuggling
     "CL and TE": (
-        with_fields(b"Content-Length: 5", b"Transfer-Encoding: chunked") + b"0\r\n\r\n" + NEXT, {400}, {"bad_framing"}
+        with_fields(b"Content-Length: 5", b"Transfer-Encoding: chunked") + b"0\r\n\r\n" + NEXT,
+        {400},
+        {"bad_framing"},
     ),
     "TE and CL": (
-        with_fields(b"Transfer-Encoding: chunked", b"Content-Length: 100") + b"0\r\n\r\n" + NEXT, {400}, {"bad_framing"}
+        with_fields(b"Transfer-Encoding: chunked", b"Content-Length: 100") + b"0\r\n\r\n" + NEXT,
+        {400},
+        {"bad_framing"},
     ),
     "two CL": (with_fields(b"Content-Length: 5", b"Content-Length: 6") + b"hello" + NEXT, {400}, {"bad_framing"}),
     "CL list": (with_fields(b"Content-Length: 5, 6") + b"hello" + NEXT, {400}, {"bad_framing"}),
@@ -64,16 +68,24 @@ BAD: dict[str, tuple[bytes, set[int], set[str]]] = {
     "CL inner space": (with_fields(b"Content-Length: 1 0") + b"hello" + NEXT, {400}, {"bad_framing"}),
     "CL overflow": (with_fields(b"Content-Length: 18446744073709551621") + b"hello" + NEXT, {400}, {"bad_framing"}),
     "TE xchunked": (
-        with_fields(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n" + NEXT, {400, 501}, {"unsupported_coding", "bad_framing"}
+        with_fields(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n" + NEXT,
+        {400, 501},
+        {"unsupported_coding", "bad_framing"},
     ),
     "TE identity": (
-        with_fields(b"Transfer-Encoding: identity") + NEXT, {400, 501}, {"unsupported_coding", "bad_framing"}
+        with_fields(b"Transfer-Encoding: identity") + NEXT,
+        {400, 501},
+        {"unsupported_coding", "bad_framing"},
     ),
     "TE gzip, chunked": (
-        with_fields(b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n" + NEXT, {501, 400}, {"unsupported_coding", "bad_framing"}
+        with_fields(b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n" + NEXT,
+        {501, 400},
+        {"unsupported_coding", "bad_framing"},
     ),
     "TE chunked, gzip": (
-        with_fields(b"Transfer-Encoding: chunked, gzip") + b"0\r\n\r\n" + NEXT, {400, 501}, {"bad_framing", "unsupported_coding"}
+        with_fields(b"Transfer-Encoding: chunked, gzip") + b"0\r\n\r\n" + NEXT,
+        {400, 501},
+        {"bad_framing", "unsupported_coding"},
     ),
     "TE chunked twice": (
         with_fields(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked") + b"0\r\n\r\n" + NEXT,
@@ -81,7 +93,9 @@ BAD: dict[str, tuple[bytes, set[int], set[str]]] = {
         {"bad_framing"},
     ),
     "TE quoted": (
-        with_fields(b'Transfer-Encoding: "chunked"') + b"0\r\n\r\n" + NEXT, {400, 501}, {"bad_framing", "unsupported_coding"}
+        with_fields(b'Transfer-Encoding: "chunked"') + b"0\r\n\r\n" + NEXT,
+        {400, 501},
+        {"bad_framing", "unsupported_coding"},
     ),
     "TE vertical tab": (
         with_fields(b"Transfer-Encoding: \x0bchunked") + b"0\r\n\r\n" + NEXT,
@@ -89,7 +103,9 @@ BAD: dict[str, tuple[bytes, set[int], set[str]]] = {
         {"bad_request", "bad_framing", "unsupported_coding"},
     ),
     "TE in HTTP/1.0": (
-        b"POST / HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + NEXT, {400}, {"bad_framing"}
+        b"POST / HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + NEXT,
+        {400},
+        {"bad_framing"},
     ),
 }
 

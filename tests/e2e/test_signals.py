@@ -14,7 +14,7 @@ import pytest
 
 from .conftest import MakeRig
 from .peers import Endpoint, Link, ok
-from .proxy import READY, Proxy, free_port, python_path
+from .proxy import READY, Proxy, configuration, free_port, python_path
 from .rig import Rig, tables
 from .wire import Truncated, eventually
 
@@ -39,8 +39,6 @@ def test_ready_within_half_a_second(tmp_path: Path) -> None:
 
 def _time_to_first_answer(directory: Path, settings: dict[str, object], port: int) -> float:
     """Starts it as a shell would, and asks until it answers; Proxy's own polling would blur the figure."""
-    from .proxy import configuration
-
     path = directory / "weir.toml"
     path.write_text(configuration(settings))
     started = time.monotonic()
@@ -71,10 +69,10 @@ def test_what_is_in_flight_is_finished(weir: MakeRig, number: signal.Signals) ->
     assert idle.response().status == 200
     busy.send(b"GET /busy HTTP/1.1\r\nHost: test\r\n\r\n")
     rig.endpoint.wait_requests(2)
-    address = rig.proxy.address()
+    port = rig.proxy.port
     rig.proxy.send_signal(number)
     assert idle.ended()
-    eventually(lambda: _refused(address), 2, "new connections are refused")
+    eventually(lambda: _refused(port), 2, "new connections are refused")
     assert rig.proxy.alive()
     response = busy.response()
     assert (response.status, response.body) == (200, b"firstlater")
@@ -82,10 +80,9 @@ def test_what_is_in_flight_is_finished(weir: MakeRig, number: signal.Signals) ->
     assert rig.proxy.wait(2) == 0
 
 
-def _refused(address: tuple[str, int] | str) -> bool:
-    assert not isinstance(address, str)
+def _refused(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(address) != 0
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_a_head_that_is_still_arriving_is_let_go_with_the_answer_that_follows(weir: MakeRig) -> None:
@@ -171,8 +168,8 @@ def test_the_port_is_free_again_at_once(weir: MakeRig) -> None:
 
 def test_a_taken_port_is_said_and_left(weir: MakeRig, tmp_path: Path) -> None:
     rig = weir()
-    host, port = rig.proxy.address()
-    command = [sys.executable, "-m", "weir", "run", "--listen", f"{host}:{port}", "--to", "127.0.0.1:1"]
+    port = rig.proxy.port
+    command = [sys.executable, "-m", "weir", "run", "--listen", f"127.0.0.1:{port}", "--to", "127.0.0.1:1"]
     done = subprocess.run(command, env=python_path(), capture_output=True, text=True, timeout=10)
     assert done.returncode == 1
     assert str(port) in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import connect
@@ -13,7 +15,7 @@ from .wire import Wire, eventually
 
 pytestmark = pytest.mark.timeout(20)
 
-UPGRADE = b"GET /tunnel HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: testing/1\r\n\r\n"
+UPGRADE = b"GET /%s HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: testing/1\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: testing/1\r\n\r\n"
 
 
@@ -21,19 +23,19 @@ def websocket_url(rig: Rig) -> str:
     return rig.proxy.url("/socket", ASGI).replace("http://", "ws://")
 
 
-def open_tunnel(rig: Rig) -> tuple[Wire, Link]:
+def open_tunnel(rig: Rig, name: bytes) -> tuple[Wire, Link]:
     """A client and the endpoint's side of a tunnel between them."""
     links: list[Link] = []
 
     def script(link: Link) -> None:
         link.head()
-        link.send(SWITCHING)
         links.append(link)
+        link.send(SWITCHING)
         eventually(lambda: link.sock.fileno() < 0, 15)
 
     rig.endpoint.handle(script)
     client = rig.connect()
-    client.send(UPGRADE)
+    client.send(UPGRADE % name)
     head = client.head()
     assert head.status == 101
     assert (head.get("Connection") or "").lower() == "upgrade"
@@ -55,30 +57,29 @@ def test_websocket_echo_of_every_size(town: Rig) -> None:
 
 
 def test_websocket_closed_by_the_client(town: Rig) -> None:
-    socket = connect(websocket_url(town))
-    socket.send("hello")
-    assert socket.recv(timeout=5) == "hello"
-    socket.close(1000, "done")
-    assert (socket.close_code, socket.close_reason) == (1000, "done")
+    with connect(websocket_url(town)) as socket:
+        socket.send("hello")
+        assert socket.recv(timeout=5) == "hello"
+        socket.close(1000, "done")
+        assert (socket.close_code, socket.close_reason) == (1000, "done")
 
 
 def test_websocket_closed_by_the_server(town: Rig) -> None:
-    socket = connect(websocket_url(town))
-    socket.send("bye")
-    with pytest.raises((ConnectionClosedError, ConnectionClosedOK)) as closed:
-        socket.recv(timeout=5)
+    with connect(websocket_url(town)) as socket:
+        socket.send("bye")
+        with pytest.raises((ConnectionClosedError, ConnectionClosedOK)) as closed:
+            socket.recv(timeout=5)
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "as asked")
 
 
 def test_forty_websockets_at_once(town: Rig) -> None:
-    sockets = [connect(websocket_url(town)) for _ in range(40)]
-    for round_number in range(5):
-        for n, socket in enumerate(sockets):
-            socket.send(f"{n}/{round_number}")
-        assert [socket.recv(timeout=5) for socket in sockets] == [f"{n}/{round_number}" for n in range(40)]
-    for socket in sockets:
-        socket.close()
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(connect(websocket_url(town))) for _ in range(40)]
+        for round_number in range(5):
+            for n, socket in enumerate(sockets):
+                socket.send(f"{n}/{round_number}")
+            assert [socket.recv(timeout=5) for socket in sockets] == [f"{n}/{round_number}" for n in range(40)]
 
 
 # -- bare tunnels
@@ -86,7 +87,7 @@ def test_forty_websockets_at_once(town: Rig) -> None:
 
 def test_the_endpoint_is_asked_to_upgrade(plain: Rig) -> None:
     plain.endpoint.reply(ok(b"no upgrade today"))
-    assert plain.ask(UPGRADE).body == b"no upgrade today"
+    assert plain.ask(UPGRADE % b"asked").body == b"no upgrade today"
     seen = plain.endpoint.requests[0].head
     assert seen.get("Upgrade") == "testing/1"
     assert (seen.get("Connection") or "").lower() == "upgrade"
@@ -101,13 +102,13 @@ def test_bytes_that_come_with_the_heads_are_not_lost(plain: Rig) -> None:
 
     plain.endpoint.handle(script)
     client = plain.connect()
-    client.send(UPGRADE + b"early from client")
+    client.send(UPGRADE % b"early" + b"early from client")
     assert client.head().status == 101
     assert client.read_to_end() == b"early from endpoint!"
 
 
 def test_half_close_of_the_client(plain: Rig) -> None:
-    client, link = open_tunnel(plain)
+    client, link = open_tunnel(plain, b"half-client")
     client.send(b"question")
     client.half_close()
     assert link.read_to_end() == b"question"
@@ -119,7 +120,7 @@ def test_half_close_of_the_client(plain: Rig) -> None:
 
 
 def test_half_close_of_the_endpoint(plain: Rig) -> None:
-    client, link = open_tunnel(plain)
+    client, link = open_tunnel(plain, b"half-endpoint")
     link.send(b"goodbye")
     link.half_close()
     assert client.read_to_end() == b"goodbye"
@@ -130,17 +131,20 @@ def test_half_close_of_the_endpoint(plain: Rig) -> None:
 
 
 def test_a_reset_of_the_endpoint_ends_the_client(plain: Rig) -> None:
-    client, link = open_tunnel(plain)
+    client, link = open_tunnel(plain, b"endpoint-reset")
     link.reset()
     assert client.ended()
-    assert plain.proxy.logged(target="/tunnel")[-1]["status"] == 101
+    record = plain.proxy.logged(target="/endpoint-reset")[0]
+    assert (record["status"], record["reason"]) == (101, "upstream_reset")
 
 
 def test_a_reset_of_the_client_ends_the_endpoint(plain: Rig) -> None:
-    client, link = open_tunnel(plain)
+    client, link = open_tunnel(plain, b"client-reset")
     client.reset()
     assert link.ended()
     link.close()
+    record = plain.proxy.logged(target="/client-reset")[0]
+    assert (record["status"], record["reason"]) == (101, "client_closed")
 
 
 def test_a_tunnel_carries_much_both_ways(plain: Rig) -> None:
@@ -154,7 +158,7 @@ def test_a_tunnel_carries_much_both_ways(plain: Rig) -> None:
 
     plain.endpoint.handle(script)
     client = plain.connect()
-    client.send(UPGRADE)
+    client.send(UPGRADE % b"much")
     assert client.head().status == 101
     client.send(data)
     assert client.read_exactly(len(data)) == data

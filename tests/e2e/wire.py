@@ -108,6 +108,7 @@ class Wire:
         self.buffer = b""
         self.sent = 0
         self.received = 0
+        self.broken = False
         sock.settimeout(timeout)
 
     def __enter__(self) -> Wire:
@@ -247,14 +248,18 @@ class Wire:
         self.sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        # Not only close(): a thread that waits in recv() on this socket would keep it open.
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+        if not self.broken:
+            # Not only close(): a thread that waits in recv() on this socket would keep it open.
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
     def reset(self) -> None:
-        """Breaks the connection with RST."""
+        """Breaks the connection with RST; with it go the bytes that the other side has not read yet."""
+        self.broken = True
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RD)  # tells the other side nothing, but wakes a thread in recv()
         self.sock.close()
 
     def ended(self, timeout: float = 3.0) -> bool:

@@ -40,7 +40,7 @@ def compile_plan(config: Config) -> Plan:
         listeners=tuple(listeners),
         routes=tuple(routes),
         clusters=tuple(clusters),
-        stats=StatsPlan(rows=config.stats.rows, header=config.stats.header, page=config.stats.page),
+        stats=StatsPlan(rows=_rows(config), header=config.stats.header, page=config.stats.page),
         log=LogPlan(
             access=config.log.access,
             format=config.log.format,
@@ -49,6 +49,12 @@ def compile_plan(config: Config) -> Plan:
         ),
         drain_timeout_ms=config.drain_timeout,
     )
+
+
+def _rows(config: Config) -> int:
+    # Each listener's route has a row of its own, so thousands of listeners would leave the default no room for paths.
+    given = "rows" in config.stats.model_fields_set
+    return config.stats.rows if given else max(config.stats.rows, 2 * len(config.listener))
 
 
 def _listener(listener: Listener, route: int) -> ListenerPlan:

@@ -15,7 +15,7 @@ from weir.config.address import address_key, is_literal
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
 from weir.config.kinds import closest
-from weir.config.model import Cluster, Listener, Log, Pool, Queue, Retry, Table, kind_of_field
+from weir.config.model import Cluster, Listener, Log, Pool, Queue, Retry, Stats, Table, kind_of_field
 from weir.config.plan import AddressPlan
 from weir.config.positions import Loc
 from weir.config.units import format_size
@@ -24,10 +24,14 @@ __all__ = ["contradictions"]
 
 Raw = Mapping[str, Any]
 
+# Comparing thousands of wrong names with thousands of right ones takes minutes, and nobody reads as many suggestions.
+MOST_SUGGESTIONS = 20
+MOST_NAMES = 8
+
 
 def contradictions(raw: Raw) -> list[Finding]:
     """All that contradicts itself in a parsed configuration."""
-    findings = [*_log(raw), *_clusters(raw), *_destinations(raw), *_loops(raw)]
+    findings = [*_log(raw), *_stats(raw), *_clusters(raw), *_destinations(raw), *_loops(raw)]
     seen: dict[tuple[str, int], Loc] = {}
     for place, listener in _tables(raw, "listener"):
         findings += _listener(("listener", place), listener, seen)
@@ -82,6 +86,15 @@ def _log(raw: Raw) -> Iterator[Finding]:
         for key in log:
             if key in Log.model_fields:
                 yield Finding(("log", key), "key", "without effect: no access log is written", 'add access = "stdout"')
+
+
+def _stats(raw: Raw) -> Iterator[Finding]:
+    stats, listeners = _table(raw, "stats"), len(_tables(raw, "listener"))
+    rows = _value(Stats, stats, "rows")
+    # Each listener has a row of its own, for what the others have no place for (weir.stats.layout).
+    if "rows" in stats and rows is not None and rows <= listeners:
+        message = f"{rows} rows are not enough for {listeners} listeners, which take one each"
+        yield Finding(("stats", "rows"), "value", message, f"write {2 * listeners} or more")
 
 
 def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iterator[Finding]:
@@ -164,10 +177,13 @@ def _destinations(raw: Raw) -> Iterator[Finding]:
     listeners = _tables(raw, "listener")
     used: set[str] = set()
     all_known = bool(listeners)
+    unknown = 0
     for place, listener in listeners:
         to = _value(Listener, listener, "to")
         if isinstance(to, str) and to not in clusters:
-            yield Finding(("listener", place, "to"), "value", *_unknown_cluster(to, list(clusters)))
+            unknown += 1
+            near = closest(to, list(clusters)) if unknown <= MOST_SUGGESTIONS else None
+            yield Finding(("listener", place, "to"), "value", *_unknown_cluster(to, list(clusters), near))
         if to is None or (isinstance(to, str) and to not in clusters):
             all_known = False
         elif isinstance(to, str):
@@ -184,15 +200,15 @@ def _named(cluster: Raw) -> bool:
     return _value(Cluster, cluster, "name") is not None
 
 
-def _unknown_cluster(to: str, names: list[str]) -> tuple[str, str]:
+def _unknown_cluster(to: str, names: list[str], near: str | None) -> tuple[str, str]:
     message = f"there is no cluster {quoted(to)}"
-    near = closest(to, names)
     if near:
         return message, f"did you mean {quoted(near)}?"
     if "." in to or to == "localhost":
         return message, f"for an endpoint add the port: {quoted(to + ':80')}"
     if names:
-        return message, f"there is {', '.join(quoted(name) for name in names)}"
+        shown = ", ".join(quoted(name) for name in names[:MOST_NAMES])
+        return message, f"there is {shown}{' and others' if len(names) > MOST_NAMES else ''}"
     return message, 'add a [[cluster]] of that name, or write an address: "127.0.0.1:8081"'
 
 

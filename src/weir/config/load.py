@@ -6,7 +6,9 @@ believed; of everything else all problems are reported at once, each with its pl
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +71,8 @@ def load_text(text: str, name: str) -> Config:
     config, findings = _check(raw)
     if config is not None and not findings:
         return config
-    positions = Positions(text)
-    problems = [_place(finding, raw, name, positions) for finding in findings]
+    positions, names = Positions(text), _cluster_names(raw)
+    problems = [_place(finding, names, name, positions) for finding in findings]
     raise ConfigError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
 
 
@@ -142,35 +144,36 @@ def _syntax_problem(error: toml_rs.TOMLDecodeError, text: str, name: str) -> Pro
     return Problem(f"not TOML: {said}", file=name, line=line, column=column)
 
 
-def _place(finding: Finding, raw: dict[str, Any], name: str, positions: Positions) -> Problem:
+def _place(finding: Finding, names: dict[int, str], name: str, positions: Positions) -> Problem:
     line, column = positions.find(finding.loc, finding.at)
     message = finding.message
     if finding.also is not None:
         message += f" (line {positions.find(finding.also, 'value')[0]})"
-    return Problem(message, finding.hint, _key_path(finding.loc, raw), name, line, column)
+    return Problem(message, finding.hint, _key_path(finding.loc, names), name, line, column)
 
 
-def _key_path(loc: Loc, raw: dict[str, Any]) -> str:
+def _key_path(loc: Loc, names: dict[int, str]) -> str:
     """The dotted form of a place; clusters by name where they have one of their own."""
     path = ""
     for depth, step in enumerate(loc):
         if isinstance(step, str):
             path += ("." if path else "") + (step if re.fullmatch("[A-Za-z0-9_-]+", step) else quoted(step))
-        elif loc[:depth] == ("cluster",) and (called := _cluster_name(raw, step)):
-            path += f".{called}"
+        elif loc[:depth] == ("cluster",) and step in names:
+            path += f".{names[step]}"
         else:
             path += f"[{step}]"
     return path
 
 
-def _cluster_name(raw: dict[str, Any], place: int) -> str | None:
+def _cluster_names(raw: dict[str, Any]) -> dict[int, str]:
+    """The names of clusters that have a good one of their own, by place."""
     kind = kind_of_field(Cluster.model_fields["name"])
-    names = [element.get("name") if isinstance(element, dict) else None for element in raw["cluster"]]
-    name = names[place]
-    if kind is None or not isinstance(name, str) or names.count(name) > 1:
-        return None
-    try:
-        kind.read(name)
-    except ConfigError:
-        return None
-    return name
+    assert kind is not None
+    clusters = raw.get("cluster")
+    names: dict[int, str] = {}
+    for place, cluster in enumerate(clusters if isinstance(clusters, list) else ()):
+        if isinstance(cluster, dict):
+            with contextlib.suppress(ConfigError):
+                names[place] = str(kind.read(cluster.get("name")))
+    often = Counter(names.values())
+    return {place: name for place, name in names.items() if often[name] == 1}
