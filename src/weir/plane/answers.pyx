@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from weir.plane.codes cimport REASON_COUNT, Reason
@@ -44,7 +44,9 @@ cdef uint16_t answer_status(Reason reason) noexcept:
     return _statuses[<int>reason]
 
 
-cdef uint32_t write_tail(Workspace workspace, const AnswerPolicy* policy, uint64_t length, char* out, size_t room) noexcept:
+cdef uint32_t write_tail(
+    Workspace workspace, const AnswerPolicy* policy, uint64_t length, char* out, size_t room
+) noexcept:
     """The fields that every answer has, and the empty line."""
     cdef tm parts
     cdef time_t now = workspace.clock.wall_s()

@@ -2,14 +2,12 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from weir.plane.codes cimport R_NO_ENDPOINT, R_QUEUE_FULL, Reason
+from weir.plane.codes cimport R_NO_ENDPOINT, R_QUEUE_FULL
 from weir.plane.pool cimport (
-    A_CONNECTING,
     A_FAILED,
     A_FULL,
     A_QUEUED,
     A_TAKEN,
-    A_WAIT_IDLE,
     Acquired,
     Pool,
     PoolOwner,

@@ -1,11 +1,11 @@
 """A client's connection: heads in, exchanges in order, answers to what is not a request."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 from weir.plane.account cimport account
 from weir.plane.accesslog cimport LogRecord
-from weir.plane.answers cimport ANSWER_BYTES, AnswerPolicy, answer_status, write_error, write_page_head
+from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_page_head
 from weir.plane.buffer cimport BUFFER_SMALL, Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -16,27 +16,26 @@ from weir.plane.codes cimport (
     R_CLIENT_STALLED,
     R_HEAD_TIMEOUT,
     R_IDLE_TIMEOUT,
-    R_NONE,
     WOULD_BLOCK,
     Reason,
     Step,
 )
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.engine cimport Source
-from weir.plane.exchange cimport Exchange, ExchangeOwner, take_exchange
+from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport check_request
+from weir.plane.forward cimport take_exchange
 from weir.plane.framing cimport B_LENGTH, B_NONE, Framing, frame_request
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
 from weir.plane.stream cimport (
     IO_BLOCKED,
     IO_FAILED,
-    STREAM_AGAIN,
     STREAM_DOWN,
     STREAM_WRITE,
     Stream,
 )
 from weir.plane.syscalls cimport ssize_t
-from weir.plane.workspace cimport Workspace
+
 
 
 cdef class DownstreamOwner(Source):
@@ -262,7 +261,8 @@ cdef class Downstream(ExchangeOwner):
         exchange.expect = expect
         self.exchange = exchange
         self.workspace.request_owner = exchange
-        return exchange.begin(self, self.options.route, &mine, self.head_started_us)
+        exchange.record(self, self.options.route, &mine, self.head_started_us)
+        return exchange.start()
 
     # -- ends of exchanges --------------------------------------------------------------------------------
 

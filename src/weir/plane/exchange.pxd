@@ -102,34 +102,23 @@ cdef class Exchange(UpstreamUser):
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none
 
-    # From the workspace's request_head, just parsed, which stands at inbuf.start.
-    cdef int begin(self, ExchangeOwner owner, Route route, const Framing* framing, int64_t started_us) except -1
+    # Takes down what is wanted of the workspace's request_head, just parsed, which stands at inbuf.start.
+    cdef int record(self, ExchangeOwner owner, Route route, const Framing* framing, int64_t started_us) except -1
+    # After record: goes about it. The exchange may be over when it returns, as after any of these calls.
+    cdef int start(self) except -1
     cdef int on_client_event(self, uint32_t what) except -1
     # How many bytes of inbuf, from the head on, belong to this exchange: after them comes the next request.
     cdef uint32_t consumed(self) noexcept
-    cdef int abort(self, Reason reason) except -1
 
-    cdef int _acquire(self) except -1
-    cdef int _acquired(self, Acquired how) except -1
-    cdef bint _restore_head(self) noexcept
-    cdef int _send_request(self) except -1
-    cdef int _pump_request(self) except -1
-    cdef int _request_broken(self) except -1
-    cdef int _read_response(self) except -1
-    cdef int _on_response_head(self, Buffer buf) except -1
-    cdef int _pass_interim(self, Buffer buf) except -2
-    cdef int _start_response(self, Buffer buf, const Framing* framing) except -1
-    cdef uint32_t _compose_response(self, const char* p, const Framing* framing) noexcept
-    cdef uint32_t _prepend_out(self, uint32_t n) noexcept
-    cdef int _start_tunnel(self, Buffer buf) except -1
-    cdef int _pump_response(self) except -1
-    cdef int _after_pump(self, Step step) except -1
-    cdef int _pump_tunnel(self) except -1
-    cdef int _lost(self, Reason reason) except -1
-    cdef int _fail(self, Reason reason) except -1
-    cdef int _finish(self, bint keep_upstream, bint keep_client) except -1
+    # -- ends
+    # The endpoint is gone before a response: once more with proof, or fail.
+    cdef int lost(self, Reason reason) except -1
+    # An error: answered if that is still possible, else visibly cut.
+    cdef int fail(self, Reason reason) except -1
+    # Over without another word to the client.
+    cdef int abort(self, Reason reason) except -1
+    cdef int finish(self, bint keep_upstream, bint keep_client) except -1
+
     cdef int _return_leftover(self) except -1
     cdef void _account(self) noexcept
     cdef void _reset(self) noexcept
-
-cdef Exchange take_exchange(Workspace workspace)

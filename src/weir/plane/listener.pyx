@@ -10,7 +10,6 @@ from weir.plane.stream cimport Stream, adopt
 from weir.plane.syscalls cimport (
     AF_INET,
     AF_INET6,
-    EAGAIN,
     EMFILE,
     ENFILE,
     ENOBUFS,

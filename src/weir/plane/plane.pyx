@@ -9,7 +9,7 @@ from weir.plane.fake cimport FakeStream
 from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.pool cimport Pool
-from weir.plane.stream cimport Address, Dialer, TcpDialer
+from weir.plane.stream cimport Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
 from weir.plane.workspace cimport Workspace
 

@@ -8,7 +8,7 @@ to the first in line, but only if fewer dials than waiting exchanges are left.
 
 from libc.stdint cimport int64_t
 
-from weir.plane.codes cimport R_CONNECT_FAILED, R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
+from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
 from weir.plane.engine cimport Source
 from weir.plane.stream cimport Address, Stream
 from weir.plane.syscalls cimport EMFILE, ENFILE

@@ -29,7 +29,7 @@ from weir.plane.syscalls cimport (
     SOCK_STREAM,
     SOL_SOCKET,
     TCP_NODELAY,
-    close,
+    close as close_descriptor,
     connect,
     errno,
     getpeername,
@@ -103,7 +103,7 @@ cdef class TcpStream(Stream):
 
     def __dealloc__(self):
         if self.fd >= 0:
-            close(self.fd)
+            close_descriptor(self.fd)
 
     cdef int on_ready(self, uint32_t events) except -1:
         cdef uint32_t what = 0
@@ -239,7 +239,7 @@ cdef class TcpStream(Stream):
         self.closed = True
         if self.fd >= 0:
             self.engine.remove(self)
-            close(self.fd)
+            close_descriptor(self.fd)
             self.fd = -1
 
 

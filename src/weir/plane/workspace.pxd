@@ -35,7 +35,7 @@ cdef class Workspace:
     cdef readonly int64_t downstreams   # client connections open
     cdef readonly int64_t exchanges     # in progress
     cdef readonly int64_t upstreams     # connections to endpoints open
-    cdef uint64_t reasons[REASON_COUNT] # how often each reason ended an exchange or a connection
+    cdef uint64_t reasons[REASON_COUNT]  # how often each reason ended an exchange or a connection
     cdef Reason closing_reason          # what a worker that stops gives exchanges as their end
     cdef object spare_exchange          # Exchange: the free list
     cdef int spare_exchanges

@@ -1,0 +1,275 @@
+"""A request's way to an endpoint: a connection, the composed head, the body, and once more with proof.
+
+What is hard here: the endpoint may close a connection just as a request is written to it.
+
+- An endpoint that stops taking the request may already have answered: a failed write is no verdict until
+  the answer was looked for.
+- A request is sent again only with proof that nothing was lost by it: the connection had been used before,
+  no byte of a response has come, and the method is idempotent or no byte was accepted.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from weir.plane.buffer cimport Buffer
+from weir.plane.codes cimport (
+    DONE,
+    FAILED,
+    NEED_MORE,
+    R_BAD_CHUNK,
+    R_BODY_TIMEOUT,
+    R_CLIENT_CLOSED,
+    R_CLIENT_STALLED,
+    R_INTERNAL,
+    R_QUEUE_TIMEOUT,
+    R_RESPONSE_TIMEOUT,
+    R_STREAM_TIMEOUT,
+    R_UPSTREAM_CLOSED,
+    Reason,
+    Step,
+)
+from weir.plane.exchange cimport E_BODY, E_SENT, E_TUNNEL, E_WAITING, Exchange, ExchangeOwner
+from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
+from weir.plane.framing cimport Framing, frame_request
+from weir.plane.head cimport Head, scan_request
+from weir.plane.options cimport ListenerOptions
+from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
+from weir.plane.relay cimport RELAY_TAILROOM, Relay
+from weir.plane.response cimport pump_response, pump_tunnel, read_response
+from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
+from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
+from weir.plane.workspace cimport COMPOSE_BYTES, Workspace
+
+
+cdef Exchange take_exchange(Workspace workspace):
+    cdef Exchange exchange
+    if workspace.spare_exchange is not None:
+        exchange = <Exchange>workspace.spare_exchange
+        workspace.spare_exchange = exchange.next_free
+        workspace.spare_exchanges -= 1
+        exchange.next_free = None
+        return exchange
+    exchange = Forward.__new__(Forward)
+    exchange.workspace = workspace
+    exchange.request = Relay.__new__(Relay)
+    exchange.response = Relay.__new__(Relay)
+    exchange.request.workspace = workspace
+    exchange.response.workspace = workspace
+    return exchange
+
+
+cdef class Forward(Exchange):
+    """An exchange that an endpoint answers."""
+
+    # -- finding a connection -----------------------------------------------------------------------------
+
+    cdef int start(self) except -1:
+        return self._acquire()
+
+    cdef int _acquire(self) except -1:
+        self.state = E_WAITING
+        return self._acquired(self.cluster.acquire(self, False))
+
+    cdef int _acquired(self, Acquired how) except -1:
+        if how == A_TAKEN:
+            self.pool = self.cluster.chosen
+            return self.on_upstream(self.pool.taken)
+        if how == A_QUEUED:
+            self.pool = None
+            self.workspace.wheel.arm(self, self.cluster.queue_timeout_ms)
+            return 0
+        if how == A_WAIT_IDLE:
+            self.pool = self.cluster.chosen
+            self.workspace.wheel.arm(self, self.pool.wait_idle_ms)
+            return 0
+        if how == A_CONNECTING:
+            return self.on_line(self.cluster.chosen)
+        return self.fail(self.cluster.failure)
+
+    cdef int on_line(self, UpstreamHome home) except -1:
+        # The dials of the pool have deadlines of their own; one of them answers.
+        self.pool = <Pool>home
+        self.workspace.wheel.disarm(self)
+        return 0
+
+    cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1:
+        if home is not None:
+            self.tried |= <uint64_t>1 << (home.number & 63)
+        self.cluster.failure = reason
+        return self._acquired(self.cluster.acquire(self, True))
+
+    cdef int on_upstream(self, Upstream upstream) except -1:
+        self.pool = <Pool>upstream.home
+        self.upstream = upstream
+        self.attempts += 1
+        return self._send_request()
+
+    # -- the request --------------------------------------------------------------------------------------
+
+    cdef bint _restore_head(self) noexcept:
+        """Puts this request's parsed head into the workspace again, after others were parsed there."""
+        cdef Head* head = &self.workspace.request_head
+        cdef const char* p = self.owner.inbuf.data + self.head.at
+        cdef Framing framing
+        cdef bint upgrade, te_trailers, expect
+        head.scanned = 0
+        if scan_request(p, self.head.length, &self.owner.options.limits, head) != DONE:
+            return False
+        if frame_request(p, head, &framing) != DONE:
+            return False
+        if check_request(p, head, &framing, &upgrade, &te_trailers, &expect) != DONE:
+            return False
+        self.workspace.request_owner = self
+        return True
+
+    cdef int _send_request(self) except -1:
+        cdef Workspace workspace = self.workspace
+        cdef ExchangeOwner owner = self.owner
+        cdef ListenerOptions options = owner.options
+        cdef Head* head = &workspace.request_head
+        cdef Relay relay = self.request
+        cdef RequestPolicy policy
+        cdef Buffer body
+        cdef uint32_t n
+        cdef Step step
+        if workspace.request_owner is not self and not self._restore_head():
+            return self.fail(R_INTERNAL)
+        policy.forwarded = options.forwarded
+        policy.via = options.via_request
+        policy.host = self.cluster.host
+        policy.host_length = <uint32_t>len(self.cluster.host)
+        policy.client = owner.client
+        policy.client_length = owner.client_length
+        policy.proto = b"http"
+        policy.proto_length = 4
+        if request_head_bound(head, &policy) > COMPOSE_BYTES:
+            return self.fail(R_INTERNAL)
+        n = write_request_head(
+            owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
+            workspace.compose,
+        )
+        relay.source = owner.stream
+        relay.destination = self.upstream.stream
+        relay.end_reason = R_CLIENT_CLOSED
+        relay.chunk_reason = R_BAD_CHUNK
+        relay.limit = self.route.max_body_bytes
+        relay.limits = options.limits
+        relay.start(self.framing.kind, self.framing.length, False, False)
+        if self.body_in_inbuf:
+            body = workspace.buffers.take(self.body_in_inbuf + RELAY_TAILROOM)
+            memcpy(body.data, owner.inbuf.data + self.head.at + self.head.length, self.body_in_inbuf)
+            if relay.adopt(body, 0, self.body_in_inbuf) == FAILED:
+                return self.fail(relay.reason)
+        self.request_whole = relay.source_done
+        self.state = E_SENT
+        step = relay.send_first(workspace.compose, n)
+        if step == FAILED:
+            return self.lost(R_UPSTREAM_CLOSED)
+        self.accepted = True
+        if relay.done:
+            workspace.wheel.arm(self, self.cluster.response_header_timeout_ms)
+            return 0
+        workspace.wheel.arm(self, self.cluster.stream_idle_timeout_ms)
+        return self._pump_request()
+
+    cdef int _pump_request(self) except -1:
+        cdef Relay relay = self.request
+        cdef Step step
+        if relay.done or self.upload_broken:
+            return 0
+        step = relay.pump()
+        if step == FAILED:
+            return self._request_broken()
+        if relay.done:
+            if self.state == E_SENT:
+                self.workspace.wheel.arm(self, self.cluster.response_header_timeout_ms)
+        elif relay.moved:
+            self.workspace.wheel.arm(self, self.cluster.stream_idle_timeout_ms)
+        if step == NEED_MORE:
+            self.workspace.engine.put_ready(self.owner.stream)
+        return 0
+
+    cdef int _request_broken(self) except -1:
+        if self.request.failed_source:
+            return self.fail(self.request.reason)
+        # The endpoint takes no more. It may have answered before it closed.
+        self.upload_broken = True
+        if self.state == E_SENT:
+            self.upstream.stream.may_read = True
+            self.upstream.stream.peer_done = True
+            return read_response(self)
+        return 0
+
+    # -- events -------------------------------------------------------------------------------------------
+
+    cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1:
+        if self.state == E_TUNNEL:
+            return pump_tunnel(self)
+        if what & STREAM_WRITE and self.request.wants_write() and not self.upload_broken:
+            self._pump_request()
+            if self.upstream is not upstream:
+                return 0
+        if self.state == E_SENT:
+            if upstream.stream.may_read:
+                return read_response(self)
+        elif self.state == E_BODY:
+            return pump_response(self)
+        return 0
+
+    cdef int on_client_event(self, uint32_t what) except -1:
+        if self.state == E_TUNNEL:
+            return pump_tunnel(self)
+        if what & STREAM_DOWN:
+            return self.abort(R_CLIENT_CLOSED)
+        if what & STREAM_PEER_DONE and (self.owner.options.half_close_aborts or self.waiting == W_QUEUE):
+            # It sends no more. One that is queued has most likely given up: it makes room for others.
+            if self.state == E_WAITING or self.request.source_done:
+                return self.abort(R_CLIENT_CLOSED)
+        if self.state == E_WAITING:
+            return 0
+        if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
+            return pump_response(self)
+        return self._pump_request()
+
+    cdef int on_timeout(self) except -1:
+        cdef Acquired how
+        if self.state == E_WAITING:
+            if self.waiting == W_POOL and self.pool is not None:
+                how = self.pool.dial_for(self)
+                if how == A_TAKEN:
+                    return self.on_upstream(self.pool.taken)
+                if how == A_CONNECTING:
+                    return 0
+                if how == A_FAILED:
+                    return self.on_no_upstream(self.pool, self.pool.failure)
+                return self._acquired(self.cluster.acquire(self, True))
+            return self.fail(R_QUEUE_TIMEOUT)
+        if self.state == E_TUNNEL:
+            self.reason = R_STREAM_TIMEOUT
+            return self.finish(False, False)
+        if self.state == E_BODY:
+            if self.response.wants_write():
+                return self.abort(R_CLIENT_STALLED)
+            return self.fail(R_STREAM_TIMEOUT)
+        if self.request.done:
+            return self.fail(R_RESPONSE_TIMEOUT)
+        return self.fail(R_STREAM_TIMEOUT if self.request.wants_write() else R_BODY_TIMEOUT)
+
+    cdef int lost(self, Reason reason) except -1:
+        """The endpoint is gone before a response: once more with proof, or an error."""
+        cdef bint proof = (
+            self.upstream.reused
+            and not self.response_begun
+            and self.attempts < self.cluster.attempts
+            and ((self.idempotent and self.request_whole) or not self.accepted)
+        )
+        if not (proof and self.cluster.may_retry()):
+            return self.fail(reason)
+        self.pool.give(self.upstream, False)
+        self.upstream = None
+        self.request.release()
+        self.upload_broken = False
+        self.accepted = False
+        self.fresh = True
+        self.retries += 1
+        return self._acquire()

@@ -1,0 +1,299 @@
+"""From the endpoint's first byte to the client's last: response heads, bodies and tunnels of an exchange.
+
+What is hard here: a response head may come with interim heads before it, with its whole body behind it, or
+in pieces; the client may take it at once or not at all. In the common case, a small response that came in
+one read, it leaves in one write.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy, memmove, memset
+
+from weir.plane.buffer cimport Buffer
+from weir.plane.codes cimport (
+    DONE,
+    FAILED,
+    NEED_MORE,
+    R_BAD_RESPONSE,
+    R_BAD_RESPONSE_FRAMING,
+    R_CLIENT_CLOSED,
+    R_INTERNAL,
+    R_NONE,
+    R_UPSTREAM_CLOSED,
+    R_UPSTREAM_RESET,
+    R_UPSTREAM_TRUNCATED,
+    Step,
+)
+from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
+from weir.plane.exchange cimport E_BODY, E_TUNNEL, MAX_INTERIM, Exchange, ExchangeOwner
+from weir.plane.fields cimport ResponsePolicy, response_head_bound, write_response_head
+from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_TUNNEL, Framing, frame_response
+from weir.plane.head cimport Head, HeadLimits, scan_response
+from weir.plane.options cimport ListenerOptions
+from weir.plane.relay cimport RELAY_TAILROOM, Relay
+from weir.plane.stream cimport IO_BLOCKED, IO_FAILED, Stream
+from weir.plane.syscalls cimport ECONNRESET, ssize_t
+from weir.plane.workspace cimport COMPOSE_BYTES, Workspace
+
+
+cdef int read_response(Exchange exchange) except -1:
+    """Reads until a final response head is there."""
+    cdef Stream stream = exchange.upstream.stream
+    cdef Head* head = &exchange.workspace.response_head
+    cdef Buffer buf = exchange.head_buf
+    cdef HeadLimits limits
+    cdef ssize_t got
+    cdef Step step
+    limits.head_bytes = exchange.cluster.max_response_head_bytes
+    limits.fields = exchange.cluster.max_response_fields
+    limits.target_bytes = 0
+    exchange.head_buf = None
+    if buf is None:
+        buf = exchange.workspace.buffers.take_for_read()
+    elif buf.size - RELAY_TAILROOM < limits.head_bytes:
+        buf = exchange.workspace.buffers.regrow(buf, limits.head_bytes + RELAY_TAILROOM)
+    while True:
+        got = stream.read_some(buf.data + buf.end, buf.size - RELAY_TAILROOM - buf.end)
+        if got <= 0:
+            break
+        exchange.response_begun = True
+        buf.end += <uint32_t>got
+        head.scanned = exchange.response_scanned
+        exchange.response_scanned = 0
+        step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)
+        while step == DONE and head.status < 200 and head.status != 101:
+            if pass_interim(exchange, buf) < 0:     # the exchange has ended in there
+                return 0
+            head.scanned = 0
+            step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)
+        if step == DONE:
+            return on_response_head(exchange, buf)
+        if step == FAILED:
+            exchange.workspace.buffers.give(buf)
+            return exchange.fail(head.reason)
+        if not stream.may_read:
+            break
+    if got == IO_BLOCKED or got > 0:
+        if buf.start == buf.end:
+            exchange.workspace.buffers.give(buf)
+        else:
+            exchange.response_scanned = head.scanned
+            exchange.head_buf = exchange.workspace.buffers.regrow(buf, buf.end - buf.start)
+        return 0
+    exchange.workspace.buffers.give(buf)
+    return exchange.lost(R_UPSTREAM_RESET if got == IO_FAILED and stream.error == ECONNRESET else R_UPSTREAM_CLOSED)
+
+
+cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
+    """Passes a 1xx head on; -1 if that ended the exchange."""
+    cdef Head* head = &exchange.workspace.response_head
+    cdef ResponsePolicy policy
+    cdef Framing framing
+    cdef uint32_t n
+    cdef const char* p = buf.data + buf.start
+    exchange.interim += 1
+    if exchange.interim > MAX_INTERIM or frame_response(p, head, exchange.method, exchange.upgrade, &framing) == FAILED:
+        exchange.workspace.buffers.give(buf)
+        exchange.fail(R_BAD_RESPONSE)
+        return -1
+    buf.start += head.length
+    # HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
+    if exchange.version_minor == 0:
+        return 0
+    memset(&policy, 0, sizeof(policy))
+    policy.interim = 1
+    policy.via = exchange.owner.options.via_response
+    n = write_response_head(p, head, &policy, exchange.workspace.compose)
+    if head.status == 100:
+        exchange.continued = True
+    if exchange.owner.send_small(exchange.workspace.compose, n) == FAILED:
+        exchange.workspace.buffers.give(buf)
+        exchange.abort(R_CLIENT_CLOSED)
+        return -1
+    return 0
+
+
+cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
+    cdef Head* head = &exchange.workspace.response_head
+    cdef Framing framing
+    if frame_response(buf.data + buf.start, head, exchange.method, exchange.upgrade, &framing) == FAILED:
+        exchange.workspace.buffers.give(buf)
+        return exchange.fail(framing.reason)
+    exchange.first_byte_us = exchange.workspace.clock.tick()
+    exchange.status = head.status
+    if framing.kind == B_TUNNEL:
+        return start_tunnel(exchange, buf)
+    return start_response(exchange, buf, &framing)
+
+
+cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) except -1:
+    cdef Workspace workspace = exchange.workspace
+    cdef ExchangeOwner owner = exchange.owner
+    cdef Head* head = &workspace.response_head
+    cdef Relay relay = exchange.response
+    cdef uint32_t n, begin = buf.start
+    cdef bint old_client = exchange.version_minor == 0
+    cdef bint wrap = framing.kind == B_CLOSE and not old_client
+    cdef Step step
+    exchange.upstream_keep_alive = framing.keep_alive
+    exchange.keep_client = (
+        exchange.keep_alive
+        and not workspace.draining
+        and not (old_client and (framing.kind == B_CHUNKED or framing.kind == B_CLOSE))
+    )
+    relay.source = exchange.upstream.stream
+    relay.destination = owner.stream
+    relay.end_reason = R_UPSTREAM_TRUNCATED
+    relay.chunk_reason = R_BAD_RESPONSE_FRAMING
+    relay.limit = 0
+    relay.limits.head_bytes = exchange.cluster.max_response_head_bytes
+    relay.limits.fields = exchange.cluster.max_response_fields
+    relay.start(framing.kind, framing.length, wrap, old_client)
+    # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
+    if wrap:
+        relay.buf = buf
+    elif relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
+        return exchange.fail(relay.reason)
+    if not exchange.request.done and (
+        exchange.upload_broken
+        or relay.source_done
+        or not framing.keep_alive
+        or (exchange.expect and not exchange.continued)
+    ):
+        # The rest of the request will not be wanted: say so while there is a head to say it in.
+        exchange.keep_client = False
+    n = compose_response(exchange, buf.data + begin, framing)
+    if n == 0:
+        return exchange.fail(R_INTERNAL)
+    if wrap:
+        relay.adopt(buf, begin + head.length, buf.end)
+    if owner.out is not None:
+        # An interim head still stands in the way (it takes a full socket): this one goes behind it.
+        n = prepend_out(exchange, n)
+    exchange.state = E_BODY
+    step = relay.send_first(workspace.compose, n)
+    if relay.reason != R_NONE and step != FAILED:
+        step = FAILED       # what came with the head was cut off: told after what was good
+    relay.moved = True
+    if step == NEED_MORE:
+        step = relay.pump()
+        relay.moved = True
+    return after_pump(exchange, step)
+
+
+cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* framing) noexcept:
+    """Writes the head for the client to the workspace's compose buffer; 0: there is no room for it."""
+    cdef Workspace workspace = exchange.workspace
+    cdef ListenerOptions options = exchange.owner.options
+    cdef Head* head = &workspace.response_head
+    cdef ResponsePolicy policy
+    memset(&policy, 0, sizeof(policy))
+    policy.via = options.via_response
+    policy.close = not exchange.keep_client
+    policy.keep_alive = exchange.keep_client and exchange.version_minor == 0
+    policy.chunked = exchange.version_minor != 0 and (framing.kind == B_CHUNKED or framing.kind == B_CLOSE)
+    policy.counter = options.counter
+    policy.counter_length = <uint32_t>len(options.counter)
+    if policy.counter_length:
+        policy.counter_value = workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
+        if framing.kind == B_LENGTH:
+            policy.counter_value += framing.length
+    if response_head_bound(head, &policy) > COMPOSE_BYTES >> 1:
+        return 0
+    return write_response_head(p, head, &policy, workspace.compose)
+
+
+cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:
+    cdef Buffer out = exchange.owner.out
+    cdef uint32_t before = out.end - out.start
+    memmove(exchange.workspace.compose + before, exchange.workspace.compose, n)
+    memcpy(exchange.workspace.compose, out.data + out.start, before)
+    exchange.workspace.buffers.give(out)
+    exchange.owner.out = None
+    return n + before
+
+
+cdef int pump_response(Exchange exchange) except -1:
+    return after_pump(exchange, exchange.response.pump())
+
+
+cdef int after_pump(Exchange exchange, Step step) except -1:
+    cdef Relay relay = exchange.response
+    if step == DONE:
+        return exchange.finish(
+            exchange.upstream_keep_alive
+            and exchange.request.done
+            and relay.kind != B_CLOSE
+            and (relay.buf is None or relay.raw_end == relay.buf.end),
+            exchange.keep_client and exchange.request.done,
+        )
+    if step == FAILED:
+        if relay.failed_source:
+            return exchange.fail(relay.reason)
+        return exchange.abort(R_CLIENT_CLOSED)
+    if step == NEED_MORE:
+        exchange.workspace.engine.put_ready(exchange.upstream.stream)
+    if relay.moved:
+        exchange.workspace.wheel.arm(
+            exchange,
+            exchange.owner.options.send_timeout_ms if relay.wants_write() else exchange.cluster.stream_idle_timeout_ms,
+        )
+    return 0
+
+
+cdef int start_tunnel(Exchange exchange, Buffer buf) except -1:
+    cdef Workspace workspace = exchange.workspace
+    cdef ExchangeOwner owner = exchange.owner
+    cdef Head* head = &workspace.response_head
+    cdef ResponsePolicy policy
+    cdef uint32_t n, held, begin = buf.start
+    cdef Buffer early
+    cdef Step step
+    memset(&policy, 0, sizeof(policy))
+    policy.upgrade = 1
+    policy.via = owner.options.via_response
+    n = write_response_head(buf.data + begin, head, &policy, workspace.compose)
+    if owner.out is not None:
+        n = prepend_out(exchange, n)
+    exchange.keep_client = False
+    exchange.state = E_TUNNEL
+    exchange.response.source = exchange.upstream.stream
+    exchange.response.destination = owner.stream
+    exchange.response.end_reason = R_UPSTREAM_RESET
+    exchange.response.limit = 0
+    exchange.response.start(B_TUNNEL, 0, False, False)
+    exchange.response.adopt(buf, begin + head.length, buf.end)
+    step = exchange.response.send_first(workspace.compose, n)
+    if step == FAILED:
+        return exchange.abort(R_CLIENT_CLOSED)
+    # What the client sent behind its request is the tunnel's first bytes.
+    held = owner.inbuf.end - exchange.head.at - exchange.head.length
+    exchange.body_in_inbuf = held
+    exchange.request.release()
+    exchange.request.source = owner.stream
+    exchange.request.destination = exchange.upstream.stream
+    exchange.request.end_reason = R_CLIENT_CLOSED
+    exchange.request.start(B_TUNNEL, 0, False, False)
+    if held:
+        early = workspace.buffers.take(held + RELAY_TAILROOM)
+        memcpy(early.data, owner.inbuf.data + exchange.head.at + exchange.head.length, held)
+        exchange.request.adopt(early, 0, held)
+    owner.stream.may_read = True
+    return pump_tunnel(exchange)
+
+
+cdef int pump_tunnel(Exchange exchange) except -1:
+    cdef Step there = exchange.request.pump()
+    cdef Step back = exchange.response.pump()
+    if there == FAILED or back == FAILED:
+        # Broken on one side is broken on both.
+        if there == FAILED:
+            exchange.reason = R_CLIENT_CLOSED if exchange.request.failed_source else R_UPSTREAM_RESET
+        else:
+            exchange.reason = R_UPSTREAM_RESET if exchange.response.failed_source else R_CLIENT_CLOSED
+        return exchange.finish(False, False)
+    if exchange.request.done and exchange.response.done:
+        return exchange.finish(False, False)
+    if there == NEED_MORE or back == NEED_MORE:
+        exchange.workspace.engine.put_ready(exchange.owner.stream)
+    exchange.workspace.wheel.arm(exchange, exchange.cluster.stream_idle_timeout_ms)
+    return 0
