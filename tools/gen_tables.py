@@ -35,7 +35,8 @@ def symbol(word: str) -> str:
 
 
 def codes_pxd() -> str:
-    lines = ["# " + NOTE.format(spec="reasons.toml"), "", "# What a step of a parser, a stream or a relay comes back with."]
+    lines = ["# " + NOTE.format(spec="reasons.toml"), ""]
+    lines.append("# What a step of a parser, a stream or a relay comes back with.")
     lines.append("cdef enum Step:")
     lines += [f"    {name} = {number}    # {text}" for number, (name, text) in enumerate(STEPS)]
     lines += ["", "# Why an exchange or a connection ended other than well.", "cdef enum Reason:"]

@@ -217,66 +217,6 @@ def test_101_that_nobody_asked_for(stage: Stage) -> None:
     assert client.take_sent().startswith(b"HTTP/1.1 502 ")
 
 
-# -- backpressure --------------------------------------------------------------------------------------
-
-
-def test_a_client_that_does_not_read_stops_the_endpoint(stage: Stage) -> None:
-    scene = stage()
-    client = scene.client(GET)
-    client.room = 100
-    endpoint = scene.endpoint()
-    scene.send(endpoint, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-    scene.send(endpoint, b"x" * 500_000)
-    scene.send(endpoint, b"y" * 500_000)
-    assert scene.plane.ledger()["buffer_bytes"] <= 512 * 1024
-    first = client.take_sent()
-    assert len(first) == 100
-    received = first
-    while len(received) < 1_000_000:
-        client.room = 70_000
-        scene.turn(1)
-        piece = client.take_sent()
-        assert piece, "nothing moved"
-        received += piece
-    body = received.partition(b"\r\n\r\n")[2]
-    scene.turn()
-    body += client.take_sent()
-    assert body == b"x" * 500_000 + b"y" * 500_000
-
-
-def test_an_endpoint_that_does_not_read_stops_the_client(stage: Stage) -> None:
-    scene = stage()
-    client = scene.client(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n")
-    endpoint = scene.endpoint()
-    endpoint.take_sent()
-    endpoint.room = 1000
-    scene.send(client, b"z" * 900_000)
-    assert scene.plane.ledger()["buffer_bytes"] <= 512 * 1024
-    body = b""
-    for _ in range(1000):
-        body += endpoint.take_sent()
-        if len(body) == 900_000:
-            break
-        endpoint.room = 50_000
-        scene.turn(1)
-    assert body == b"z" * 900_000
-    endpoint.room = -1
-    scene.send(endpoint, OK)
-    assert client.take_sent() == OK
-
-
-def test_a_stalled_client_is_cut(stage: Stage) -> None:
-    scene = stage(listener={"send_timeout_ms": 1000})
-    client = scene.client(GET)
-    client.room = 10
-    scene.send(scene.endpoint(), OK)
-    scene.wait_ms(900)
-    assert not client.is_closed
-    scene.wait_ms(200)
-    assert scene.endpoint().is_closed
-    assert scene.reasons() == {"client_stalled": 1}
-
-
 # -- failures ------------------------------------------------------------------------------------------
 
 
@@ -476,58 +416,6 @@ def test_endpoint_stops_reading_but_has_answered(stage: Stage) -> None:
     client.feed(b"x" * 500)
     scene.turn()
     assert client.take_sent().endswith(b"\r\n\r\nno")
-
-
-# -- replay --------------------------------------------------------------------------------------------
-
-
-def reused(scene: Scene, request: bytes = GET) -> bytes:
-    """Makes a first exchange, sends `request` on the same connections; the endpoint has not answered it."""
-    client = scene.client(GET)
-    scene.send(scene.endpoint(), OK)
-    scene.endpoint().take_sent()
-    client.take_sent()
-    scene.clock.advance(1_000)
-    client.feed(request)
-    scene.turn()
-    scene.client_of_reuse = client  # type: ignore[attr-defined]
-    return scene.endpoint(0).take_sent()
-
-
-def test_a_get_is_replayed_when_a_reused_connection_closes(stage: Stage) -> None:
-    scene = stage()
-    assert reused(scene) == GET
-    scene.end(scene.endpoint(0))
-    assert scene.dials == 2
-    assert scene.endpoint(1).take_sent() == GET
-    scene.send(scene.endpoint(1), OK)
-    assert scene.client_of_reuse.take_sent() == OK  # type: ignore[attr-defined]
-    assert scene.counters()["retries"] == 1
-
-
-def test_a_post_is_not_replayed(stage: Stage) -> None:
-    scene = stage()
-    assert reused(scene, POST) == POST
-    scene.end(scene.endpoint(0))
-    assert scene.dials == 1
-    assert scene.client_of_reuse.take_sent().startswith(b"HTTP/1.1 502 ")  # type: ignore[attr-defined]
-
-
-def test_nothing_is_replayed_after_a_byte_of_a_response(stage: Stage) -> None:
-    scene = stage()
-    reused(scene)
-    scene.send(scene.endpoint(0), b"H")
-    scene.end(scene.endpoint(0))
-    assert scene.dials == 1
-    assert scene.client_of_reuse.take_sent().startswith(b"HTTP/1.1 502 ")  # type: ignore[attr-defined]
-
-
-def test_replays_stop_when_the_budget_is_spent(stage: Stage) -> None:
-    scene = stage(retry={"ratio_percent": 0, "min_per_second": 0})
-    reused(scene)
-    scene.end(scene.endpoint(0))
-    assert scene.dials == 1
-    assert scene.client_of_reuse.take_sent().startswith(b"HTTP/1.1 502 ")  # type: ignore[attr-defined]
 
 
 # -- counting ------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,8 @@ def clock() -> Clock:
 
 
 def test_rings_once_and_not_before(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
+    alarms = Alarms(clock)
+    rung: list[Any] = []
     alarm = alarms.arm(lambda: rung.append(clock.now_us // 1000), 100)
     start = clock.now_us // 1000
     for _ in range(300):
@@ -29,7 +32,8 @@ def test_rings_once_and_not_before(clock: Clock) -> None:
 
 
 def test_next_ms_leads_to_the_slot(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
+    alarms = Alarms(clock)
+    rung: list[Any] = []
     assert alarms.next_ms() == -1
     alarm = alarms.arm(lambda: rung.append(1), 5_000)
     wait = alarms.next_ms()
@@ -42,7 +46,8 @@ def test_next_ms_leads_to_the_slot(clock: Clock) -> None:
 
 
 def test_later_deadline_is_lazy_and_kept(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
+    alarms = Alarms(clock)
+    rung: list[Any] = []
     alarm = alarms.arm(lambda: rung.append(1), 100)
     alarms.arm(None, 1_000, alarm)
     clock.advance(500_000)
@@ -54,7 +59,8 @@ def test_later_deadline_is_lazy_and_kept(clock: Clock) -> None:
 
 
 def test_earlier_deadline_moves(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
+    alarms = Alarms(clock)
+    rung: list[Any] = []
     alarm = alarms.arm(lambda: rung.append(1), 10_000)
     alarms.arm(None, 50, alarm)
     clock.advance(60_000)
@@ -63,7 +69,8 @@ def test_earlier_deadline_moves(clock: Clock) -> None:
 
 
 def test_disarmed_never_rings_and_is_unlinked_when_met(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
+    alarms = Alarms(clock)
+    rung: list[Any] = []
     alarm = alarms.arm(lambda: rung.append(1), 50)
     alarms.disarm(alarm)
     clock.advance(100_000)
@@ -81,7 +88,8 @@ def test_dead_owner_leaves_the_wheel(clock: Clock) -> None:
 
 
 def test_beyond_one_round_of_the_wheel(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
+    alarms = Alarms(clock)
+    rung: list[Any] = []
     alarm = alarms.arm(lambda: rung.append(1), 100_000)
     for _ in range(99):
         clock.advance(1_000_000)
@@ -94,8 +102,9 @@ def test_beyond_one_round_of_the_wheel(clock: Clock) -> None:
 
 
 def test_a_jump_of_the_clock_serves_everything_due(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
-    held = [alarms.arm(lambda n=n: rung.append(n), n * 7) for n in range(2_000)]
+    alarms = Alarms(clock)
+    rung: list[Any] = []
+    held = [alarms.arm(partial(rung.append, n), n * 7) for n in range(2_000)]
     clock.advance(3_600_000_000)
     alarms.expire()
     alarms.expire()
@@ -105,7 +114,8 @@ def test_a_jump_of_the_clock_serves_everything_due(clock: Clock) -> None:
 
 
 def test_an_owner_may_arm_and_disarm_while_it_rings(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
+    alarms = Alarms(clock)
+    rung: list[Any] = []
     other = alarms.arm(lambda: rung.append("other"), 40)
 
     def ring() -> None:
@@ -124,7 +134,8 @@ def test_an_owner_may_arm_and_disarm_while_it_rings(clock: Clock) -> None:
 
 
 def test_an_exception_of_an_owner_loses_no_other_alarm(clock: Clock) -> None:
-    alarms, rung = Alarms(clock), []
+    alarms = Alarms(clock)
+    rung: list[Any] = []
 
     def fail() -> None:
         raise RuntimeError("ring")
@@ -144,11 +155,15 @@ def test_random_deadlines_against_a_plain_list(clock: Clock) -> None:
     alarms = Alarms(clock)
     rung: dict[int, int] = {}
     due: dict[int, int] = {}
-    held = {}
+    held: dict[int, Any] = {}
+
+    def ring(number: int) -> None:
+        rung[number] = clock.now_us // 1000
+
     for step in range(3_000):
         number = rng.randrange(200)
         after = rng.choice((3, 30, 300, 3_000, 40_000))
-        held[number] = alarms.arm(lambda n=number: rung.__setitem__(n, clock.now_us // 1000), after, held.get(number))
+        held[number] = alarms.arm(partial(ring, number), after, held.get(number))
         due[number] = clock.now_us // 1000 + after
         clock.advance(rng.randrange(20_000))
         alarms.expire()

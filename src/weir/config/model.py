@@ -93,8 +93,8 @@ class Stats(Table):
     rows: Annotated[int, kinds.count(16, 65_536)] = _setting(
         StatsPlan,
         "rows",
-        "Paths that are counted by themselves, and one row for each listener. All further paths of a listener are counted "
-        "together in its row, as `(other)`.",
+        "Paths that are counted by themselves, and one row for each listener. All further paths of a listener are "
+        "counted together in its row, as `(other)`.",
         example=16_384,
     )
     header: Annotated[str, kinds.field_name()] = _setting(

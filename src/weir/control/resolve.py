@@ -99,12 +99,8 @@ class Resolver:
         infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         found: dict[str, Address] = {}
         for family, _type, _protocol, _name, place in infos:
-            if family == socket.AF_INET:
-                resolved = Address(host=place[0], port=address.port)
-            elif family == socket.AF_INET6:
-                scope = int(place[3]) if len(place) > 3 else 0
-                resolved = Address(host=str(place[0]).partition("%")[0], port=address.port, scope=scope)
-            else:
-                continue
+            # (host, port) of IPv4, (host, port, flow, scope) of IPv6
+            scope = int(place[3]) if family == socket.AF_INET6 else 0
+            resolved = Address(host=str(place[0]).partition("%")[0], port=address.port, scope=scope)
             found.setdefault(resolved.text, resolved)
         return list(found.values())

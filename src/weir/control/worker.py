@@ -23,7 +23,8 @@ from weir.plane.counters import Counters
 from weir.plane.engine import Engine
 from weir.plane.plane import Plane
 from weir.plane.selector import EngineSelector
-from weir.stats import layout, page
+from weir.stats import layout
+from weir.stats.page import render
 
 __all__ = ["Service", "Worker", "run"]
 
@@ -120,7 +121,7 @@ class Worker:
         self.sockets.clear()
 
     def _make_page(self) -> bytes:
-        return page.render(self.memory)
+        return render(self.memory)
 
     def _flush(self) -> None:
         if self.writer is None:

@@ -8,7 +8,8 @@ from weir.plane.timers cimport TimerOwner, TimerWheel
 
 cdef enum:
     ENGINE_BATCH = 256          # events taken from the kernel at once
-    ENGINE_SIGNAL_TURNS = 64    # turns without a wait after which the GIL is let go and signals are looked at
+    ENGINE_HOLD_US = 5000       # the GIL is let go, and signals are looked at, at least this often: the
+                                # interpreter's own switch interval
 
 # Something that is told when its descriptor is ready. While it is in the set the engine holds a reference
 # to it, so "registered" means "alive"; whoever closes the descriptor calls Engine.remove first.
@@ -35,7 +36,7 @@ cdef class Engine:
     cdef list foreign                       # (fd, epoll events) of asyncio's descriptors, from this run
     cdef bint python_wanted                 # the plane called into Python: asyncio should have a look
     cdef bint polling                       # a zero-timeout wait has been paying
-    cdef uint32_t turns_without_wait
+    cdef int64_t released_us                # when the GIL was last let go
     cdef readonly uint64_t turns
     cdef readonly uint64_t waits
     cdef readonly uint64_t bugs             # exceptions that left a source

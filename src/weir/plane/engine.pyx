@@ -17,7 +17,8 @@ a source that puts itself back waits for its next turn: both sides, the plane's 
 
 *The GIL.* A waiting epoll_wait lets go of it. Under load the zero-timeout question is asked first without
 letting go, because a busy hook thread would otherwise add the interpreter's switch interval to every turn;
-it is asked only while it has been paying, and every few turns the lock is let go all the same.
+it is asked only while it has been paying, and every 5 ms the lock is let go all the same (a thread that
+wants it, say the one that writes the log, has asked for it by then, and gets it).
 """
 
 import logging
@@ -179,9 +180,9 @@ cdef class Engine:
     cdef int _wait(self, int64_t timeout_ms) except -2:
         cdef int n
         cdef int wait_ms = 0x7FFFFFFF if timeout_ms > 0x7FFFFFFF else <int>timeout_ms
+        cdef bint held_long = self.clock.now_us - self.released_us >= ENGINE_HOLD_US
         if wait_ms == 0 or self.polling:
-            self.turns_without_wait += 1
-            if self.turns_without_wait < ENGINE_SIGNAL_TURNS:
+            if not held_long:
                 n = epoll_wait(self.epfd, self.events, ENGINE_BATCH, 0)
                 if n > 0 or wait_ms == 0:
                     return n
@@ -190,9 +191,9 @@ cdef class Engine:
             n = epoll_wait(self.epfd, self.events, ENGINE_BATCH, wait_ms)
         self.waits += 1
         self.polling = n > 1
-        if n < 0 or self.turns_without_wait >= ENGINE_SIGNAL_TURNS:
+        self.released_us = self.clock.tick()
+        if n < 0 or held_long:
             PyErr_CheckSignals()
-        self.turns_without_wait = 0
         return n
 
     cdef void _call(self, Source source, uint32_t events) noexcept:

@@ -124,8 +124,8 @@ cdef class Exchange(UpstreamUser):
     cdef int abort(self, Reason reason) except -1:
         """Ends it without another word to the client."""
         self.reason = reason
-        if self.state == E_BODY and self.response.kind == B_CLOSE and not self.response.wrap:
-            # Only the end of the connection ends this body: a clean end would be a lie.
+        if self.state == E_BODY and self.version_minor == 0 and self.response.kind in (B_CHUNKED, B_CLOSE):
+            # Only the end of the connection ends such a body for HTTP/1.0: a clean end would be a lie.
             self.owner.stream.reset()
         return self.finish(False, False)
 

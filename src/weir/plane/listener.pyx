@@ -1,7 +1,7 @@
 """Accepting connections."""
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy, memmove, strchr, strlen, strncmp
 
 from weir.plane.downstream cimport Downstream, DownstreamOwner
 from weir.plane.exchange cimport Exchange
@@ -107,6 +107,9 @@ cdef class Listener(DownstreamOwner):
             address = &(<const sockaddr_in6*>peer).sin6_addr
         if address == NULL or inet_ntop(peer.ss_family, address, downstream.client, sizeof(downstream.client)) == NULL:
             memcpy(downstream.client, b"unix:", 6)
+        if strncmp(downstream.client, b"::ffff:", 7) == 0 and strchr(downstream.client, 46) != NULL:
+            # An IPv4 client of a dual-stack socket: everybody knows it by its IPv4 address.
+            memmove(downstream.client, downstream.client + 7, strlen(downstream.client) - 6)
         downstream.client_length = <unsigned char>strlen(downstream.client)
         return downstream.start()
 

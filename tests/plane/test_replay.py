@@ -1,0 +1,60 @@
+"""A request is sent again only with proof that nothing is lost by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.plane.scene import GET, OK, Scene
+
+Stage = Callable[..., Scene]
+
+POST = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+
+
+def reused(scene: Scene, request: bytes = GET) -> bytes:
+    """Makes a first exchange, sends `request` on the same connections; the endpoint has not answered it."""
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    scene.endpoint().take_sent()
+    client.take_sent()
+    scene.clock.advance(1_000)
+    client.feed(request)
+    scene.turn()
+    scene.client_of_reuse = client  # type: ignore[attr-defined]
+    return scene.endpoint(0).take_sent()
+
+
+def test_a_get_is_replayed_when_a_reused_connection_closes(stage: Stage) -> None:
+    scene = stage()
+    assert reused(scene) == GET
+    scene.end(scene.endpoint(0))
+    assert scene.dials == 2
+    assert scene.endpoint(1).take_sent() == GET
+    scene.send(scene.endpoint(1), OK)
+    assert scene.client_of_reuse.take_sent() == OK  # type: ignore[attr-defined]
+    assert scene.counters()["retries"] == 1
+
+
+def test_a_post_is_not_replayed(stage: Stage) -> None:
+    scene = stage()
+    assert reused(scene, POST) == POST
+    scene.end(scene.endpoint(0))
+    assert scene.dials == 1
+    assert scene.client_of_reuse.take_sent().startswith(b"HTTP/1.1 502 ")  # type: ignore[attr-defined]
+
+
+def test_nothing_is_replayed_after_a_byte_of_a_response(stage: Stage) -> None:
+    scene = stage()
+    reused(scene)
+    scene.send(scene.endpoint(0), b"H")
+    scene.end(scene.endpoint(0))
+    assert scene.dials == 1
+    assert scene.client_of_reuse.take_sent().startswith(b"HTTP/1.1 502 ")  # type: ignore[attr-defined]
+
+
+def test_replays_stop_when_the_budget_is_spent(stage: Stage) -> None:
+    scene = stage(retry={"ratio_percent": 0, "min_per_second": 0})
+    reused(scene)
+    scene.end(scene.endpoint(0))
+    assert scene.dials == 1
+    assert scene.client_of_reuse.take_sent().startswith(b"HTTP/1.1 502 ")  # type: ignore[attr-defined]
