@@ -67,5 +67,5 @@ setup(
             "warn.undeclared": False,
             "warn.unused": True,
         },
-    )
+    ),
 )

@@ -26,7 +26,19 @@ PLANE_ORDER = (
     *("engine", "selector", "stream"),
     *("head", "framing", "host", "fields", "chunked", "parsers"),
     *("workspace", "fake", "account", "answers"),
-    *("upstream", "pool", "cluster", "options", "relay", "exchange", "response", "forward", "downstream", "listener", "plane"),
+    *(
+        "upstream",
+        "pool",
+        "cluster",
+        "options",
+        "relay",
+        "exchange",
+        "response",
+        "forward",
+        "downstream",
+        "listener",
+        "plane",
+    ),
 )
 
 # Which packages (or modules) of weir each may import, besides itself. Nothing may import the command line.

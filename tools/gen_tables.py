@@ -66,7 +66,12 @@ def reasons_md() -> str:
     lines = [f"<!-- {NOTE.format(spec='reasons.toml')} -->", "", "# Reasons", ""]
     lines += ["When an exchange or a connection ends other than well, one of these words says why: in the", ""]
     lines[-1] = "access log, in the counters and in the error answer. A status of 0 means that no answer can be sent"
-    lines += ["any more: the connection closes.", "", "| word | status | caused by | meaning |", "| --- | --- | --- | --- |"]
+    lines += [
+        "any more: the connection closes.",
+        "",
+        "| word | status | caused by | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
     for reason in table("reasons.toml")["reason"]:
         lines.append(f"| `{reason['word']}` | {reason['status']} | {reason['side']} | {reason['text']} |")
     return "\n".join([*lines, ""])
@@ -74,7 +79,12 @@ def reasons_md() -> str:
 
 def columns_pxd() -> str:
     spec = table("counters.toml")
-    lines = ["# " + NOTE.format(spec="counters.toml"), "", "# Places of the counters in a row of the shared table.", "cdef enum:"]
+    lines = [
+        "# " + NOTE.format(spec="counters.toml"),
+        "",
+        "# Places of the counters in a row of the shared table.",
+        "cdef enum:",
+    ]
     lines += [f"    K_{counter['name'].upper()} = {number}" for number, counter in enumerate(spec["counter"])]
     row = spec["row"]
     lines += [f"    ROW_COUNTERS = {row['counters']}", f"    ROW_HISTOGRAMS = {row['histograms']}"]
@@ -88,9 +98,18 @@ def columns_py() -> str:
     lines = [f'"""The counters of a row of the shared table, in order. {NOTE.format(spec="counters.toml")}"""', ""]
     lines += ["from __future__ import annotations", "", "from typing import NamedTuple", ""]
     lines += ['__all__ = ["BUCKETS", "COUNTERS", "COUNTER_PLACES", "HISTOGRAMS", "CounterInfo"]', "", ""]
-    lines += ["class CounterInfo(NamedTuple):", '    """One counter: its name, its unit (UCUM) and what it counts."""', ""]
+    lines += [
+        "class CounterInfo(NamedTuple):",
+        '    """One counter: its name, its unit (UCUM) and what it counts."""',
+        "",
+    ]
     lines += ["    name: str", "    unit: str", "    text: str", "", ""]
-    lines += [f"COUNTER_PLACES = {row['counters']}", f"HISTOGRAMS = {row['histograms']}", f"BUCKETS = {row['buckets']}", ""]
+    lines += [
+        f"COUNTER_PLACES = {row['counters']}",
+        f"HISTOGRAMS = {row['histograms']}",
+        f"BUCKETS = {row['buckets']}",
+        "",
+    ]
     lines += ["COUNTERS: tuple[CounterInfo, ...] = ("]
     lines += [f'    CounterInfo("{c["name"]}", "{c["unit"]}", "{c["text"]}"),' for c in spec["counter"]]
     return "\n".join([*lines, ")", ""])

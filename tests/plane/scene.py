@@ -58,8 +58,10 @@ class Scene:
         names = [AddressPlan(text=f"192.0.2.{n + 1}:80", host=f"192.0.2.{n + 1}", port=80) for n in range(endpoints)]
         self.plan = Plan(
             listeners=(
-                replace(ListenerPlan(AddressPlan(text="test", host="", port=80), 0, forwarded="off", via="off"),
-                        **(listener or {})),
+                replace(
+                    ListenerPlan(AddressPlan(text="test", host="", port=80), 0, forwarded="off", via="off"),
+                    **(listener or {}),
+                ),
             ),
             routes=(RoutePlan("main", 0, **(route or {})),),
             clusters=(

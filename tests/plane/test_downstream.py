@@ -99,9 +99,7 @@ def test_error_answers_keep_their_place_in_the_pipeline(stage: Stage) -> None:
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "bad_request"),
     ],
 )
-def test_what_is_no_request_is_refused_and_closed(
-    stage: Stage, request_bytes: bytes, status: int, reason: str
-) -> None:
+def test_what_is_no_request_is_refused_and_closed(stage: Stage, request_bytes: bytes, status: int, reason: str) -> None:
     scene = stage()
     client = scene.client(request_bytes)
     sent = client.take_sent()
@@ -209,7 +207,9 @@ def test_error_answer_to_a_client_that_does_not_read(stage: Stage) -> None:
 
 def test_statistics_page(stage: Stage) -> None:
     scene = stage(stats={"page": "/stats"}, make_page=lambda: b"the page\n" * 1000)
-    client = scene.client(b"GET /stats?x HTTP/1.1\r\nHost: h\r\n\r\n" + b"HEAD /stats HTTP/1.1\r\nHost: h\r\n\r\n" + GET)
+    client = scene.client(
+        b"GET /stats?x HTTP/1.1\r\nHost: h\r\n\r\n" + b"HEAD /stats HTTP/1.1\r\nHost: h\r\n\r\n" + GET
+    )
     sent = client.take_sent()
     first, _, rest = sent.partition(b"\r\n\r\n")
     assert first.startswith(b"HTTP/1.1 200 OK\r\n")

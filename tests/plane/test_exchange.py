@@ -22,7 +22,11 @@ def test_a_request_and_its_response(stage: Stage) -> None:
     scene.send(scene.endpoint(), OK)
     assert client.take_sent() == OK
     assert scene.counters() == scene.counters() | {
-        "requests": 1, "response_body_bytes": 2, "status_2xx": 1, "errors": 0, "first_bytes": 1,
+        "requests": 1,
+        "response_body_bytes": 2,
+        "status_2xx": 1,
+        "errors": 0,
+        "first_bytes": 1,
     }
     assert scene.plane.ledger() == {"downstreams": 1, "exchanges": 0, "upstreams": 1, "buffers": 0, "buffer_bytes": 0}
 
@@ -188,9 +192,7 @@ def test_early_answer_while_the_upload_runs(stage: Stage) -> None:
 
 def test_upgrade_to_a_tunnel_with_half_close(stage: Stage) -> None:
     scene = stage()
-    client = scene.client(
-        b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly"
-    )
+    client = scene.client(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
     endpoint = scene.endpoint()
     sent = endpoint.take_sent()
     assert b"Upgrade: websocket\r\n" in sent
@@ -445,8 +447,16 @@ def test_one_line_of_log_for_each_exchange(stage: Stage) -> None:
     lines = [json.loads(line) for line in scene.log.take().splitlines()]
     assert len(lines) == 2
     assert lines[0] == lines[0] | {
-        "method": "GET", "target": "/a?b=c", "status": 200, "reason": "none", "response_body_bytes": 2,
-        "user_agent": "t", "referer": "r", "host": "h", "endpoint": "192.0.2.1:80", "retries": 0,
+        "method": "GET",
+        "target": "/a?b=c",
+        "status": 200,
+        "reason": "none",
+        "response_body_bytes": 2,
+        "user_agent": "t",
+        "referer": "r",
+        "host": "h",
+        "endpoint": "192.0.2.1:80",
+        "retries": 0,
     }
     assert lines[1]["status"] == 400
     assert lines[1]["reason"] == "bad_request"

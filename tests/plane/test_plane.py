@@ -189,9 +189,7 @@ def test_unix_clients(tmp_path: Path) -> None:
         rig.close()
 
 
-@pytest.mark.parametrize(
-    ("host", "text"), [("192.0.2.1", "192.0.2.1:80"), ("2001:db8::1", "[2001:db8::1]:80")]
-)
+@pytest.mark.parametrize(("host", "text"), [("192.0.2.1", "192.0.2.1:80"), ("2001:db8::1", "[2001:db8::1]:80")])
 def test_address_literals(host: str, text: str) -> None:
     assert Address(host=host, port=80).text == text
 

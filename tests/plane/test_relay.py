@@ -110,11 +110,14 @@ def test_a_body_arrives_whole_whatever_the_splits_and_windows(
     scene = Scene()
     client = scene.client(b"GET /a HTTP/" + version + b"\r\nHost: h\r\n\r\n")
     client.room = 0
-    answer = b"HTTP/1.1 200 OK\r\n" + {
-        "length": b"Content-Length: %d\r\n\r\n%s" % (len(body), body),
-        "chunked": b"Transfer-Encoding: chunked\r\n\r\n" + in_chunks(body, chunk),
-        "close": b"\r\n" + body,
-    }[framing]
+    answer = (
+        b"HTTP/1.1 200 OK\r\n"
+        + {
+            "length": b"Content-Length: %d\r\n\r\n%s" % (len(body), body),
+            "chunked": b"Transfer-Encoding: chunked\r\n\r\n" + in_chunks(body, chunk),
+            "close": b"\r\n" + body,
+        }[framing]
+    )
     at = step = 0
     received = b""
     while at < len(answer):

@@ -81,7 +81,9 @@ class Resolver:
                     failing = str(error)
                     log.warning(
                         "cluster %s: cannot resolve endpoint %s: %s (trying again)",
-                        cluster.name, address.text, error.strerror or error,
+                        cluster.name,
+                        address.text,
+                        error.strerror or error,
                     )
                 pause_s = min(1.0, cluster.resolve_interval_ms / 1000)
             else:

@@ -51,9 +51,7 @@ class Worker:
         self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
         self.writer = LogWriter(plan.log.access, plan.log.buffer_bytes) if plan.log.access != "off" else None
         descriptors = raise_descriptor_limit()
-        self.plane = Plane(
-            plan, engine, Counters(self.memory, 0), self.log, self._make_page, descriptors * 8 // 10
-        )
+        self.plane = Plane(plan, engine, Counters(self.memory, 0), self.log, self._make_page, descriptors * 8 // 10)
         self.plane.on_log_wanted(self._flush)
         self.resolver = Resolver(self.plane, plan.clusters)
         self.sockets: list[socket.socket] = []
@@ -143,9 +141,7 @@ class Worker:
         self._flusher = loop.call_later(self.plan.log.flush_ms / 1000, self._schedule_flush)
 
 
-def run(
-    plan: Plan, *, on_ready: Callable[[list[str]], None] | None = None, services: Sequence[Service] = ()
-) -> int:
+def run(plan: Plan, *, on_ready: Callable[[list[str]], None] | None = None, services: Sequence[Service] = ()) -> int:
     """Runs one worker in this process until TERM or INT has drained it; returns the exit status.
 
     TERM and INT finish what is in flight; a second one, or QUIT, ends at once. USR1 reopens the log.
