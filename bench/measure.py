@@ -1,7 +1,8 @@
 """What processes have used, read from outside them.
 
 CPU time in all comes from each process's CPU clock (clock_getcpuclockid(3)): nanoseconds, all threads, ended ones
-included. How it divides into user and system comes from utime and stime of /proc/PID/stat, which the kernel samples at its
+included. How it divides into user and system comes from utime and stime of /proc/PID/stat, which the kernel
+samples at its
 tick: good over seconds, useless over milliseconds. Work in the network stack done on behalf of a process (on the
 loopback interface that is nearly all of it) counts as its system time unless the kernel was built with
 CONFIG_IRQ_TIME_ACCOUNTING.

@@ -68,7 +68,8 @@ def get(port: int, path: str, timeout: float = 5.0) -> tuple[bytes, bytes]:
 class Server:
     """A server process with its own process group, pinned to one CPU.
 
-    Parameters: `name` for messages; `argv` and additional environment `env`; `port` where it will listen; `directory` for
+    Parameters: `name` for messages; `argv` and additional environment `env`; `port` where it will listen;
+    `directory` for
     its output, which goes to NAME.out there. Attribute `ready_seconds`: from just before fork to the first answer.
     """
 
@@ -85,7 +86,9 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, path: str = "/small", timeout: float = 20.0) -> None:
-        """Starts it and waits until it answers GET `path` with 200. Raises ServerError if it does not in `timeout` s."""
+        """Starts it and waits until it answers GET `path` with 200. Raises ServerError if it does not in
+        `timeout` s.
+        """
         began = time.monotonic()
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(

@@ -37,7 +37,6 @@ from weir.plane.stream cimport (
 from weir.plane.syscalls cimport ssize_t
 
 
-
 cdef class DownstreamOwner(Source):
     """A listener, as its connections see it."""
 

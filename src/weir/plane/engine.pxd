@@ -8,8 +8,7 @@ from weir.plane.timers cimport TimerOwner, TimerWheel
 
 cdef enum:
     ENGINE_BATCH = 256          # events taken from the kernel at once
-    ENGINE_HOLD_US = 5000       # the GIL is let go, and signals are looked at, at least this often: the
-                                # interpreter's own switch interval
+    ENGINE_HOLD_US = 5000       # the GIL is let go, and signals are looked at, this often (sys.getswitchinterval)
 
 # Something that is told when its descriptor is ready. While it is in the set the engine holds a reference
 # to it, so "registered" means "alive"; whoever closes the descriptor calls Engine.remove first.
