@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+from typing import Any
 
 from weir.config.plan import AddressPlan, ClusterPlan
 from weir.plane.plane import Plane
@@ -102,7 +103,8 @@ class Resolver:
         found: dict[str, Address] = {}
         for family, _type, _protocol, _name, place in infos:
             # (host, port) of IPv4, (host, port, flow, scope) of IPv6
-            scope = int(tuple(place)[3]) if family == socket.AF_INET6 else 0
-            resolved = Address(host=str(place[0]).partition("%")[0], port=address.port, scope=scope)
+            fields: tuple[Any, ...] = place
+            scope = fields[3] if family == socket.AF_INET6 else 0
+            resolved = Address(host=fields[0].partition("%")[0], port=address.port, scope=scope)
             found.setdefault(resolved.text, resolved)
         return list(found.values())
