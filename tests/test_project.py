@@ -116,7 +116,6 @@ TESTED_IN = {
     "plane/forward.pyx": "plane/test_replay.py",
     "plane/listener.pyx": "plane/test_plane.py",
     "plane/options.pyx": "plane/test_downstream.py",
-    "plane/response.pyx": "plane/test_exchange.py",
     "plane/selector.py": "plane/test_engine.py",
     "plane/stream.pyx": "plane/test_plane.py",
     "plane/upstream.pyx": "plane/test_pool.py",

@@ -97,7 +97,7 @@ def body_of(message: bytes) -> bytes:
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     body=st.binary(max_size=3000),
     chunk=st.integers(1, 900),
@@ -140,7 +140,7 @@ def test_a_body_arrives_whole_whatever_the_splits_and_windows(
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     body=st.binary(min_size=1, max_size=3000),
     chunk=st.integers(1, 900),

@@ -83,7 +83,7 @@ class Log(Table):
         LogPlan,
         "buffer_bytes",
         "Lines that wait for a slow disk or pipe, per worker. Lines beyond it are dropped and counted.",
-        example="4MiB",
+        example="32MiB",
     )
 
 

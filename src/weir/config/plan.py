@@ -135,7 +135,7 @@ class LogPlan:
     access: str = "off"  # "off", "stdout", or the path of a file
     format: str = "combined"  # "combined", "common", "json", "short" (path: status, as in the tutorial)
     flush_ms: int = 200  # a line is written at most this much later
-    buffer_bytes: int = 1_048_576  # lines waiting for a slow disk or pipe; beyond it they are dropped, counted
+    buffer_bytes: int = 8_388_608  # lines waiting for a slow disk or pipe; beyond it they are dropped, counted
 
 
 @dataclass(frozen=True, slots=True)

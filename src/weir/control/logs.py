@@ -109,18 +109,33 @@ class LogWriter:
                     self._changed.wait(self._until_warning())
                 if not self._queue and self._closing:
                     break
-                item = self._queue.popleft() if self._queue else (b"", 0)
-            if item is None:
+                batch = self._take()
+            if batch is None:
                 self._open_again()
-            elif item[0]:
-                self._write_batch(item[0])
+            elif batch:
+                self._write_batch(batch)
                 with self._changed:
-                    self._held_bytes -= len(item[0])
+                    self._held_bytes -= len(batch)
             self._warn_of_losses()
         self._next_warning = 0.0
         self._warn_of_losses()
         if self._path is not None:
             os.close(self._fd)
+
+    def _take(self) -> bytes | None:
+        """All that waits, up to the next reopening; None: that is what is next.
+
+        Together, because under load each write costs this thread several waits for the interpreter's lock: the longer
+        the queue, the more one of them has to carry.
+        """
+        if self._queue and self._queue[0] is None:
+            self._queue.popleft()
+            return None
+        pieces = []
+        while self._queue and (item := self._queue[0]) is not None:
+            pieces.append(item[0])
+            self._queue.popleft()
+        return b"".join(pieces)
 
     def _write_batch(self, batch: bytes) -> None:
         # A part of a line may be in the file since a failure: this batch must not continue it.

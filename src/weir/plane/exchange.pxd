@@ -63,7 +63,7 @@ cdef class Exchange(UpstreamUser):
     cdef Upstream upstream
     cdef Relay request
     cdef Relay response
-    cdef Buffer head_buf                # of a response head that is not complete
+    cdef Buffer head_buf                # of a response head that is not complete, or held
     cdef Exchange next_free
 
     # -- the request, from its head
@@ -94,6 +94,7 @@ cdef class Exchange(UpstreamUser):
     cdef bint upload_broken             # the endpoint takes no more of the request
     cdef bint accepted                  # the kernel took a byte of the request, this attempt
     cdef uint32_t response_scanned      # of a response head that is not complete
+    cdef bint head_held                 # a whole response head has waited, or waits, for its body
     cdef bint continued                 # a 100 was passed on
     cdef uint8_t interim
     cdef uint8_t attempts

@@ -230,6 +230,7 @@ cdef class Exchange(UpstreamUser):
         self.upload_broken = False
         self.accepted = False
         self.response_scanned = 0
+        self.head_held = False
         self.continued = False
         self.interim = 0
         self.attempts = 0

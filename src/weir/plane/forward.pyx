@@ -251,6 +251,8 @@ cdef class Forward(Exchange):
             if self.response.wants_write():
                 return self.abort(R_CLIENT_STALLED)
             return self.fail(R_STREAM_TIMEOUT)
+        if self.head_held:
+            return read_response(self)
         if self.request.done:
             return self.fail(R_RESPONSE_TIMEOUT)
         return self.fail(R_STREAM_TIMEOUT if self.request.wants_write() else R_BODY_TIMEOUT)

@@ -9,13 +9,14 @@ from weir.plane.syscalls cimport sockaddr_storage
 from weir.plane.workspace cimport Workspace
 
 cdef enum:
-    ACCEPT_BATCH = 64           # connections accepted in one turn
+    ACCEPT_BATCH = 64           # connections accepted in one turn, at most
     ACCEPT_PAUSE_MS = 100       # out of descriptors: how long not to ask again
 
 cdef class Listener(DownstreamOwner):
     cdef Workspace workspace
     cdef ListenerOptions options
     cdef int64_t max_connections
+    cdef int full_turns                 # in a row, in which all that were asked for came
     cdef bint paused                    # at a limit: the socket is not watched
     cdef bint stopped
     cdef readonly uint64_t accepted

@@ -77,7 +77,11 @@ cdef class Listener(DownstreamOwner):
         cdef sockaddr_storage peer
         cdef socklen_t length
         cdef int fd
-        cdef int left = ACCEPT_BATCH
+        # One at a time while they come one at a time: to ask in vain costs a system call per connection. The longer all
+        # that were asked for have come, the more are asked for.
+        cdef int left = 1 + (self.full_turns >> 3)
+        if self.full_turns < 8 * (ACCEPT_BATCH - 1):
+            self.full_turns += 1
         while left > 0:
             left -= 1
             if self.open >= self.max_connections:
@@ -85,6 +89,7 @@ cdef class Listener(DownstreamOwner):
             length = sizeof(peer)
             fd = accept4(self.fd, <sockaddr*>&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
+                self.full_turns = 0
                 if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                     self._pause()
                     self.workspace.wheel.arm(self, ACCEPT_PAUSE_MS)

@@ -26,13 +26,16 @@ from weir.plane.codes cimport (
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport E_BODY, E_TUNNEL, MAX_INTERIM, Exchange, ExchangeOwner
 from weir.plane.fields cimport ResponsePolicy, response_head_bound, write_response_head
-from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_TUNNEL, Framing, frame_response
+from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
 from weir.plane.head cimport Head, HeadLimits, scan_response
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED, Stream
 from weir.plane.syscalls cimport ECONNRESET, ssize_t
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace
+
+cdef enum:
+    HOLD_HEAD_MS = 4        # of a response whose body has not begun: no person notices, and its server is long done
 
 
 cdef int read_response(Exchange exchange) except -1:
@@ -52,11 +55,16 @@ cdef int read_response(Exchange exchange) except -1:
     elif buf.size - RELAY_TAILROOM < limits.head_bytes:
         buf = exchange.workspace.buffers.regrow(buf, limits.head_bytes + RELAY_TAILROOM)
     while True:
-        got = stream.read_some(buf.data + buf.end, buf.size - RELAY_TAILROOM - buf.end)
-        if got <= 0:
+        got = IO_BLOCKED
+        if stream.may_read:
+            got = stream.read_some(buf.data + buf.end, buf.size - RELAY_TAILROOM - buf.end)
+        if got > 0:
+            exchange.response_begun = True
+            buf.end += <uint32_t>got
+        elif not exchange.head_held or got == IO_FAILED:
             break
-        exchange.response_begun = True
-        buf.end += <uint32_t>got
+        elif got == 0:
+            stream.may_read = True      # the end is the body's to meet
         head.scanned = exchange.response_scanned
         exchange.response_scanned = 0
         step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)
@@ -112,13 +120,39 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
     return 0
 
 
+cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) except -1:
+    """Whether the head waits for the beginning of its body: at most HOLD_HEAD_MS and a tick of the wheel.
+
+    Most servers write head and body one right after the other. Taken apart, each such response would cost a write
+    and two packets more (measured: 40 % of an nginx's small files, nearly all of gunicorn's). nginx and HAProxy
+    wait too, and without a limit.
+    """
+    cdef Head* head = &exchange.workspace.response_head
+    if (
+        exchange.head_held
+        or buf.end - buf.start != head.length
+        or exchange.upstream.stream.peer_done
+        or framing.kind == B_NONE
+        or framing.kind == B_TUNNEL
+        or (framing.kind == B_LENGTH and framing.length == 0)
+    ):
+        return False
+    exchange.head_held = True
+    exchange.head_buf = buf
+    exchange.workspace.wheel.arm(exchange, HOLD_HEAD_MS)
+    return True
+
+
 cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
     cdef Head* head = &exchange.workspace.response_head
     cdef Framing framing
     if frame_response(buf.data + buf.start, head, exchange.method, exchange.upgrade, &framing) == FAILED:
         exchange.workspace.buffers.give(buf)
         return exchange.fail(framing.reason)
-    exchange.first_byte_us = exchange.workspace.clock.tick()
+    if exchange.first_byte_us == 0:
+        exchange.first_byte_us = exchange.workspace.clock.tick()
+    if hold_head(exchange, buf, &framing):
+        return 0
     exchange.status = head.status
     if framing.kind == B_TUNNEL:
         return start_tunnel(exchange, buf)

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 from weir.plane.codes cimport R_CONNECT_FAILED, R_CONNECT_REFUSED, R_CONNECT_TIMEOUT, Reason
-from weir.plane.stream cimport STREAM_WRITE, Stream, StreamOwner
+from weir.plane.stream cimport STREAM_AGAIN, STREAM_WRITE, Stream, StreamOwner
 from weir.plane.syscalls cimport ECONNREFUSED, ENOENT, ETIMEDOUT
 from weir.plane.timers cimport TimerOwner
 
@@ -108,7 +108,8 @@ cdef class Upstream(StreamOwner):
             if what & STREAM_WRITE:
                 return self.home.on_connected(self)
             return 0
-        if self.state == U_CLOSED:
+        # A turn that an exchange had asked for, which has been over meanwhile, says nothing of the connection.
+        if self.state == U_CLOSED or what == STREAM_AGAIN:
             return 0
         return self.home.on_idle_event(self)
 

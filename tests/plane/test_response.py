@@ -1,0 +1,67 @@
+"""Transcripts of a response that comes in two pieces: a head, and later its body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.plane.scene import GET, OK, Scene
+
+Stage = Callable[..., Scene]
+
+HEAD_ALONE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+def test_a_head_without_body_waits_for_it_a_moment(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), HEAD_ALONE)
+    assert client.take_sent() == b""
+    scene.send(scene.endpoint(), b"ok")
+    assert client.take_sent() == OK
+    # ... and not longer: a server that thinks between head and body, or a stream whose first event is far away.
+    scene.send(client, GET)
+    scene.send(scene.endpoint(), HEAD_ALONE)
+    scene.wait_ms(15)
+    assert client.take_sent() == HEAD_ALONE
+    scene.wait_ms(59_000)
+    scene.send(scene.endpoint(), b"ok")
+    assert client.take_sent() == b"ok"
+    assert scene.reasons() == {}
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 204 No Content\r\n\r\n", HEAD_ALONE.replace(b"2\r", b"0\r")])
+def test_a_head_that_has_no_body_goes_on_at_once(stage: Stage, answer: bytes) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), answer)
+    assert client.take_sent() == answer
+
+
+def test_an_endpoint_that_goes_after_the_head(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), HEAD_ALONE)
+    scene.end(scene.endpoint())
+    assert client.take_sent() == HEAD_ALONE
+    assert client.is_closed
+    assert scene.reasons() == {"upstream_truncated": 1}
+
+
+def test_a_reset_after_the_head_is_no_end_of_its_body(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\n\r\n")
+    scene.reset(scene.endpoint())
+    assert client.take_sent().startswith(b"HTTP/1.1 502 ")
+    assert scene.reasons() == {"upstream_reset": 1}
+
+
+def test_a_client_that_goes_while_the_head_waits(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), HEAD_ALONE)
+    scene.reset(client)
+    assert scene.endpoint().is_closed
+    assert scene.reasons() == {"client_closed": 1}
