@@ -22,7 +22,7 @@ MOST_LINES = 500
 
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
-    *("syscalls", "codes", "columns", "clock", "timers", "buffer", "counters", "accesslog"),
+    *("syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters", "accesslog"),
     *("engine", "selector", "stream"),
     *("head", "framing", "host", "fields", "chunked", "parsers"),
     *("workspace", "fake", "account", "answers"),
@@ -35,6 +35,7 @@ PLANE_ORDER = (
         "exchange",
         "response",
         "forward",
+        "answering",
         "downstream",
         "listener",
         "plane",
@@ -110,8 +111,10 @@ def _allows(allowed: str, imported: str) -> bool:
 # by transcripts of whole exchanges, and small helpers by the tests of what they help.
 TESTED_IN = {
     "plane/account.pyx": "plane/test_exchange.py",
+    "plane/answering.pyx": "plane/test_downstream.py",
     "plane/answers.pyx": "plane/test_downstream.py",
     "plane/clock.pyx": "plane/test_timers.py",
+    "plane/machines.py": "plane/test_states.py",
     "plane/fake.pyx": "plane/test_exchange.py",
     "plane/forward.pyx": "plane/test_replay.py",
     "plane/listener.pyx": "plane/test_plane.py",

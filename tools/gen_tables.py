@@ -5,6 +5,7 @@
 
 spec/reasons.toml   -> src/weir/plane/codes.pxd, src/weir/reasons.py, docs/reasons.md
 spec/counters.toml  -> src/weir/plane/columns.pxd, src/weir/stats/columns.py
+spec/states.toml    -> src/weir/plane/states.pxd, src/weir/plane/machines.py, docs/states.md
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ STEPS = (
     ("WOULD_BLOCK", "the kernel takes or gives no more for now"),
     ("FAILED", "broken; the reason says why"),
 )
+
+
+# Bits of a mask that one state has, so that a machine of at most 8 states fits 64 bits.
+STATE_PLACES = 8
 
 
 def table(name: str) -> dict[str, Any]:
@@ -115,12 +120,83 @@ def columns_py() -> str:
     return "\n".join([*lines, ")", ""])
 
 
+def moves(machine: dict[str, Any]) -> list[tuple[int, int]]:
+    names = [state["name"] for state in machine["states"]]
+    return [(names.index(move["from"]), names.index(move["to"])) for move in machine["moves"]]
+
+
+def states_pxd() -> str:
+    lines = ["# " + NOTE.format(spec="states.toml"), "", "from libc.stdint cimport uint8_t, uint64_t", ""]
+    machines = table("states.toml")["machine"]
+    for machine in machines:
+        lines += [f"# {machine['text']}", f"cdef enum {machine['name'].capitalize()}State:"]
+        for number, state in enumerate(machine["states"]):
+            lines += [f"    # {state['text']}", f"    {machine['prefix']}_{state['name'].upper()} = {number}"]
+        lines.append("")
+    lines += ["cdef enum Machine:"]
+    lines += [f"    MACHINE_{machine['name'].upper()} = {number}" for number, machine in enumerate(machines)]
+    lines += ["", "cdef enum:", f"    MACHINE_COUNT = {len(machines)}", "    STATE_PLACES = 8", ""]
+    lines += ["# Whether the table has this move: bit 8 x old + new of a machine's mask."]
+    lines += ["cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexcept nogil:"]
+    lines += ["    cdef uint64_t mask = 0"]
+    for number, machine in enumerate(machines):
+        mask = sum(1 << (STATE_PLACES * old + new) for old, new in moves(machine))
+        keyword = "elif" if number else "if"
+        lines += [
+            f"    {keyword} machine == MACHINE_{machine['name'].upper()}:",
+            f"        mask = <uint64_t>{mask:#018x}",
+        ]
+    return "\n".join([*lines, "    return mask >> (STATE_PLACES * old + new) & 1", ""])
+
+
+def machines_py() -> str:
+    lines = [f'"""The state machines of the plane, as data. {NOTE.format(spec="states.toml")}"""', ""]
+    lines += ["from __future__ import annotations", "", "from typing import NamedTuple", ""]
+    lines += ['__all__ = ["MACHINES", "STATE_PLACES", "Machine"]', "", f"STATE_PLACES = {STATE_PLACES}", "", ""]
+    lines += [
+        "class Machine(NamedTuple):",
+        '    """States in the order of their numbers, and the moves between them."""',
+        "",
+    ]
+    lines += ["    name: str", "    first: str", "    final: tuple[str, ...]", "    states: tuple[str, ...]"]
+    lines += ["    moves: tuple[tuple[str, str], ...]", "", "", "MACHINES: tuple[Machine, ...] = ("]
+    for machine in table("states.toml")["machine"]:
+        names = tuple(state["name"] for state in machine["states"])
+        lines += ["    Machine(", f"        {machine['name']!r},", f"        {machine['first']!r},"]
+        lines += [f"        {tuple(machine['final'])!r},", f"        {names!r},", "        ("]
+        lines += [f"            {(move['from'], move['to'])!r}," for move in machine["moves"]]
+        lines += ["        ),", "    ),"]
+    return "\n".join([*lines, ")", ""]).replace("'", '"')
+
+
+def states_md() -> str:
+    lines = [f"<!-- {NOTE.format(spec='states.toml')} -->", "", "# State machines", ""]
+    lines += [
+        "What a connection or an exchange may be in, and how it gets from one state to another. Every move is checked"
+    ]
+    lines += ["against this table while weir runs; the tests make each of them.", ""]
+    for machine in table("states.toml")["machine"]:
+        lines += [f"## {machine['name'].capitalize()}", "", machine["text"], "", "```mermaid", "stateDiagram-v2"]
+        lines += [f"    [*] --> {machine['first']}"]
+        lines += [f"    {move['from']} --> {move['to']}" for move in machine["moves"]]
+        lines += [f"    {name} --> [*]" for name in machine["final"]]
+        lines += ["```", "", "| state | meaning |", "| --- | --- |"]
+        lines += [f"| {state['name']} | {state['text']} |" for state in machine["states"]]
+        lines += ["", "| from | to | when |", "| --- | --- | --- |"]
+        lines += [f"| {move['from']} | {move['to']} | {move['when']} |" for move in machine["moves"]]
+        lines += [""]
+    return "\n".join(lines)
+
+
 OUTPUTS: dict[str, Callable[[], str]] = {
     "src/weir/plane/codes.pxd": codes_pxd,
     "src/weir/reasons.py": reasons_py,
     "docs/reasons.md": reasons_md,
     "src/weir/plane/columns.pxd": columns_pxd,
     "src/weir/stats/columns.py": columns_py,
+    "src/weir/plane/states.pxd": states_pxd,
+    "src/weir/plane/machines.py": machines_py,
+    "docs/states.md": states_md,
 }
 
 

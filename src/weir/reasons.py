@@ -54,6 +54,9 @@ class Reason(IntEnum):
     OUT_OF_DESCRIPTORS = 31
     DRAINING = 32
     INTERNAL = 33
+    EVICTED = 34
+    OUT_OF_MEMORY = 35
+    OUT_OF_PORTS = 36
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -91,4 +94,7 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("out_of_descriptors", 503, "weir", "No more connections can be opened at the moment."),
     ReasonInfo("draining", 503, "weir", "The proxy is stopping."),
     ReasonInfo("internal", 500, "weir", "The proxy failed to handle the request."),
+    ReasonInfo("evicted", 0, "weir", "The connection was closed to make room for others: it had waited longest, without a request in progress."),
+    ReasonInfo("out_of_memory", 503, "weir", "There is no memory for this request at the moment."),
+    ReasonInfo("out_of_ports", 503, "weir", "No more connections to the endpoint can be opened at the moment."),
 )

@@ -24,6 +24,7 @@ cdef class BufferPool:
     cdef readonly int64_t spare_bytes       # on the free lists
     cdef readonly int64_t spare_limit
     cdef readonly int64_t generous_limit    # with more than this alive, take() gives small ones only
+    cdef int refusals                       # for tests: so many takes fail as if there were no memory
     cdef list _free                         # by size class: the newest spare Buffer, linked by next_free
 
     # An empty buffer of at least `least` bytes. MemoryError if there is no memory.
@@ -31,5 +32,5 @@ cdef class BufferPool:
     # An empty buffer of BUFFER_LARGE, or of 16 KiB when much is out already: for reads of bodies.
     cdef Buffer take_for_read(self)
     cdef void give(self, Buffer buffer) noexcept
-    # A buffer of at least `least` bytes that holds what `buffer` held (which is given back).
+    # A buffer of at least `least` bytes that holds what `buffer` held (which is given back, unless MemoryError).
     cdef Buffer regrow(self, Buffer buffer, uint32_t least)

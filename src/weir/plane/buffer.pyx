@@ -24,6 +24,9 @@ cdef class BufferPool:
         cdef int size_class = 0
         cdef uint32_t size = BUFFER_SMALL
         cdef Buffer buffer
+        if self.refusals:
+            self.refusals -= 1
+            raise MemoryError("refused for a test")
         while size < least:
             size <<= 1
             size_class += 1

@@ -33,6 +33,7 @@ cdef class Cluster(PoolOwner):
 
     # Sets chosen, failure, and for A_TAKEN chosen.taken. `now`: do not wait for an idle connection.
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *
+    cdef Acquired _dial_for(self, UpstreamUser user) except *
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept
     cdef void count_request(self) noexcept              # pays into the budget
     cdef bint may_retry(self) noexcept                  # takes out of it

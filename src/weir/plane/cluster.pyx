@@ -90,19 +90,28 @@ cdef class Cluster(PoolOwner):
         while rounds > 0 and self.queue.length > 0:
             rounds -= 1
             user = self.queue.take()
-            result = self.acquire(user, True)
-            if result == A_TAKEN:
-                user.on_upstream(self.chosen.taken)
-            elif result == A_FAILED:
-                user.on_no_upstream(None, self.failure)
-            elif result == A_QUEUED:
-                # No room after all. It keeps its place: first, where the line has put it last.
-                self.queue.leave(user)
-                self.queue.join_first(user, W_QUEUE)
+            try:
+                result = self._dial_for(user)
+            except Exception as error:
+                self.workspace.engine.failed(user, error)
+                continue
+            if result == A_QUEUED:
                 break
-            else:
-                user.on_line(self.chosen)
         return 0
+
+    cdef Acquired _dial_for(self, UpstreamUser user) except *:
+        cdef Acquired result = self.acquire(user, True)
+        if result == A_TAKEN:
+            user.on_upstream(self.chosen.taken)
+        elif result == A_FAILED:
+            user.on_no_upstream(None, self.failure)
+        elif result == A_QUEUED:
+            # No room after all. It keeps its place: first, where the line has put it last.
+            self.queue.leave(user)
+            self.queue.join_first(user, W_QUEUE)
+        else:
+            user.on_line(self.chosen)
+        return result
 
     # -- the retry budget ---------------------------------------------------------------------------------
 

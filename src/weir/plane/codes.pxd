@@ -43,6 +43,9 @@ cdef enum Reason:
     R_OUT_OF_DESCRIPTORS = 31
     R_DRAINING = 32
     R_INTERNAL = 33
+    R_EVICTED = 34
+    R_OUT_OF_MEMORY = 35
+    R_OUT_OF_PORTS = 36
 
 cdef enum:
-    REASON_COUNT = 34
+    REASON_COUNT = 37

@@ -1,11 +1,9 @@
 """A client's connection: heads in, exchanges in order, answers to what is not a request."""
 
-from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.stdint cimport uint32_t
+from libc.string cimport memmove
 
-from weir.plane.account cimport account
-from weir.plane.accesslog cimport LogRecord
-from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_page_head
+from weir.plane.answering cimport Answering
 from weir.plane.buffer cimport BUFFER_SMALL, Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -14,19 +12,27 @@ from weir.plane.codes cimport (
     R_BODY_TOO_LARGE,
     R_CLIENT_CLOSED,
     R_CLIENT_STALLED,
+    R_EVICTED,
     R_HEAD_TIMEOUT,
     R_IDLE_TIMEOUT,
-    WOULD_BLOCK,
     Reason,
     Step,
 )
-from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.engine cimport Source
-from weir.plane.exchange cimport Exchange, ExchangeOwner
+from weir.plane.exchange cimport Exchange
 from weir.plane.fields cimport check_request
 from weir.plane.forward cimport take_exchange
-from weir.plane.framing cimport B_LENGTH, B_NONE, Framing, frame_request
-from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
+from weir.plane.framing cimport B_LENGTH, Framing, frame_request
+from weir.plane.head cimport Head, scan_request
+from weir.plane.states cimport (
+    D_CLOSED,
+    D_CLOSING,
+    D_EXCHANGE,
+    D_HEAD,
+    D_IDLE,
+    D_LINGER,
+    MACHINE_DOWNSTREAM,
+)
 from weir.plane.stream cimport (
     IO_BLOCKED,
     IO_FAILED,
@@ -35,6 +41,7 @@ from weir.plane.stream cimport (
     Stream,
 )
 from weir.plane.syscalls cimport ssize_t
+from weir.plane.workspace cimport move
 
 
 cdef class DownstreamOwner(Source):
@@ -44,7 +51,7 @@ cdef class DownstreamOwner(Source):
         raise NotImplementedError(f"{type(self).__name__}.on_closed")
 
 
-cdef class Downstream(ExchangeOwner):
+cdef class Downstream(Answering):
     """One client connection."""
 
     # -- life ---------------------------------------------------------------------------------------------
@@ -59,6 +66,7 @@ cdef class Downstream(ExchangeOwner):
         self.workspace.downstreams += 1
         self.stream.owner = self
         self.stream.watch()
+        self._wait_here(True)
         # A client that connects and says nothing is held to the time for a head.
         self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
         return 0
@@ -66,7 +74,8 @@ cdef class Downstream(ExchangeOwner):
     cdef int close(self) except -1:
         if self.state == D_CLOSED:
             return 0
-        self.state = D_CLOSED
+        self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_CLOSED)
+        self._stop_waiting()
         self.workspace.wheel.disarm(self)
         self.stream.close()
         if self.inbuf is not None:
@@ -97,6 +106,42 @@ cdef class Downstream(ExchangeOwner):
             return self.close()
         return 0
 
+    # -- waiting: what may be closed to make room -----------------------------------------------------------
+
+    cdef void _wait_here(self, bint anew) noexcept:
+        cdef DownstreamOwner listener = self.listener
+        if self.waits:
+            if not anew:
+                return
+            self._stop_waiting()
+        self.waits = True
+        self.waits_since_ms = self.workspace.clock.now_us // 1000
+        self.wait_previous = listener.waiting_last
+        if listener.waiting_last is None:
+            listener.waiting_first = self
+        else:
+            listener.waiting_last.wait_next = self
+        listener.waiting_last = self
+
+    cdef void _stop_waiting(self) noexcept:
+        if not self.waits:
+            return
+        self.waits = False
+        if self.wait_previous is None:
+            self.listener.waiting_first = self.wait_next
+        else:
+            self.wait_previous.wait_next = self.wait_next
+        if self.wait_next is None:
+            self.listener.waiting_last = self.wait_previous
+        else:
+            self.wait_next.wait_previous = self.wait_previous
+        self.wait_next = None
+        self.wait_previous = None
+
+    cdef int evict(self) except -1:
+        self.workspace.reasons[<int>R_EVICTED] += 1
+        return self.close()
+
     # -- events -------------------------------------------------------------------------------------------
 
     cdef int on_stream(self, Stream stream, uint32_t what) except -1:
@@ -115,6 +160,15 @@ cdef class Downstream(ExchangeOwner):
         if self.state == D_CLOSING:
             return 0
         return self._run()
+
+    cdef int on_failure(self, Reason reason) except -1:
+        cdef Exchange exchange = self.exchange
+        self.close_when_done = True
+        if exchange is not None:
+            exchange.on_failure(reason)
+        else:
+            self.workspace.reasons[<int>reason] += 1
+        return self.close()
 
     cdef int on_timeout(self) except -1:
         if self.state == D_HEAD:
@@ -171,13 +225,16 @@ cdef class Downstream(ExchangeOwner):
             if self.inbuf is not None:
                 self.workspace.buffers.give(self.inbuf)
                 self.inbuf = None
-            self.state = D_IDLE
+            if self.state != D_IDLE:
+                self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_IDLE)
+            self._wait_here(False)
             if self.close_when_done:
                 return self._leave()
             if self.requests:
                 self.workspace.wheel.arm(self, self.options.idle_timeout_ms)
         elif self.state == D_IDLE:
-            self.state = D_HEAD
+            self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_HEAD)
+            self._wait_here(True)
             self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
         return 0
 
@@ -253,7 +310,8 @@ cdef class Downstream(ExchangeOwner):
         if self.options.page and self._wants_page():
             return self._serve_page(&mine)
         self.workspace.wheel.disarm(self)
-        self.state = D_EXCHANGE
+        self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_EXCHANGE)
+        self._stop_waiting()
         exchange = take_exchange(self.workspace)
         exchange.upgrade = upgrade
         exchange.te_trailers = te_trailers
@@ -279,7 +337,7 @@ cdef class Downstream(ExchangeOwner):
                 buf.end = 0
             else:
                 self.head_started_us = self.workspace.clock.now_us
-        self.state = D_IDLE
+        self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_IDLE)
         if not exchange.request.done:
             self.lingered = 1       # more of its body is on the way
         if not keep or self.close_when_done:
@@ -293,7 +351,8 @@ cdef class Downstream(ExchangeOwner):
     cdef int _leave(self) except -1:
         """Closes, after the client has had what it is owed."""
         if self.out is not None:
-            self.state = D_CLOSING
+            self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_CLOSING)
+            self._wait_here(True)
             self.workspace.wheel.arm(self, self.options.send_timeout_ms)
             return 0
         if not self.stream.may_read and self.stream.peer_done:
@@ -302,12 +361,16 @@ cdef class Downstream(ExchangeOwner):
             if self.lingered == 0:
                 return self.close()
         self.stream.shutdown_write()
-        self.state = D_LINGER
+        self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_LINGER)
+        self._wait_here(True)
         if self.inbuf is not None:
             self.workspace.buffers.give(self.inbuf)
             self.inbuf = None
         self.workspace.wheel.arm(self, LINGER_MS)
         return self._linger()
+
+    cdef int _written(self) except -1:
+        return self._leave() if self.state == D_CLOSING else 0
 
     cdef int _linger(self) except -1:
         cdef Buffer scratch
@@ -326,129 +389,4 @@ cdef class Downstream(ExchangeOwner):
         self.workspace.buffers.give(scratch)
         if got == 0 or got == IO_FAILED:
             return self.close()
-        return 0
-
-    # -- own answers --------------------------------------------------------------------------------------
-
-    cdef Step send_small(self, const char* p, uint32_t n) except *:
-        cdef ssize_t sent = 0
-        cdef Buffer out = self.out
-        if out is None:
-            sent = self.stream.write_some(p, n)
-            if sent == IO_FAILED:
-                return FAILED
-            if sent == n:
-                return DONE
-            if sent < 0:
-                sent = 0
-            out = self.out = self.workspace.buffers.take(n - <uint32_t>sent)
-        elif out.size - out.end < n:
-            out = self.out = self.workspace.buffers.regrow(out, out.end - out.start + n)
-        memcpy(out.data + out.end, p + sent, n - sent)
-        out.end += n - <uint32_t>sent
-        return WOULD_BLOCK
-
-    cdef int _flush_out(self) except -1:
-        cdef Buffer out = self.out
-        cdef ssize_t sent = self.stream.write_some(out.data + out.start, out.end - out.start)
-        if sent > 0:
-            out.start += <uint32_t>sent
-        if sent != IO_FAILED and out.start < out.end:
-            return 0
-        self.workspace.buffers.give(out)
-        self.out = None
-        if self.state == D_CLOSING:
-            return self._leave()
-        return 0
-
-    cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1:
-        cdef AnswerPolicy policy
-        cdef uint32_t n, body_bytes
-        cdef int status = answer_status(reason)
-        if status == 0:
-            return 0
-        memset(&policy, 0, sizeof(policy))
-        policy.keep = keep
-        policy.retry_after_s = retry_after_s
-        policy.counter = self.options.counter
-        if exchange is not None:
-            policy.old_client = exchange.version_minor == 0
-            policy.head_only = exchange.method == M_HEAD
-            policy.counter_length = <uint32_t>len(self.options.counter)
-            policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
-        n = write_error(self.workspace, reason, &policy, self.workspace.compose, &body_bytes)
-        if self.send_small(self.workspace.compose, n) == FAILED:
-            return 0
-        if exchange is not None:
-            exchange.response.payload = body_bytes
-        if not keep:
-            self.lingered = 1       # whatever the client still sends must not reset the answer away
-        return status
-
-    cdef int _refuse(self, Reason reason, bint has_head) except -1:
-        """Answers what is not a request that can be served, and closes."""
-        cdef Head* head = &self.workspace.request_head
-        cdef LogRecord record
-        cdef AnswerPolicy policy
-        cdef const char* p = self.inbuf.data + self.inbuf.start
-        cdef uint32_t n, body_bytes, row = self.options.route.number
-        memset(&record, 0, sizeof(record))
-        memset(&policy, 0, sizeof(policy))
-        if has_head:
-            record.has_head = 1
-            record.method = p + head.method_at
-            record.method_length = head.method_length
-            record.target = p + head.target_at
-            record.target_length = head.target_length
-            record.path = p + head.path_at
-            record.path_length = head.path_length
-            record.version_minor = head.version_minor
-            policy.old_client = head.version_minor == 0
-            policy.head_only = head.method == M_HEAD
-        n = write_error(self.workspace, reason, &policy, self.workspace.compose, &body_bytes)
-        if self.send_small(self.workspace.compose, n) != FAILED:
-            record.status = answer_status(reason)
-            record.response_body_bytes = body_bytes
-        record.client = self.client
-        record.client_length = self.client_length
-        record.reason = reason
-        record.total_us = self.workspace.clock.tick() - self.head_started_us
-        record.first_byte_us = -1
-        account(self.workspace, row, &record)
-        self.lingered = 1
-        self.state = D_IDLE
-        return self._leave()
-
-    cdef bint _wants_page(self) noexcept:
-        cdef Head* head = &self.workspace.request_head
-        cdef bytes page = self.options.page
-        return (
-            head.method in (M_GET, M_HEAD)
-            and head.path_length == <uint32_t>len(page)
-            and memcmp(self.inbuf.data + self.inbuf.start + head.path_at, <const char*>page, len(page)) == 0
-        )
-
-    cdef int _serve_page(self, const Framing* framing) except -1:
-        cdef Head* head = &self.workspace.request_head
-        cdef AnswerPolicy policy
-        cdef bytes body
-        cdef const char* text
-        cdef uint32_t n
-        cdef bint keep = framing.keep_alive and framing.kind == B_NONE and not self.workspace.draining
-        memset(&policy, 0, sizeof(policy))
-        policy.keep = keep
-        policy.old_client = head.version_minor == 0
-        policy.head_only = head.method == M_HEAD
-        body = self.options.make_page()
-        text = body
-        n = write_page_head(self.workspace, len(body), &policy, self.workspace.compose)
-        self.inbuf.start += head.length
-        if self.send_small(self.workspace.compose, n) == FAILED or (
-            not policy.head_only and self.send_small(text, <uint32_t>len(body)) == FAILED
-        ):
-            return self.close()
-        self.head_started_us = self.workspace.clock.now_us
-        if not keep:
-            self.lingered = 1
-            return self._leave()
         return 0

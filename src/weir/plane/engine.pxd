@@ -38,7 +38,9 @@ cdef class Engine:
     cdef int64_t released_us                # when the GIL was last let go
     cdef readonly uint64_t turns
     cdef readonly uint64_t waits
-    cdef readonly uint64_t bugs             # exceptions that left a source
+    cdef readonly uint64_t bugs             # exceptions that left a source or a timer's owner
+    cdef readonly uint64_t out_of_memory    # those that were MemoryError
+    cdef int64_t said_us                    # when the last of those was logged
     cdef readonly int64_t sources           # plane sources in the set
 
     cdef int add(self, Source source, uint32_t events) except -1        # OSError if the kernel refuses
@@ -47,6 +49,9 @@ cdef class Engine:
     cdef void remove(self, Source source, bint keep=*) noexcept
     cdef void put_ready(self, Source source) noexcept
     cdef void want_python(self) noexcept
+    # An exception has left a call of `owner`: it is logged, and owner.on_failure told. Whoever calls into what
+    # belongs to somebody else catches what comes out and passes it on here, so that one failure is one failure.
+    cdef void failed(self, TimerOwner owner, error) noexcept
 
     cdef list run(self, int64_t timeout_ms)         # -1: no limit. Returns foreign events
 

@@ -30,6 +30,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
 from weir.plane.clock cimport Clock
+from weir.plane.codes cimport R_INTERNAL, R_OUT_OF_MEMORY, Reason
 from weir.plane.syscalls cimport (
     EINTR,
     EPOLL_CLOEXEC,
@@ -200,11 +201,30 @@ cdef class Engine:
         cdef Source held = source
         try:
             held.on_ready(events)
+        except Exception as error:
+            self.failed(held, error)
+
+    cdef void failed(self, TimerOwner owner, error) noexcept:
+        """An exception has left `owner`: what it was doing ends, everything else goes on."""
+        cdef Reason reason = R_INTERNAL
+        if isinstance(error, MemoryError):
+            reason = R_OUT_OF_MEMORY
+            self.out_of_memory += 1
+            # Where there is no memory there will be many: one line a second says enough.
+            if self.clock.now_us - self.said_us >= 1_000_000 or self.out_of_memory == 1:
+                self.said_us = self.clock.now_us
+                log.error("out of memory: %s; %d exchanges or connections given up so far", error, self.out_of_memory)
+        else:
+            self.bugs += 1
+            log.error("a bug: %s failed; it is taken out of service", type(owner).__name__, exc_info=error)
+        try:
+            owner.on_failure(reason)
         except Exception:
             self.bugs += 1
-            log.exception("a bug: %s failed; it is taken out of service", type(source).__name__)
-            # Not closed (its owner may still count on the number), but silent from here on.
-            self.remove(source, True)
+            log.exception("a bug: %s failed again while it was given up", type(owner).__name__)
+            if isinstance(owner, Source):
+                # Not closed (somebody may still count on the number), but silent from here on.
+                self.remove(<Source>owner, True)
 
     cdef void _serve_ready(self) noexcept:
         cdef Source source = self.ready_first
@@ -262,9 +282,9 @@ cdef class Engine:
                 self._serve_events(n)
             try:
                 self.wheel.expire()
-            except Exception:
-                self.bugs += 1
-                log.exception("a bug: a timer's owner failed")
+            except Exception as error:
+                self.failed(self.wheel.failed, error)
+                self.wheel.failed = None
             if self.foreign or self.python_wanted or timeout_ms == 0:
                 break
             if n < 0 and errno != EINTR:

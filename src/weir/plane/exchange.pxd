@@ -1,11 +1,4 @@
-# One request and its response.
-#
-# States:  WAITING -> SENT -> BODY | TUNNEL -> OVER         (WAITING again for a replay)
-#   WAITING   for a connection: in a pool's line or in the cluster's queue
-#   SENT      the request is on its way (its body perhaps still coming), no final response head yet
-#   BODY      the response goes to the client (the request's body perhaps still to the endpoint)
-#   TUNNEL    after 101: bytes both ways
-#   OVER      counted and logged; back on the free list
+# One request and its response. Its states are in spec/states.toml.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -24,13 +17,6 @@ from weir.plane.workspace cimport Workspace
 cdef enum:
     MAX_INTERIM = 16            # 1xx heads before the final one; more is no response
     CLIENT_TEXT = 48            # the longest text of an IPv6 address with a scope, or "unix:"
-
-cpdef enum ExchangeState:
-    E_OVER = 0
-    E_WAITING = 1
-    E_SENT = 2
-    E_BODY = 3
-    E_TUNNEL = 4
 
 # Parts of the request head that are wanted after it was parsed, as offsets into the owner's inbuf.
 cdef struct Part:

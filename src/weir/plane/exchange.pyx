@@ -20,8 +20,10 @@ from weir.plane.head cimport F_HOST, F_REFERER, F_USER_AGENT, M_DELETE, M_GET, M
 from weir.plane.options cimport Route
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
+from weir.plane.states cimport E_BODY, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport StreamOwner
 from weir.plane.upstream cimport W_NOT, Upstream, UpstreamUser
+from weir.plane.workspace cimport move
 
 cdef enum:
     SPARE_EXCHANGES = 1024      # finished exchanges kept to be used again
@@ -100,6 +102,11 @@ cdef class Exchange(UpstreamUser):
     cdef int lost(self, Reason reason) except -1:
         raise NotImplementedError(f"{type(self).__name__}.lost")
 
+    cdef int on_failure(self, Reason reason) except -1:
+        if self.state == E_OVER:
+            return 0
+        return self.fail(reason)
+
     # -- ending -------------------------------------------------------------------------------------------
 
     cdef int fail(self, Reason reason) except -1:
@@ -138,8 +145,11 @@ cdef class Exchange(UpstreamUser):
         self.workspace.wheel.disarm(self)
         self.workspace.exchanges -= 1
         self._account()
-        self._return_leftover()
-        self.state = E_OVER
+        try:
+            self._return_leftover()
+        except MemoryError:
+            keep_client = False         # the first bytes of the next request are lost
+        self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_OVER)
         self.upstream = None
         self.request.release()
         self.response.release()
@@ -148,9 +158,15 @@ cdef class Exchange(UpstreamUser):
             self.head_buf = None
         if self.workspace.request_owner is self:
             self.workspace.request_owner = None
-        if upstream is not None:
-            pool.give(upstream, keep_upstream)
-        owner.exchange_done(self, keep_client)
+        try:
+            if upstream is not None:
+                pool.give(upstream, keep_upstream)
+        except Exception as error:
+            self.workspace.engine.failed(pool, error)
+        try:
+            owner.exchange_done(self, keep_client)
+        except Exception as error:
+            self.workspace.engine.failed(owner, error)
         self._reset()
         return 0
 

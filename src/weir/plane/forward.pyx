@@ -28,7 +28,7 @@ from weir.plane.codes cimport (
     Reason,
     Step,
 )
-from weir.plane.exchange cimport E_BODY, E_SENT, E_TUNNEL, E_WAITING, Exchange, ExchangeOwner
+from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport Head, scan_request
@@ -36,9 +36,10 @@ from weir.plane.options cimport ListenerOptions
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.response cimport pump_response, pump_tunnel, read_response
+from weir.plane.states cimport E_BODY, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
-from weir.plane.workspace cimport COMPOSE_BYTES, Workspace
+from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 
 cdef Exchange take_exchange(Workspace workspace):
@@ -67,7 +68,7 @@ cdef class Forward(Exchange):
         return self._acquire()
 
     cdef int _acquire(self) except -1:
-        self.state = E_WAITING
+        self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_WAITING)
         return self._acquired(self.cluster.acquire(self, False))
 
     cdef int _acquired(self, Acquired how) except -1:
@@ -161,7 +162,7 @@ cdef class Forward(Exchange):
             if relay.adopt(body, 0, self.body_in_inbuf) == FAILED:
                 return self.fail(relay.reason)
         self.request_whole = relay.source_done
-        self.state = E_SENT
+        self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_SENT)
         step = relay.send_first(workspace.compose, n)
         if step == FAILED:
             return self.lost(R_UPSTREAM_CLOSED)
@@ -270,6 +271,9 @@ cdef class Forward(Exchange):
         self.pool.give(self.upstream, False)
         self.upstream = None
         self.request.release()
+        if self.head_buf is not None:
+            self.workspace.buffers.give(self.head_buf)
+            self.head_buf = None
         self.upload_broken = False
         self.accepted = False
         self.fresh = True

@@ -10,7 +10,9 @@ from weir.plane.workspace cimport Workspace
 
 cdef enum:
     ACCEPT_BATCH = 64           # connections accepted in one turn, at most
-    ACCEPT_PAUSE_MS = 100       # out of descriptors: how long not to ask again
+    ACCEPT_PAUSE_MS = 100       # at a limit: how long not to ask again
+    # A connection that waits is closed for a new one after so long: a client that means it has sent its head by then.
+    EVICT_AFTER_MS = 250
 
 cdef class Listener(DownstreamOwner):
     cdef Workspace workspace
@@ -28,5 +30,6 @@ cdef class Listener(DownstreamOwner):
     cdef int close_all(self) except -1
     # A connection: an accepted socket's, or a test's.
     cdef int welcome(self, Stream stream, const sockaddr_storage* peer) except -1
+    cdef bint _make_room(self) except -1
     cdef int _pause(self) except -1
     cdef int _resume(self) except -1

@@ -84,13 +84,17 @@ cdef class Listener(DownstreamOwner):
             self.full_turns += 1
         while left > 0:
             left -= 1
-            if self.open >= self.max_connections:
-                return self._pause()
+            if self.open >= self.max_connections and not self._make_room():
+                self._pause()
+                self.workspace.wheel.arm(self, ACCEPT_PAUSE_MS)
+                return 0
             length = sizeof(peer)
             fd = accept4(self.fd, <sockaddr*>&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 self.full_turns = 0
                 if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                    if self._make_room():
+                        continue
                     self._pause()
                     self.workspace.wheel.arm(self, ACCEPT_PAUSE_MS)
                 # Anything else is the end of one connection that never was; EAGAIN: no more.
@@ -117,6 +121,14 @@ cdef class Listener(DownstreamOwner):
             memmove(downstream.client, downstream.client + 7, strlen(downstream.client) - 6)
         downstream.client_length = <unsigned char>strlen(downstream.client)
         return downstream.start()
+
+    cdef bint _make_room(self) except -1:
+        """Closes the connection that has waited longest, if it has waited for a while."""
+        cdef Downstream oldest = self.waiting_first
+        if oldest is None or self.workspace.clock.now_us // 1000 - oldest.waits_since_ms < EVICT_AFTER_MS:
+            return False
+        oldest.evict()
+        return True
 
     cdef int _pause(self) except -1:
         if not self.paused:

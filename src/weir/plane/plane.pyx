@@ -8,7 +8,9 @@ from weir.plane.engine cimport Engine
 from weir.plane.fake cimport FakeStream
 from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.machines import MACHINES
 from weir.plane.pool cimport Pool
+from weir.plane.states cimport STATE_PLACES
 from weir.plane.stream cimport Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
 from weir.plane.workspace cimport Workspace
@@ -116,6 +118,22 @@ cdef class Plane:
     def reasons(self) -> list[int]:
         """How often each reason (`weir.reasons.REASONS`, in order) has ended something."""
         return [self.workspace.reasons[number] for number in range(REASON_COUNT)]
+
+    def moves(self) -> dict[str, dict[tuple[str, str], int]]:
+        """How often each move of each state machine (`weir.plane.machines`) was made, those never made left out."""
+        made = {}
+        for number, machine in enumerate(MACHINES):
+            made[machine.name] = {
+                (old, new): self.workspace.moves[number][STATE_PLACES * i + j]
+                for i, old in enumerate(machine.states)
+                for j, new in enumerate(machine.states)
+                if self.workspace.moves[number][STATE_PLACES * i + j]
+            }
+        return made
+
+    def refuse_memory(self, int times) -> None:
+        """For tests: the next `times` requests for a buffer fail as if there were no memory."""
+        self.workspace.buffers.refusals = times
 
     def pools(self, int cluster) -> list[dict[str, object]]:
         """The state of each endpoint's pool."""

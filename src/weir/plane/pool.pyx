@@ -10,22 +10,11 @@ from libc.stdint cimport int64_t
 
 from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
 from weir.plane.engine cimport Source
+from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_SURPLUS
 from weir.plane.stream cimport Address, Stream
 from weir.plane.syscalls cimport EMFILE, ENFILE
-from weir.plane.upstream cimport (
-    U_BUSY,
-    U_CLOSED,
-    U_CONNECTING,
-    U_IDLE,
-    U_SURPLUS,
-    W_POOL,
-    Line,
-    Upstream,
-    UpstreamHome,
-    UpstreamUser,
-    connect_reason,
-)
-from weir.plane.workspace cimport Workspace
+from weir.plane.upstream cimport W_POOL, Line, Upstream, UpstreamHome, UpstreamUser, connect_reason
+from weir.plane.workspace cimport Workspace, move
 
 cdef enum:
     # A connection idle for less is used without asking the kernel first. Endpoints close connections that were
@@ -122,7 +111,7 @@ cdef class Pool(UpstreamHome):
             self.line.leave(user)
 
     cdef void _hand_over(self, Upstream upstream, UpstreamUser user) noexcept:
-        upstream.state = U_BUSY
+        upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_BUSY)
         upstream.user = user
         upstream.requests += 1
         self.workspace.wheel.disarm(upstream)
@@ -202,7 +191,10 @@ cdef class Pool(UpstreamHome):
             self._back_off()
         while self.line.length > self.connecting:
             user = self.line.take()
-            user.on_no_upstream(self, reason)
+            try:
+                user.on_no_upstream(self, reason)
+            except Exception as error:
+                self.workspace.engine.failed(user, error)
         return 0
 
     # -- giving back --------------------------------------------------------------------------------------
@@ -233,7 +225,11 @@ cdef class Pool(UpstreamHome):
             user = self.owner.queue.take()
         if user is not None:
             self._hand_over(upstream, user)
-            return user.on_upstream(upstream)
+            try:
+                user.on_upstream(upstream)
+            except Exception as error:
+                self.workspace.engine.failed(user, error)
+            return 0
         if self.closed:
             return self._close(upstream)
         upstream.idle_since_ms = self.workspace.clock.now_us // 1000
@@ -241,7 +237,7 @@ cdef class Pool(UpstreamHome):
             self._list_idle(upstream)
             self.workspace.wheel.arm(upstream, self.idle_timeout_ms)
         elif self.give_back_ms:
-            upstream.state = U_SURPLUS
+            upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_SURPLUS)
             upstream.next = self.surplus
             if self.surplus is not None:
                 self.surplus.previous = upstream
@@ -253,7 +249,7 @@ cdef class Pool(UpstreamHome):
         return 0
 
     cdef void _list_idle(self, Upstream upstream) noexcept:
-        upstream.state = U_IDLE
+        upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_IDLE)
         upstream.next = self.idle
         if self.idle is not None:
             self.idle.previous = upstream
@@ -292,7 +288,7 @@ cdef class Pool(UpstreamHome):
         """Closes one that is in no list."""
         if upstream.state == U_CLOSED:
             return 0
-        upstream.state = U_CLOSED
+        upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_CLOSED)
         self.workspace.wheel.disarm(upstream)
         if upstream.stream is not None:
             upstream.stream.close()

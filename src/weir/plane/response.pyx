@@ -24,15 +24,16 @@ from weir.plane.codes cimport (
     Step,
 )
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
-from weir.plane.exchange cimport E_BODY, E_TUNNEL, MAX_INTERIM, Exchange, ExchangeOwner
+from weir.plane.exchange cimport MAX_INTERIM, Exchange, ExchangeOwner
 from weir.plane.fields cimport ResponsePolicy, response_head_bound, write_response_head
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
 from weir.plane.head cimport Head, HeadLimits, scan_response
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
+from weir.plane.states cimport E_BODY, E_TUNNEL, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED, Stream
 from weir.plane.syscalls cimport ECONNRESET, ssize_t
-from weir.plane.workspace cimport COMPOSE_BYTES, Workspace
+from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 cdef enum:
     HOLD_HEAD_MS = 4        # of a response whose body has not begun: no person notices, and its server is long done
@@ -49,11 +50,11 @@ cdef int read_response(Exchange exchange) except -1:
     limits.head_bytes = exchange.cluster.max_response_head_bytes
     limits.fields = exchange.cluster.max_response_fields
     limits.target_bytes = 0
-    exchange.head_buf = None
+    # It stays the exchange's until a relay takes it over: whatever happens, it is given back.
     if buf is None:
-        buf = exchange.workspace.buffers.take_for_read()
+        buf = exchange.head_buf = exchange.workspace.buffers.take_for_read()
     elif buf.size - RELAY_TAILROOM < limits.head_bytes:
-        buf = exchange.workspace.buffers.regrow(buf, limits.head_bytes + RELAY_TAILROOM)
+        buf = exchange.head_buf = exchange.workspace.buffers.regrow(buf, limits.head_bytes + RELAY_TAILROOM)
     while True:
         got = IO_BLOCKED
         if stream.may_read:
@@ -76,18 +77,17 @@ cdef int read_response(Exchange exchange) except -1:
         if step == DONE:
             return on_response_head(exchange, buf)
         if step == FAILED:
-            exchange.workspace.buffers.give(buf)
             return exchange.fail(head.reason)
         if not stream.may_read:
             break
     if got == IO_BLOCKED or got > 0:
         if buf.start == buf.end:
             exchange.workspace.buffers.give(buf)
+            exchange.head_buf = None
         else:
             exchange.response_scanned = head.scanned
             exchange.head_buf = exchange.workspace.buffers.regrow(buf, buf.end - buf.start)
         return 0
-    exchange.workspace.buffers.give(buf)
     return exchange.lost(R_UPSTREAM_RESET if got == IO_FAILED and stream.error == ECONNRESET else R_UPSTREAM_CLOSED)
 
 
@@ -100,7 +100,6 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
     cdef const char* p = buf.data + buf.start
     exchange.interim += 1
     if exchange.interim > MAX_INTERIM or frame_response(p, head, exchange.method, exchange.upgrade, &framing) == FAILED:
-        exchange.workspace.buffers.give(buf)
         exchange.fail(R_BAD_RESPONSE)
         return -1
     buf.start += head.length
@@ -114,7 +113,6 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
     if head.status == 100:
         exchange.continued = True
     if exchange.owner.send_small(exchange.workspace.compose, n) == FAILED:
-        exchange.workspace.buffers.give(buf)
         exchange.abort(R_CLIENT_CLOSED)
         return -1
     return 0
@@ -138,7 +136,6 @@ cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) excep
     ):
         return False
     exchange.head_held = True
-    exchange.head_buf = buf
     exchange.workspace.wheel.arm(exchange, HOLD_HEAD_MS)
     return True
 
@@ -147,7 +144,6 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
     cdef Head* head = &exchange.workspace.response_head
     cdef Framing framing
     if frame_response(buf.data + buf.start, head, exchange.method, exchange.upgrade, &framing) == FAILED:
-        exchange.workspace.buffers.give(buf)
         return exchange.fail(framing.reason)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
@@ -182,6 +178,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     relay.limits.head_bytes = exchange.cluster.max_response_head_bytes
     relay.limits.fields = exchange.cluster.max_response_fields
     relay.start(framing.kind, framing.length, wrap, old_client)
+    exchange.head_buf = None
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
     if wrap:
         relay.buf = buf
@@ -203,7 +200,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     if owner.out is not None:
         # An interim head still stands in the way (it takes a full socket): this one goes behind it.
         n = prepend_out(exchange, n)
-    exchange.state = E_BODY
+    exchange.state = move(workspace, MACHINE_EXCHANGE, exchange.state, E_BODY)
     step = relay.send_first(workspace.compose, n)
     if relay.reason != R_NONE and step != FAILED:
         step = FAILED       # what came with the head was cut off: told after what was good
@@ -289,12 +286,13 @@ cdef int start_tunnel(Exchange exchange, Buffer buf) except -1:
     if owner.out is not None:
         n = prepend_out(exchange, n)
     exchange.keep_client = False
-    exchange.state = E_TUNNEL
+    exchange.state = move(workspace, MACHINE_EXCHANGE, exchange.state, E_TUNNEL)
     exchange.response.source = exchange.upstream.stream
     exchange.response.destination = owner.stream
     exchange.response.end_reason = R_UPSTREAM_RESET
     exchange.response.limit = 0
     exchange.response.start(B_TUNNEL, 0, False, False)
+    exchange.head_buf = None
     exchange.response.adopt(buf, begin + head.length, buf.end)
     step = exchange.response.send_first(workspace.compose, n)
     if step == FAILED:

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from weir.plane.codes cimport Reason
 from weir.plane.engine cimport Engine, Source
 from weir.plane.syscalls cimport (
     AF_INET,
@@ -89,6 +90,13 @@ cdef class Stream(Source):
         return True
 
     cdef int watch(self) except -1:
+        return 0
+
+    cdef int on_failure(self, Reason reason) except -1:
+        cdef StreamOwner owner = self.owner
+        if owner is not None:
+            return owner.on_failure(reason)
+        self.close()
         return 0
 
     cdef void reset(self) noexcept:

@@ -6,6 +6,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from weir.plane.clock cimport Clock
+from weir.plane.codes cimport Reason
 
 cdef enum:
     WHEEL_TICK_MS = 8           # resolution; every timeout of a proxy is far coarser
@@ -24,12 +25,15 @@ cdef class TimerOwner:
     cdef TimerNode timer
     cdef void* timer_wheel                  # the wheel it was last armed on; never followed unless linked
     cdef int on_timeout(self) except -1     # called once per arming
+    # An exception has left one of its calls (a bug, or no memory): what it was doing ends here, for this reason.
+    cdef int on_failure(self, Reason reason) except -1
 
 cdef class TimerWheel:
     cdef Clock clock
     cdef TimerNode slots[WHEEL_SLOTS]       # heads of circular lists
     cdef uint64_t occupied[WHEEL_WORDS]
     cdef int64_t tick                       # slots up to this one have been served
+    cdef TimerOwner failed                  # whose exception expire has passed on
     cdef readonly Py_ssize_t linked         # nodes in the wheel, disarmed ones not yet met included
 
     # on_timeout is called `after_ms` from the clock's last tick, at most one wheel tick late.

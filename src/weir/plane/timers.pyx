@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from weir.plane.clock cimport Clock
+from weir.plane.codes cimport Reason
 
 cdef extern from *:
     """
@@ -35,6 +36,9 @@ cdef class TimerOwner:
 
     cdef int on_timeout(self) except -1:
         raise NotImplementedError(f"{type(self).__name__}.on_timeout")
+
+    cdef int on_failure(self, Reason reason) except -1:
+        return 0
 
 
 cdef class TimerWheel:
@@ -163,6 +167,7 @@ cdef class TimerWheel:
             try:
                 owner.on_timeout()
             except BaseException:
+                self.failed = owner
                 # Ours is a list on the stack: put what is left back where a later tick finds it.
                 while mine.next != &mine:
                     node = mine.next

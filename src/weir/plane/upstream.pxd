@@ -1,23 +1,11 @@
 # One connection to an endpoint, and who uses it.
-#
-# States:  CONNECTING -> (IDLE | SURPLUS <-> BUSY)* -> CLOSED
-#   CONNECTING  dialled for whoever comes first
-#   IDLE        in the pool, in the epoll set: a close is noticed at once
-#   SURPLUS     given back when the pool was full; waits give_back_ms for room
-#   BUSY        in the hands of one exchange (user)
+# A connection's states are in spec/states.toml.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason
 from weir.plane.stream cimport Stream, StreamOwner
 from weir.plane.timers cimport TimerOwner
-
-cpdef enum UpstreamState:
-    U_CONNECTING = 0
-    U_IDLE = 1
-    U_SURPLUS = 2
-    U_BUSY = 3
-    U_CLOSED = 4
 
 cpdef enum Waiting:
     W_NOT = 0

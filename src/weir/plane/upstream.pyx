@@ -2,9 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from weir.plane.codes cimport R_CONNECT_FAILED, R_CONNECT_REFUSED, R_CONNECT_TIMEOUT, Reason
+from weir.plane.codes cimport R_CONNECT_FAILED, R_CONNECT_REFUSED, R_CONNECT_TIMEOUT, R_OUT_OF_PORTS, Reason
+from weir.plane.states cimport U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_SURPLUS
 from weir.plane.stream cimport STREAM_AGAIN, STREAM_WRITE, Stream, StreamOwner
-from weir.plane.syscalls cimport ECONNREFUSED, ENOENT, ETIMEDOUT
+from weir.plane.syscalls cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ENOENT, ETIMEDOUT
 from weir.plane.timers cimport TimerOwner
 
 
@@ -87,10 +88,13 @@ cdef class UpstreamHome(TimerOwner):
 
 
 cdef Reason connect_reason(int error) noexcept:
-    if error == ECONNREFUSED or error == ENOENT:    # ENOENT: nobody made the Unix socket
+    # ENOENT: nobody made the Unix socket. EAGAIN: its backlog is full (unix(7)).
+    if error == ECONNREFUSED or error == ENOENT or error == EAGAIN:
         return R_CONNECT_REFUSED
     if error == ETIMEDOUT:
         return R_CONNECT_TIMEOUT
+    if error == EADDRNOTAVAIL:
+        return R_OUT_OF_PORTS
     return R_CONNECT_FAILED
 
 
@@ -112,6 +116,16 @@ cdef class Upstream(StreamOwner):
         if self.state == U_CLOSED or what == STREAM_AGAIN:
             return 0
         return self.home.on_idle_event(self)
+
+    cdef int on_failure(self, Reason reason) except -1:
+        cdef UpstreamUser user = self.user
+        if self.state == U_BUSY and user is not None:
+            return user.on_failure(reason)
+        if self.state == U_CONNECTING:
+            return self.home.on_connect_failed(self, reason)
+        if self.state != U_CLOSED:
+            return self.home.on_upstream_timeout(self)
+        return 0
 
     cdef int on_timeout(self) except -1:
         if self.state == U_CONNECTING:

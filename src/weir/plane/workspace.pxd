@@ -3,7 +3,7 @@
 # The plane runs on one thread and serves one event at a time, so the heads and the compose buffer exist
 # once: whoever fills them uses them before it returns to the engine.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from weir.plane.accesslog cimport AccessLog
 from weir.plane.buffer cimport BufferPool
@@ -12,6 +12,7 @@ from weir.plane.codes cimport REASON_COUNT, Reason
 from weir.plane.counters cimport Counters
 from weir.plane.engine cimport Engine
 from weir.plane.head cimport Head
+from weir.plane.states cimport MACHINE_COUNT, STATE_PLACES, Machine, is_legal_move
 from weir.plane.stream cimport Dialer
 from weir.plane.timers cimport TimerWheel
 
@@ -36,8 +37,18 @@ cdef class Workspace:
     cdef readonly int64_t exchanges     # in progress
     cdef readonly int64_t upstreams     # connections to endpoints open
     cdef uint64_t reasons[REASON_COUNT]  # how often each reason ended an exchange or a connection
+    cdef uint64_t moves[MACHINE_COUNT][STATE_PLACES * STATE_PLACES]     # how often each move was made, by mask bit
     cdef Reason closing_reason          # what a worker that stops gives exchanges as their end
     cdef object spare_exchange          # Exchange: the free list
     cdef int spare_exchanges
     cdef object on_quiet                # called when, draining, the last client connection has gone
     cdef object on_log_wanted           # called when the log's batch has grown large
+
+    cdef void note_illegal_move(self, Machine machine, uint8_t old, uint8_t new) noexcept
+
+# Every change of a state goes through here: `x.state = move(workspace, MACHINE_..., x.state, new)`.
+cdef inline uint8_t move(Workspace workspace, Machine machine, uint8_t old, uint8_t new) noexcept:
+    if not is_legal_move(machine, old, new):
+        workspace.note_illegal_move(machine, old, new)
+    workspace.moves[<int>machine][STATE_PLACES * old + new] += 1
+    return new

@@ -1,13 +1,21 @@
 """What all parts of one worker's plane share."""
 
+import logging
+
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from weir.plane.accesslog cimport AccessLog
 from weir.plane.buffer cimport BufferPool
 from weir.plane.codes cimport R_DRAINING, REASON_COUNT
 from weir.plane.counters cimport Counters
 from weir.plane.engine cimport Engine
+from weir.plane.machines import MACHINES
+from weir.plane.states cimport Machine
 from weir.plane.stream cimport Dialer
+
+log = logging.getLogger("weir.plane")
 
 
 cdef class Workspace:
@@ -26,9 +34,15 @@ cdef class Workspace:
         self.dialer = dialer
         for i in range(REASON_COUNT):
             self.reasons[i] = 0
+        memset(self.moves, 0, sizeof(self.moves))
         self.compose = <char*>malloc(COMPOSE_BYTES)
         if self.compose == NULL:
             raise MemoryError("the compose buffer")
 
     def __dealloc__(self):
         free(self.compose)
+
+    cdef void note_illegal_move(self, Machine machine, uint8_t old, uint8_t new) noexcept:
+        self.engine.bugs += 1
+        about = MACHINES[<int>machine]
+        log.error("a bug: %s went from %s to %s", about.name, about.states[old], about.states[new])

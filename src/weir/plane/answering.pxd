@@ -1,0 +1,21 @@
+# A client's connection, as far as it answers by itself: what it owes the client beside responses that pass through.
+
+from libc.stdint cimport int64_t, uint32_t
+
+from weir.plane.codes cimport Reason
+from weir.plane.exchange cimport ExchangeOwner
+from weir.plane.framing cimport Framing
+
+cdef class Answering(ExchangeOwner):
+    cdef uint32_t lingered              # more of the client's is to be read and dropped before the close
+    cdef int64_t head_started_us
+
+    # Answers what is not a request that can be served, and leaves.
+    cdef int _refuse(self, Reason reason, bint has_head) except -1
+    cdef bint _wants_page(self) noexcept
+    cdef int _serve_page(self, const Framing* framing) except -1
+    # Writes what is left in `out`; then _written is called.
+    cdef int _flush_out(self) except -1
+    cdef int _written(self) except -1
+    cdef int _leave(self) except -1                 # closes, after the client has had what it is owed
+    cdef int close(self) except -1

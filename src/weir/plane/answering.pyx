@@ -1,0 +1,149 @@
+"""Answers that weir gives itself, on a client's connection: errors, refusals and the statistics page."""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memcmp, memcpy, memset
+
+from weir.plane.accesslog cimport LogRecord
+from weir.plane.account cimport account
+from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_page_head
+from weir.plane.buffer cimport Buffer
+from weir.plane.codes cimport DONE, FAILED, WOULD_BLOCK, Reason, Step
+from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
+from weir.plane.exchange cimport Exchange, ExchangeOwner
+from weir.plane.framing cimport B_NONE, Framing
+from weir.plane.head cimport M_GET, M_HEAD, Head
+from weir.plane.stream cimport IO_FAILED
+from weir.plane.syscalls cimport ssize_t
+
+
+cdef class Answering(ExchangeOwner):
+    """A client's connection, as far as it answers by itself."""
+
+    cdef int _leave(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}._leave")
+
+    cdef int _written(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}._written")
+
+    cdef int close(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.close")
+
+    cdef Step send_small(self, const char* p, uint32_t n) except *:
+        cdef ssize_t sent = 0
+        cdef Buffer out = self.out
+        if out is None:
+            sent = self.stream.write_some(p, n)
+            if sent == IO_FAILED:
+                return FAILED
+            if sent == n:
+                return DONE
+            if sent < 0:
+                sent = 0
+            out = self.out = self.workspace.buffers.take(n - <uint32_t>sent)
+        elif out.size - out.end < n:
+            out = self.out = self.workspace.buffers.regrow(out, out.end - out.start + n)
+        memcpy(out.data + out.end, p + sent, n - sent)
+        out.end += n - <uint32_t>sent
+        return WOULD_BLOCK
+
+    cdef int _flush_out(self) except -1:
+        cdef Buffer out = self.out
+        cdef ssize_t sent = self.stream.write_some(out.data + out.start, out.end - out.start)
+        if sent > 0:
+            out.start += <uint32_t>sent
+        if sent != IO_FAILED and out.start < out.end:
+            return 0
+        self.workspace.buffers.give(out)
+        self.out = None
+        return self._written()
+
+    cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1:
+        cdef AnswerPolicy policy
+        cdef uint32_t n, body_bytes
+        cdef int status = answer_status(reason)
+        if status == 0:
+            return 0
+        memset(&policy, 0, sizeof(policy))
+        policy.keep = keep
+        policy.retry_after_s = retry_after_s
+        policy.counter = self.options.counter
+        if exchange is not None:
+            policy.old_client = exchange.version_minor == 0
+            policy.head_only = exchange.method == M_HEAD
+            policy.counter_length = <uint32_t>len(self.options.counter)
+            policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
+        n = write_error(self.workspace, reason, &policy, self.workspace.compose, &body_bytes)
+        if self.send_small(self.workspace.compose, n) == FAILED:
+            return 0
+        if exchange is not None:
+            exchange.response.payload = body_bytes
+        if not keep:
+            self.lingered = 1       # whatever the client still sends must not reset the answer away
+        return status
+
+    cdef int _refuse(self, Reason reason, bint has_head) except -1:
+        """Answers what is not a request that can be served, and closes."""
+        cdef Head* head = &self.workspace.request_head
+        cdef LogRecord record
+        cdef AnswerPolicy policy
+        cdef const char* p = self.inbuf.data + self.inbuf.start
+        cdef uint32_t n, body_bytes, row = self.options.route.number
+        memset(&record, 0, sizeof(record))
+        memset(&policy, 0, sizeof(policy))
+        if has_head:
+            record.has_head = 1
+            record.method = p + head.method_at
+            record.method_length = head.method_length
+            record.target = p + head.target_at
+            record.target_length = head.target_length
+            record.path = p + head.path_at
+            record.path_length = head.path_length
+            record.version_minor = head.version_minor
+            policy.old_client = head.version_minor == 0
+            policy.head_only = head.method == M_HEAD
+        n = write_error(self.workspace, reason, &policy, self.workspace.compose, &body_bytes)
+        if self.send_small(self.workspace.compose, n) != FAILED:
+            record.status = answer_status(reason)
+            record.response_body_bytes = body_bytes
+        record.client = self.client
+        record.client_length = self.client_length
+        record.reason = reason
+        record.total_us = self.workspace.clock.tick() - self.head_started_us
+        record.first_byte_us = -1
+        account(self.workspace, row, &record)
+        self.lingered = 1
+        return self._leave()
+
+    cdef bint _wants_page(self) noexcept:
+        cdef Head* head = &self.workspace.request_head
+        cdef bytes page = self.options.page
+        return (
+            head.method in (M_GET, M_HEAD)
+            and head.path_length == <uint32_t>len(page)
+            and memcmp(self.inbuf.data + self.inbuf.start + head.path_at, <const char*>page, len(page)) == 0
+        )
+
+    cdef int _serve_page(self, const Framing* framing) except -1:
+        cdef Head* head = &self.workspace.request_head
+        cdef AnswerPolicy policy
+        cdef bytes body
+        cdef const char* text
+        cdef uint32_t n
+        cdef bint keep = framing.keep_alive and framing.kind == B_NONE and not self.workspace.draining
+        memset(&policy, 0, sizeof(policy))
+        policy.keep = keep
+        policy.old_client = head.version_minor == 0
+        policy.head_only = head.method == M_HEAD
+        body = self.options.make_page()
+        text = body
+        n = write_page_head(self.workspace, len(body), &policy, self.workspace.compose)
+        self.inbuf.start += head.length
+        if self.send_small(self.workspace.compose, n) == FAILED or (
+            not policy.head_only and self.send_small(text, <uint32_t>len(body)) == FAILED
+        ):
+            return self.close()
+        self.head_started_us = self.workspace.clock.now_us
+        if not keep:
+            self.lingered = 1
+            return self._leave()
+        return 0

@@ -1,0 +1,84 @@
+"""The state machines of the plane, as data. Made by tools/gen_tables.py from spec/states.toml; do not edit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["MACHINES", "STATE_PLACES", "Machine"]
+
+STATE_PLACES = 8
+
+
+class Machine(NamedTuple):
+    """States in the order of their numbers, and the moves between them."""
+
+    name: str
+    first: str
+    final: tuple[str, ...]
+    states: tuple[str, ...]
+    moves: tuple[tuple[str, str], ...]
+
+
+MACHINES: tuple[Machine, ...] = (
+    Machine(
+        "downstream",
+        "idle",
+        ("closed",),
+        ("idle", "head", "exchange", "closing", "linger", "closed"),
+        (
+            ("idle", "head"),
+            ("idle", "exchange"),
+            ("idle", "closing"),
+            ("idle", "linger"),
+            ("idle", "closed"),
+            ("head", "idle"),
+            ("head", "exchange"),
+            ("head", "closing"),
+            ("head", "linger"),
+            ("head", "closed"),
+            ("exchange", "idle"),
+            ("exchange", "closed"),
+            ("closing", "linger"),
+            ("closing", "closed"),
+            ("linger", "closed"),
+        ),
+    ),
+    Machine(
+        "exchange",
+        "over",
+        ("over",),
+        ("over", "waiting", "sent", "body", "tunnel"),
+        (
+            ("over", "waiting"),
+            ("waiting", "sent"),
+            ("waiting", "over"),
+            ("sent", "waiting"),
+            ("sent", "body"),
+            ("sent", "tunnel"),
+            ("sent", "over"),
+            ("body", "over"),
+            ("tunnel", "over"),
+        ),
+    ),
+    Machine(
+        "upstream",
+        "connecting",
+        ("closed",),
+        ("connecting", "idle", "surplus", "busy", "closed"),
+        (
+            ("connecting", "busy"),
+            ("connecting", "idle"),
+            ("connecting", "surplus"),
+            ("connecting", "closed"),
+            ("idle", "busy"),
+            ("idle", "closed"),
+            ("surplus", "busy"),
+            ("surplus", "idle"),
+            ("surplus", "closed"),
+            ("busy", "busy"),
+            ("busy", "idle"),
+            ("busy", "surplus"),
+            ("busy", "closed"),
+        ),
+    ),
+)
