@@ -73,6 +73,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
 # These have tests of their own below.
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
 UNIX_MODE = ("listener", "unix_mode")
+ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
 
 
 def text_with(table: tuple[str, ...], line: str) -> str:
@@ -123,7 +124,7 @@ def test_each_key_reaches_the_plan_and_nothing_else(
 
 
 def test_every_key_of_the_model_is_tested() -> None:
-    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES | {UNIX_MODE}
+    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES | {UNIX_MODE, ERROR_PAGES}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -131,7 +132,7 @@ def test_every_key_of_the_model_is_tested() -> None:
 def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
-    structure |= {"cluster.name", "cluster.endpoints"}
+    structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints"}
     assert set(flat(plan_of(LEAST))) == tested | structure
 
 

@@ -105,6 +105,7 @@ def test_json() -> None:
         "first_byte_ms": 9.006,
         "endpoint": "127.0.0.1:8081",
         "retries": 2,
+        "request_id": None,
         "user_agent": RECORD["user_agent"].decode(),
         "referer": "https://example.org/index.html",
     }
@@ -115,7 +116,7 @@ def test_json_of_what_is_not_known_is_null() -> None:
     log.add_for_test(has_head=False, reason=int(Reason.BAD_REQUEST))
     entry = json.loads(log.take())
     unknown = {"client", "method", "target", "version", "host", "status", "first_byte_ms", "endpoint", "user_agent"}
-    assert {key for key, value in entry.items() if value is None} == unknown | {"referer"}
+    assert {key for key, value in entry.items() if value is None} == unknown | {"referer", "request_id"}
     assert (entry["reason"], entry["total_ms"]) == ("bad_request", 0.0)
 
 

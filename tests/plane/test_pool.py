@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
+import pytest
+
 from tests.plane.scene import GET, OK, Scene
 
 Stage = Callable[..., Scene]
@@ -222,3 +224,34 @@ def test_several_addresses_of_one_name(stage: Stage) -> None:
     peer = scene.endpoint(2).peer
     assert peer is not None
     assert peer.text == "192.0.2.9:80", "the address that answered is preferred"
+
+
+@pytest.mark.parametrize(
+    ("request_field", "response_field"),
+    [
+        (b"Authorization: Negotiate YII=\r\n", b""),
+        (b"authorization:NTLM TlRMTVNT\r\n", b""),
+        (b"", b"WWW-Authenticate: NTLM\r\n"),
+        (b"", b'WWW-Authenticate: Basic realm="a, b", negotiate abc\r\n'),
+        (b"", b"WWW-Authenticate: Basic realm=x\r\nWWW-Authenticate: Negotiate\r\n"),
+    ],
+)
+def test_a_connection_that_may_be_authenticated_is_nobody_elses(
+    stage: Stage, request_field: bytes, response_field: bytes
+) -> None:
+    scene = stage()
+    client = scene.client(GET[:-2] + request_field + b"\r\n")
+    scene.send(scene.endpoint(), OK[:-6] + b"\r\n" + response_field + b"\r\nok")
+    assert client.take_sent().endswith(b"\r\n\r\nok")
+    assert not client.is_closed
+    assert scene.endpoint().is_closed
+    scene.send(client, GET)
+    assert scene.dials == 2
+
+
+def test_other_authentication_ties_nothing(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET[:-2] + b"Authorization: Bearer negotiate\r\n\r\n")
+    scene.send(scene.endpoint(), OK[:-6] + b'\r\nWWW-Authenticate: Basic realm="NTLM"\r\n\r\nok')
+    scene.send(client, GET)
+    assert scene.dials == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from weir.plane.counters import Counters
+from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.page import printable, render
-from weir.stats.reader import Counts
+from weir.stats.reader import Counts, snapshot
 
 
 def count(counters: Counters, route: int, path: bytes, **values: int) -> None:
@@ -82,3 +85,14 @@ def test_a_cut_path_is_marked() -> None:
 )
 def test_printable(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_reasons_stand_below_the_table() -> None:
+    with layout.create(5, ["main"], workers=2) as table:
+        for worker, times in ((0, 3), (1, 120_000)):
+            at = layout.read_header(table).places.workers_at + worker * layout.read_header(table).places.worker_bytes
+            at += layout.WORKER["reasons"][1]
+            struct.pack_into("Q", table, at + 8 * Reason.BAD_HOST, times)
+            struct.pack_into("Q", table, at + 8 * Reason.EVICTED, times * worker)
+        assert snapshot(table).reasons[Reason.BAD_HOST] == 120_003
+        assert render(table).decode().splitlines()[1:] == ["", "120003  bad_host", "120000  evicted"]

@@ -78,6 +78,7 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         via=listener.via,
         half_close=listener.half_close,
         unix_mode=listener.unix_mode,
+        error_pages=listener.error_pages,
     )
 
 

@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from weir.config import units
 from weir.config.address import parse_endpoint, parse_listen
 from weir.config.errors import ConfigError, quoted, refuse
+from weir.config.pages import read_pages
 
 __all__ = [
     "OFF",
@@ -30,6 +31,7 @@ __all__ = [
     "destination",
     "duration",
     "endpoint",
+    "error_pages",
     "field_name",
     "file_mode",
     "host_field",
@@ -336,6 +338,16 @@ def access_log() -> Kind:
         return text
 
     return Kind(read, '`"off"`, `"stdout"`, or the path of a file', {"type": "string", "minLength": 1})
+
+
+def error_pages() -> Kind:
+    """A directory with error pages, read as a tuple of ErrorPagePlan; ``"off"`` for none."""
+
+    def read(value: object) -> object:
+        text = _text(value, "a directory", "/etc/weir/errors")
+        return () if text == OFF else read_pages(text)
+
+    return Kind(read, 'directory, or `"off"`', {"type": "string", "minLength": 1}, lambda value: OFF)
 
 
 def file_mode() -> Kind:

@@ -17,6 +17,7 @@ from weir.config import kinds
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
+    ErrorPagePlan,
     ListenerPlan,
     LogPlan,
     Plan,
@@ -190,6 +191,13 @@ class Listener(Table):
         "A client that closes its sending side while it waits for a response: `serve` it, or take it for gone and "
         "`abort`.",
         example="abort",
+    )
+    error_pages: Annotated[tuple[ErrorPagePlan, ...], kinds.error_pages()] = _setting(
+        ListenerPlan,
+        "error_pages",
+        "A directory with error pages of your own: `502.html`, `5xx.html`, `4xx.txt`, or `5xx.json` for clients that "
+        "prefer JSON. See [error answers](errors.md).",
+        example="/etc/weir/errors",
     )
     unix_mode: Annotated[int, kinds.file_mode()] = _setting(
         ListenerPlan, "unix_mode", "Permissions of the socket file; for `unix:` addresses only.", example="0660"

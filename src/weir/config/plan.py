@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 __all__ = [
     "AddressPlan",
     "ClusterPlan",
+    "ErrorPagePlan",
     "ListenerPlan",
     "LogPlan",
     "Plan",
@@ -99,6 +100,18 @@ class RoutePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorPagePlan:
+    """What error answers with some statuses look like, in place of weir's own text.
+
+    `body` may have places: {{status}}, {{title}}, {{reason}}, {{text}} and {{request_id}}.
+    """
+
+    statuses: str  # "502", or "5xx" for those of the class without a page of their own
+    media: str  # "text/html", "text/plain" or "application/json"; the last is for clients that prefer JSON
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerPlan:
     """A bound address and how its connections are treated."""
 
@@ -117,6 +130,7 @@ class ListenerPlan:
     via: str = "request"  # Via is added to: "request", "response", "both", "off"
     half_close: str = "serve"  # a client that closes its sending side: "serve" it, or "abort"
     unix_mode: int = 0o666  # permissions of a Unix socket
+    error_pages: tuple[ErrorPagePlan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

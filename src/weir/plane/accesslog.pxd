@@ -37,6 +37,8 @@ cdef struct LogRecord:
     int64_t total_us        # first byte of the request head to the end of the exchange
     int64_t first_byte_us   # to the response head; -1: none
     uint8_t retries
+    const char* id          # request id: hexadecimal digits
+    uint32_t id_length
 
 cdef class AccessLog:
     cdef readonly bint enabled

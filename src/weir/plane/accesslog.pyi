@@ -31,4 +31,5 @@ class AccessLog:
         total_us: int = 0,
         first_byte_us: int = -1,
         retries: int = 0,
+        id: bytes = b"",
     ) -> None: ...

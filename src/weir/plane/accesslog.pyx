@@ -126,7 +126,7 @@ cdef class AccessLog:
                      target: bytes = b"", path: bytes = b"", version_minor: int = 1, has_head: bool = True,
                      status: int = 0, reason: int = 0, response_body_bytes: int = 0, request_body_bytes: int = 0,
                      host: bytes = b"", referer: bytes = b"", user_agent: bytes = b"", endpoint: bytes = b"",
-                     total_us: int = 0, first_byte_us: int = -1, retries: int = 0) -> None:
+                     total_us: int = 0, first_byte_us: int = -1, retries: int = 0, id: bytes = b"") -> None:
         """Adds one line `repeat` times; the arguments are LogRecord's fields."""
         cdef int64_t _i
         cdef int64_t turns = repeat
@@ -140,6 +140,7 @@ cdef class AccessLog:
         record.referer, record.referer_length = <const char*>referer, <uint32_t>len(referer)
         record.user_agent, record.user_agent_length = <const char*>user_agent, <uint32_t>len(user_agent)
         record.endpoint, record.endpoint_length = <const char*>endpoint, <uint32_t>len(endpoint)
+        record.id, record.id_length = <const char*>id, <uint32_t>len(id)
         record.version_minor = version_minor
         record.has_head = has_head
         record.status = status
@@ -235,6 +236,8 @@ cdef char* write_json(char* out, const LogRecord* record, const char* stamp, uin
     out = put_json(out, record.endpoint, record.endpoint_length, SHORT_TEXT)
     out = put(out, b',"retries":', 11)
     out = put_number(out, record.retries)
+    out = put(out, b',"request_id":', 14)
+    out = put_json(out, record.id, record.id_length, SHORT_TEXT)
     out = put(out, b',"user_agent":', 14)
     out = put_json(out, record.user_agent, record.user_agent_length, LONG_TEXT)
     out = put(out, b',"referer":', 11)
@@ -271,6 +274,7 @@ cdef inline uint64_t line_bound(const LogRecord* record) noexcept nogil:
     cdef uint64_t text = cut(record.client_length, SHORT_TEXT) + cut(record.method_length, SHORT_TEXT)
     text += cut(record.target_length, LONG_TEXT) + cut(record.path_length, LONG_TEXT)
     text += cut(record.host_length, SHORT_TEXT) + cut(record.endpoint_length, SHORT_TEXT)
+    text += cut(record.id_length, SHORT_TEXT)
     text += cut(record.referer_length, LONG_TEXT) + cut(record.user_agent_length, LONG_TEXT)
     return FRAME + EXPANSION * text
 

@@ -2,14 +2,16 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+from weir.plane.accept cimport AnswerKind
 from weir.plane.codes cimport Reason
-from weir.plane.exchange cimport ExchangeOwner
+from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport Framing
 
 cdef class Answering(ExchangeOwner):
     cdef uint32_t lingered              # more of the client's is to be read and dropped before the close
     cdef int64_t head_started_us
 
+    cdef AnswerKind _kind_for(self, Exchange exchange) noexcept
     # Answers what is not a request that can be served, and leaves.
     cdef int _refuse(self, Reason reason, bint has_head) except -1
     cdef bint _wants_page(self) noexcept

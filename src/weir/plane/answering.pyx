@@ -3,15 +3,16 @@
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
+from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
 from weir.plane.accesslog cimport LogRecord
 from weir.plane.account cimport account
-from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_page_head
+from weir.plane.answers cimport ID_LENGTH, AnswerPolicy, answer_status, make_id, write_error, write_page_head
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport DONE, FAILED, WOULD_BLOCK, Reason, Step
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport B_NONE, Framing
-from weir.plane.head cimport M_GET, M_HEAD, Head
+from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
 
@@ -57,6 +58,16 @@ cdef class Answering(ExchangeOwner):
         self.out = None
         return self._written()
 
+    cdef AnswerKind _kind_for(self, Exchange exchange) noexcept:
+        """What the client of an exchange would rather have. Its head is parsed again: errors are rare."""
+        cdef Head* head = &self.workspace.request_head
+        cdef const char* p = self.inbuf.data + exchange.head.at
+        self.workspace.request_owner = None
+        head.scanned = 0
+        if scan_request(p, exchange.head.length, &self.options.limits, head) != DONE:
+            return ANSWER_TEXT
+        return preferred_answer(p, head)
+
     cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1:
         cdef AnswerPolicy policy
         cdef uint32_t n, body_bytes
@@ -72,11 +83,15 @@ cdef class Answering(ExchangeOwner):
             policy.head_only = exchange.method == M_HEAD
             policy.counter_length = <uint32_t>len(self.options.counter)
             policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
-        n = write_error(self.workspace, reason, &policy, self.workspace.compose, &body_bytes)
+            policy.kind = self._kind_for(exchange)
+        make_id(self.workspace, policy.id)
+        n = write_error(self.workspace, self.options.pages, reason, &policy, self.workspace.compose, &body_bytes)
         if self.send_small(self.workspace.compose, n) == FAILED:
             return 0
         if exchange is not None:
             exchange.response.payload = body_bytes
+            memcpy(exchange.request_id, policy.id, ID_LENGTH)
+            exchange.has_id = True
         if not keep:
             self.lingered = 1       # whatever the client still sends must not reset the answer away
         return status
@@ -101,7 +116,11 @@ cdef class Answering(ExchangeOwner):
             record.version_minor = head.version_minor
             policy.old_client = head.version_minor == 0
             policy.head_only = head.method == M_HEAD
-        n = write_error(self.workspace, reason, &policy, self.workspace.compose, &body_bytes)
+            policy.kind = preferred_answer(p, head)
+        make_id(self.workspace, policy.id)
+        record.id = policy.id
+        record.id_length = ID_LENGTH
+        n = write_error(self.workspace, self.options.pages, reason, &policy, self.workspace.compose, &body_bytes)
         if self.send_small(self.workspace.compose, n) != FAILED:
             record.status = answer_status(reason)
             record.response_body_bytes = body_bytes

@@ -1,11 +1,16 @@
-"""Answers that weir gives itself."""
+"""Answers that weir gives itself: status line, fields and body, of errors and of the statistics page.
 
+Bodies are made once, when the plane is: all that changes from answer to answer is the request id in it.
+"""
+
+import json
 from http import HTTPStatus
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from weir.plane.codes cimport REASON_COUNT, Reason
+from weir.plane.accept cimport ANSWER_JSON, ANSWER_PROBLEM, ANSWER_TEXT
+from weir.plane.codes cimport R_METHOD_REFUSED, REASON_COUNT, Reason
 from weir.plane.workspace cimport Workspace
 from weir.reasons import REASONS
 
@@ -19,33 +24,98 @@ cdef extern from "<time.h>" nogil:
     tm* gmtime_r(const time_t* when, tm* out)
     size_t strftime(char* out, size_t size, const char* format, const tm* when)
 
+_ID_PLACE = "{{request_id}}"
+_TEXT = "{{status}} {{title}}\n{{reason}}: {{text}}\nrequest id: {{request_id}}\n"
 
 cdef list _lines = []       # of bytes, by reason: "502 Bad Gateway"
-cdef list _bodies = []      # of bytes, by reason
 cdef uint16_t _statuses[REASON_COUNT]
 
 
 def _fill() -> None:
     for number, reason in enumerate(REASONS):
         _statuses[number] = reason.status
-        if not reason.status:
-            _lines.append(b"")
-            _bodies.append(b"")
-            continue
-        line = f"{reason.status} {HTTPStatus(reason.status).phrase}"
-        _lines.append(line.encode())
-        _bodies.append(f"{line}\n{reason.word}: {reason.text}\n".encode())
+        _lines.append(f"{reason.status} {HTTPStatus(reason.status).phrase}".encode() if reason.status else b"")
 
 
 _fill()
+
+
+def _problem(reason) -> str:
+    """The JSON of an error answer: RFC 9457's members, and two of our own."""
+    title = HTTPStatus(reason.status).phrase
+    return json.dumps({
+        "type": "about:blank",
+        "title": title,
+        "status": reason.status,
+        "detail": reason.text,
+        "reason": reason.word,
+        "request_id": _ID_PLACE,
+    }) + "\n"
+
+
+def _filled(template: str, reason) -> str:
+    for name, value in (
+        ("status", str(reason.status)),
+        ("title", HTTPStatus(reason.status).phrase),
+        ("reason", reason.word),
+        ("text", reason.text),
+    ):
+        template = template.replace("{{" + name + "}}", value)
+    return template
+
+
+cdef class ErrorPages:
+    """The bodies of error answers; `pages` are `weir.config.plan.ErrorPagePlan`s.
+
+    ValueError for a page that, with its places filled in, is longer than ANSWER_BODY_BYTES.
+    """
+
+    def __cinit__(self, pages=()):
+        own = {(page.statuses, page.media): page.body.decode() for page in pages}
+        self._answers = [
+            [self._made(own, reason, kind) for reason in REASONS] for kind in (ANSWER_TEXT, ANSWER_JSON, ANSWER_PROBLEM)
+        ]
+
+    def _made(self, own, reason, kind):
+        if not reason.status:
+            return None
+        wanted = ("text/html", "text/plain") if kind == ANSWER_TEXT else ("application/json",)
+        for statuses in (str(reason.status), f"{reason.status // 100}xx"):
+            for media in wanted:
+                if (statuses, media) in own:
+                    return self._parts(media, _filled(own[statuses, media], reason))
+        if kind == ANSWER_TEXT:
+            return self._parts("text/plain", _filled(_TEXT, reason))
+        return self._parts("application/json" if kind == ANSWER_JSON else "application/problem+json", _problem(reason))
+
+    def _parts(self, media, text):
+        parts = text.encode().split(_ID_PLACE.encode())
+        if sum(map(len, parts)) + ID_LENGTH * (len(parts) - 1) > ANSWER_BODY_BYTES:
+            raise ValueError(f"an error page is longer than {ANSWER_BODY_BYTES} bytes when it is filled in")
+        charset = "; charset=utf-8" if media.startswith("text/") else ""
+        return f"{media}{charset}".encode(), parts
 
 
 cdef uint16_t answer_status(Reason reason) noexcept:
     return _statuses[<int>reason]
 
 
+cdef void make_id(Workspace workspace, char* id) noexcept:
+    # SplitMix64 (Steele, Lea, Flood 2014) from a random start: a sequence without repetition.
+    cdef const char* digits = b"0123456789abcdef"
+    cdef uint64_t z
+    cdef int i
+    workspace.id_state += <uint64_t>0x9E3779B97F4A7C15
+    z = workspace.id_state
+    z = (z ^ z >> 30) * <uint64_t>0xBF58476D1CE4E5B9
+    z = (z ^ z >> 27) * <uint64_t>0x94D049BB133111EB
+    z ^= z >> 31
+    for i in range(ID_LENGTH):
+        id[i] = digits[z >> (60 - 4 * i) & 15]
+
+
 cdef uint32_t write_tail(
-    Workspace workspace, const AnswerPolicy* policy, uint64_t length, char* out, size_t room
+    Workspace workspace, const AnswerPolicy* policy, const char* media, uint64_t length, char* out, size_t room
 ) noexcept:
     """The fields that every answer has, and the empty line."""
     cdef tm parts
@@ -60,9 +130,11 @@ cdef uint32_t write_tail(
         connection = b"Connection: close\r\n"
     elif policy.old_client:
         connection = b"Connection: keep-alive\r\n"
+    # Nothing that is said here is meant for the next client: some of these statuses may be kept by caches otherwise.
     n = <uint32_t>snprintf(
-        out, room, b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %llu\r\nDate: %s\r\nServer: weir\r\n%s",
-        <unsigned long long>length, date, connection,
+        out, room,
+        b"Content-Type: %s\r\nContent-Length: %llu\r\nCache-Control: no-store\r\nDate: %s\r\nServer: weir\r\n%s",
+        media, <unsigned long long>length, date, connection,
     )
     if policy.retry_after_s:
         n += <uint32_t>snprintf(out + n, room - n, b"Retry-After: %lld\r\n", <long long>policy.retry_after_s)
@@ -75,23 +147,47 @@ cdef uint32_t write_tail(
     return n
 
 
+cdef uint32_t write_body(list parts, const char* id, char* out) noexcept:
+    cdef uint32_t n = 0
+    cdef bint first = True
+    cdef bytes part
+    for part in parts:
+        if not first:
+            memcpy(out + n, id, ID_LENGTH)
+            n += ID_LENGTH
+        first = False
+        memcpy(out + n, <const char*>part, len(part))
+        n += <uint32_t>len(part)
+    return n
+
+
 cdef uint32_t write_error(
-    Workspace workspace, Reason reason, const AnswerPolicy* policy, char* out, uint32_t* body_bytes
+    Workspace workspace, ErrorPages pages, Reason reason, const AnswerPolicy* policy, char* out, uint32_t* body_bytes
 ) noexcept:
     cdef bytes line = <bytes>_lines[<int>reason]
-    cdef bytes body = <bytes>_bodies[<int>reason]
-    cdef const char* text = body
-    cdef uint32_t length = <uint32_t>len(body)
-    cdef uint32_t n = <uint32_t>snprintf(out, ANSWER_BYTES, b"HTTP/1.1 %s\r\n", <const char*>line)
-    n += write_tail(workspace, policy, length, out + n, ANSWER_BYTES - n - length)
+    cdef tuple answer = <tuple>(<list>pages._answers[<int>policy.kind])[<int>reason]
+    cdef bytes media = <bytes>answer[0]
+    cdef list parts = <list>answer[1]
+    cdef bytes part
+    cdef uint32_t length = ID_LENGTH * <uint32_t>(len(parts) - 1)
+    cdef uint32_t n = <uint32_t>snprintf(
+        out, ANSWER_HEAD_BYTES, b"HTTP/1.1 %s\r\nX-Request-Id: %.*s\r\n", <const char*>line, <int>ID_LENGTH, policy.id
+    )
+    if reason == R_METHOD_REFUSED:
+        # Whatever else a client asks is the endpoint's to refuse. RFC 9110 section 15.5.6 wants the field.
+        n += <uint32_t>snprintf(
+            out + n, ANSWER_HEAD_BYTES - n, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
+        )
+    for part in parts:
+        length += <uint32_t>len(part)
+    n += write_tail(workspace, policy, media, length, out + n, ANSWER_HEAD_BYTES - n)
     body_bytes[0] = 0
     if not policy.head_only:
-        memcpy(out + n, text, length)
-        body_bytes[0] = length
-        n += length
+        body_bytes[0] = write_body(parts, policy.id, out + n)
+        n += body_bytes[0]
     return n
 
 
 cdef uint32_t write_page_head(Workspace workspace, uint64_t length, const AnswerPolicy* policy, char* out) noexcept:
-    cdef uint32_t n = <uint32_t>snprintf(out, ANSWER_BYTES, b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\n")
-    return n + write_tail(workspace, policy, length, out + n, ANSWER_BYTES - n)
+    cdef uint32_t n = <uint32_t>snprintf(out, ANSWER_HEAD_BYTES, b"HTTP/1.1 200 OK\r\n")
+    return n + write_tail(workspace, policy, b"text/plain; charset=utf-8", length, out + n, ANSWER_HEAD_BYTES - n)

@@ -10,10 +10,10 @@ from libc.string cimport memmove
 
 from weir.plane.codes cimport DONE, FAILED, NEED_MORE, R_NONE, Reason, Step
 from weir.plane.head cimport (
-    F_CONNECTION, F_CONTENT_LENGTH, F_DATE, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS, F_KEEP_ALIVE, F_OTHER,
-    F_PROXY, F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_TE,
+    F_AUTHORIZATION, F_CONNECTION, F_CONTENT_LENGTH, F_DATE, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS,
+    F_KEEP_ALIVE, F_OTHER, F_PROXY, F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_TE,
     F_TRAILER, F_TRANSFER_ENCODING, F_UPGRADE, F_VIA, F_X_FORWARDED_FOR, F_X_FORWARDED_HOST, F_X_FORWARDED_PROTO,
-    F_X_REAL_IP, Field, Head, HeadLimits, equals_lower, scan_fields,
+    F_WWW_AUTHENTICATE, F_X_REAL_IP, Field, Head, HeadLimits, equals_lower, scan_fields,
 )
 
 cdef enum:
@@ -32,6 +32,7 @@ cdef uint32_t FORBIDDEN_IDS = (
     | <uint32_t>1 << F_X_REAL_IP | <uint32_t>1 << F_FORWARDED | <uint32_t>1 << F_VIA | <uint32_t>1 << F_PROXY
     | <uint32_t>1 << F_PROXY_AUTHORIZATION | <uint32_t>1 << F_PROXY_AUTHENTICATE
     | <uint32_t>1 << F_PROXY_AUTHENTICATION_INFO | <uint32_t>1 << F_HTTP2_SETTINGS | <uint32_t>1 << F_DATE
+    | <uint32_t>1 << F_AUTHORIZATION | <uint32_t>1 << F_WWW_AUTHENTICATE
 )
 
 cdef struct ForbiddenName:
@@ -46,7 +47,7 @@ _FORBIDDEN_NAMES = (
     b"cache-control", b"max-forwards", b"range", b"age", b"expires", b"location", b"retry-after", b"vary", b"warning",
     b"pragma",
     # authentication
-    b"authorization", b"www-authenticate", b"cookie", b"set-cookie",
+    b"cookie", b"set-cookie",
     # content format
     b"content-encoding", b"content-type", b"content-range",
 )

@@ -19,6 +19,8 @@ cdef class Counters:
     cdef uint32_t find(self, uint32_t route, const char* path, uint32_t n) noexcept nogil
     # This worker's own counters of a row: ROW_COUNTERS places (K_*), to be added to in place.
     cdef uint64_t* row(self, uint32_t row) noexcept nogil
+    # This worker's own counters of reasons: REASON_COUNT places (R_*), to be added to in place.
+    cdef uint64_t* reasons(self) noexcept nogil
     # The sum of one counter of a row over all workers.
     cdef uint64_t total(self, uint32_t row, uint32_t counter) noexcept nogil
     # Counts `us` in histogram 0 (total time) or 1 (first byte) of a row: base-2 exponential, schema 3.

@@ -49,12 +49,15 @@ cdef extern from *:
     typedef struct {
         uint32_t pid, spare_row;
         uint64_t started_us, heartbeat_us, rows_claimed, claims_lost, exchanges_full, exchanges_crowded;
+        uint8_t spare[456];
+        uint64_t reasons[64];
     } weir_table_worker;
 
     _Static_assert(offsetof(weir_table_header, routes_at) == 64, "header");
     _Static_assert(offsetof(weir_table_header, rows_taken) == 192, "header");
     _Static_assert(offsetof(weir_table_row, path) == 56 && sizeof(weir_table_row) == 256, "directory");
     _Static_assert(offsetof(weir_table_worker, exchanges_crowded) == 48, "worker");
+    _Static_assert(offsetof(weir_table_worker, reasons) == 512, "worker");
 
     static inline uint64_t weir_load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
     static inline uint64_t weir_load64_acquire(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
@@ -147,6 +150,7 @@ cdef extern from *:
         uint64_t claims_lost
         uint64_t exchanges_full
         uint64_t exchanges_crowded
+        uint64_t reasons[64]
     uint64_t weir_load64(const uint64_t* p) noexcept nogil
     uint64_t weir_load64_acquire(const uint64_t* p) noexcept nogil
     uint32_t weir_load32(const uint32_t* p) noexcept nogil
@@ -231,6 +235,9 @@ cdef class Counters:
 
     cdef uint64_t* row(self, uint32_t row) noexcept nogil:
         return row_counters(<TableHeader*>self._base, self.worker, row)
+
+    cdef uint64_t* reasons(self) noexcept nogil:
+        return own_header(self._base, self.worker).reasons
 
     cdef uint64_t total(self, uint32_t row, uint32_t counter) noexcept nogil:
         cdef TableHeader* header = <TableHeader*>self._base

@@ -67,6 +67,7 @@ cdef class Exchange(UpstreamUser):
     cdef bint upgrade
     cdef bint te_trailers
     cdef bint expect
+    cdef bint tied                      # its connection may be taken for this client's: not to be used again
     cdef Framing framing                # of the request
     cdef bint request_whole             # all of it stands in inbuf: it can be sent again
     cdef uint32_t body_in_inbuf         # bytes after the head that belong to this request
@@ -86,6 +87,8 @@ cdef class Exchange(UpstreamUser):
     cdef uint8_t attempts
     cdef uint8_t retries
     cdef Reason reason
+    cdef bint has_id
+    cdef char request_id[16]            # said in an error answer, and in the log
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none
 

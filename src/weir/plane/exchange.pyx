@@ -15,8 +15,11 @@ from weir.plane.accesslog cimport LogRecord
 from weir.plane.account cimport account
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, Reason, Step
+from weir.plane.fields cimport ties_connection
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, Framing
-from weir.plane.head cimport F_HOST, F_REFERER, F_USER_AGENT, M_DELETE, M_GET, M_HEAD, M_OPTIONS, M_PUT, Head
+from weir.plane.head cimport (
+    F_AUTHORIZATION, F_HOST, F_REFERER, F_USER_AGENT, M_DELETE, M_GET, M_HEAD, M_OPTIONS, M_PUT, Head,
+)
 from weir.plane.options cimport Route
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
@@ -77,6 +80,7 @@ cdef class Exchange(UpstreamUser):
         self.version_minor = head.version_minor
         self.framing = framing[0]
         self.keep_alive = framing.keep_alive
+        self.tied = ties_connection(owner.inbuf.data + base, head, F_AUTHORIZATION)
         self.idempotent = head.method in (M_GET, M_HEAD, M_PUT, M_DELETE, M_OPTIONS)
         self.started_us = started_us
         if framing.kind == B_LENGTH:
@@ -195,6 +199,8 @@ cdef class Exchange(UpstreamUser):
         record.referer_length = self.referer.length
         record.user_agent = base + self.user_agent.at
         record.user_agent_length = self.user_agent.length
+        record.id = self.request_id
+        record.id_length = sizeof(self.request_id) if self.has_id else 0
         record.endpoint = NULL
         record.endpoint_length = 0
         if self.pool is not None:
@@ -252,6 +258,7 @@ cdef class Exchange(UpstreamUser):
         self.attempts = 0
         self.retries = 0
         self.reason = R_NONE
+        self.has_id = False
         self.first_byte_us = 0
         if self.workspace.spare_exchanges < SPARE_EXCHANGES:
             self.next_free = <Exchange>self.workspace.spare_exchange

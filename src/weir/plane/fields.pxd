@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason, Step
 from weir.plane.framing cimport Framing
-from weir.plane.head cimport Head
+from weir.plane.head cimport FieldId, Head
 
 cpdef enum ForwardedPolicy:
     FWD_REPLACE = 0     # X-Forwarded-* say what this proxy saw; what the client sent is dropped
@@ -45,6 +45,10 @@ cdef struct ResponsePolicy:
 cdef Step check_request(
     const char* p, Head* head, const Framing* framing, bint* upgrade, bint* te_trailers, bint* expect
 ) noexcept nogil
+
+# Whether a field (Authorization, WWW-Authenticate) speaks of NTLM or Negotiate, by which an endpoint may take a
+# connection, and not a request, for authenticated (RFC 4559 section 6): what comes on it next is its client's.
+cdef bint ties_connection(const char* p, const Head* head, FieldId known) noexcept nogil
 
 # An upper bound for the bytes that write_* needs.
 cdef uint32_t request_head_bound(const Head* head, const RequestPolicy* policy) noexcept nogil

@@ -72,6 +72,39 @@ cdef bint fields_any_has_token(
     return False
 
 
+cdef bint fields_names_scheme(const char* s, uint32_t n, const char* scheme, uint32_t m) noexcept nogil:
+    # Whether a member of a list of challenges begins with the scheme. A comma in a parameter may make one more
+    # member of it, which can only be told too often.
+    cdef uint32_t i = 0
+    cdef uint32_t at
+    while i < n:
+        while i < n and (s[i] == c"," or s[i] == c" " or s[i] == c"\t"):
+            i += 1
+        at = i
+        while i < n and s[i] != c"," and s[i] != c" " and s[i] != c"\t":
+            i += 1
+        if i - at == m and equals_lower(s + at, scheme, m):
+            return True
+        while i < n and s[i] != c",":
+            i += 1
+    return False
+
+
+cdef bint ties_connection(const char* p, const Head* head, FieldId known) noexcept nogil:
+    cdef uint32_t i
+    cdef const Field* field
+    if head.count[<int>known] == 0:
+        return False
+    for i in range(head.first[<int>known] - 1, head.field_count):
+        field = &head.fields[i]
+        if field.id == known and (
+            fields_names_scheme(p + field.value, field.value_length, b"ntlm", 4)
+            or fields_names_scheme(p + field.value, field.value_length, b"negotiate", 9)
+        ):
+            return True
+    return False
+
+
 # Nominated fields
 
 cdef void fields_drop_named(const char* p, Head* head, const char* name, uint32_t n) noexcept nogil:

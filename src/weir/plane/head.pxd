@@ -43,6 +43,8 @@ cpdef enum FieldId:
     F_PROXY_AUTHENTICATION_INFO = 23
     F_USER_AGENT = 24           # the access log wants these two
     F_REFERER = 25
+    F_AUTHORIZATION = 26        # these two may tie a connection to one client
+    F_WWW_AUTHENTICATE = 27
 
 cpdef enum Method:
     M_OTHER = 0                 # any other token: forwarded, taken as not idempotent

@@ -27,6 +27,8 @@ class FieldId(IntFlag):
     F_PROXY_AUTHENTICATION_INFO = 23
     F_USER_AGENT = 24
     F_REFERER = 25
+    F_AUTHORIZATION = 26
+    F_WWW_AUTHENTICATE = 27
 
 class Method(IntFlag):
     M_OTHER = 0

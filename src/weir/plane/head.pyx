@@ -4,10 +4,8 @@ What is hard here: a head may come in any pieces, and looking at it must cost ti
 `Head.scanned` survives from one call to the next (a waiting connection keeps no Head). So a head is parsed at once
 when its first bytes are seen, which is all there is to do when it came whole; if more is needed, the calls that
 follow search only the new bytes for a line end, and parse again, once, when the parse is certain to be the last:
-the empty line is there, a line ended without CR, or a limit was passed.
-
-The answer never depends on how the bytes were cut: a parse reads strictly from left to right and stops at the
-first fault, so that every prefix that reaches the fault names the same one.
+the empty line is there, a line ended without CR, or a limit was passed. The answer never depends on how the bytes were
+cut: a parse reads from left to right and stops at the first fault, so every prefix that reaches it names the same one.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -57,11 +55,13 @@ _KNOWN_NAMES = (
     (F_CONNECTION, b"connection"),
     (F_KEEP_ALIVE, b"keep-alive"),
     (F_USER_AGENT, b"user-agent"),
+    (F_AUTHORIZATION, b"authorization"),
     (F_CONTENT_LENGTH, b"content-length"),
     (F_HTTP2_SETTINGS, b"http2-settings"),
     (F_X_FORWARDED_FOR, b"x-forwarded-for"),
     (F_PROXY_CONNECTION, b"proxy-connection"),
     (F_X_FORWARDED_HOST, b"x-forwarded-host"),
+    (F_WWW_AUTHENTICATE, b"www-authenticate"),
     (F_TRANSFER_ENCODING, b"transfer-encoding"),
     (F_X_FORWARDED_PROTO, b"x-forwarded-proto"),
     (F_PROXY_AUTHENTICATE, b"proxy-authenticate"),

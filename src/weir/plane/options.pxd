@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from weir.plane.answers cimport ErrorPages
 from weir.plane.cluster cimport Cluster
 from weir.plane.head cimport HeadLimits
 
@@ -24,4 +25,5 @@ cdef class ListenerOptions:
     cdef bint half_close_aborts
     cdef bytes counter                  # name of the response field with the running total; b"": none
     cdef bytes page                     # path of the statistics page; b"": none
+    cdef ErrorPages pages
     cdef object make_page               # () -> bytes

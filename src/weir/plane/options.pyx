@@ -1,5 +1,6 @@
 """What the plan says of a listener and of a route, ready for use."""
 
+from weir.plane.answers cimport ErrorPages
 from weir.plane.cluster cimport Cluster
 from weir.plane.fields cimport FWD_APPEND, FWD_KEEP, FWD_OFF, FWD_REPLACE
 from weir.plane.head cimport HEAD_MAX_FIELDS
@@ -40,4 +41,5 @@ cdef class ListenerOptions:
         self.half_close_aborts = plan.half_close == "abort"
         self.counter = stats.header.encode()
         self.page = stats.page.encode()
+        self.pages = ErrorPages(plan.error_pages)
         self.make_page = make_page

@@ -6,6 +6,7 @@ What passes between the parts is bytes in and Python values out; a refusal is a 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from weir.plane.accept cimport preferred_answer
 from weir.plane.chunked cimport ChunkScanner, chunk_scan, chunk_start
 from weir.plane.codes cimport DONE, FAILED, NEED_MORE, R_BAD_CHUNK, Step
 from weir.plane.fields cimport (
@@ -222,6 +223,13 @@ def forward_request(bytes data not None, *, uint8_t forwarded=0, bint via=True, 
     if n > len(out):
         raise AssertionError("the bound was passed")
     return bytes(out[:n])
+
+
+def prefers(bytes data not None):
+    """Which kind of error answer the client of this request would rather have: "text", "json" or "problem"."""
+    cdef Head head
+    parsers_take(scan_request, data, &head)
+    return ("text", "json", "problem")[<int>preferred_answer(data, &head)]
 
 
 def check(bytes data not None, *, unsigned long repeat=1):

@@ -25,9 +25,9 @@ from weir.plane.codes cimport (
 )
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport MAX_INTERIM, Exchange, ExchangeOwner
-from weir.plane.fields cimport ResponsePolicy, response_head_bound, write_response_head
+from weir.plane.fields cimport ResponsePolicy, response_head_bound, ties_connection, write_response_head
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
-from weir.plane.head cimport Head, HeadLimits, scan_response
+from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.states cimport E_BODY, E_TUNNEL, MACHINE_EXCHANGE
@@ -164,7 +164,9 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     cdef bint old_client = exchange.version_minor == 0
     cdef bint wrap = framing.kind == B_CLOSE and not old_client
     cdef Step step
-    exchange.upstream_keep_alive = framing.keep_alive
+    exchange.upstream_keep_alive = (
+        framing.keep_alive and not exchange.tied and not ties_connection(buf.data + begin, head, F_WWW_AUTHENTICATE)
+    )
     exchange.keep_client = (
         exchange.keep_alive
         and not workspace.draining

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from weir.plane.accesslog cimport AccessLog
 from weir.plane.buffer cimport BufferPool
 from weir.plane.clock cimport Clock
-from weir.plane.codes cimport REASON_COUNT, Reason
+from weir.plane.codes cimport Reason
 from weir.plane.counters cimport Counters
 from weir.plane.engine cimport Engine
 from weir.plane.head cimport Head
@@ -36,8 +36,9 @@ cdef class Workspace:
     cdef readonly int64_t downstreams   # client connections open
     cdef readonly int64_t exchanges     # in progress
     cdef readonly int64_t upstreams     # connections to endpoints open
-    cdef uint64_t reasons[REASON_COUNT]  # how often each reason ended an exchange or a connection
+    cdef uint64_t* reasons              # how often each reason ended an exchange or a connection: in the table
     cdef uint64_t moves[MACHINE_COUNT][STATE_PLACES * STATE_PLACES]     # how often each move was made, by mask bit
+    cdef uint64_t id_state              # of the sequence of request ids
     cdef Reason closing_reason          # what a worker that stops gives exchanges as their end
     cdef object spare_exchange          # Exchange: the free list
     cdef int spare_exchanges

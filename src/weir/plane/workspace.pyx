@@ -1,6 +1,7 @@
 """What all parts of one worker's plane share."""
 
 import logging
+import os
 
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
@@ -8,7 +9,7 @@ from libc.string cimport memset
 
 from weir.plane.accesslog cimport AccessLog
 from weir.plane.buffer cimport BufferPool
-from weir.plane.codes cimport R_DRAINING, REASON_COUNT
+from weir.plane.codes cimport R_DRAINING
 from weir.plane.counters cimport Counters
 from weir.plane.engine cimport Engine
 from weir.plane.machines import MACHINES
@@ -23,17 +24,16 @@ cdef class Workspace:
 
     def __cinit__(self, Engine engine not None, Counters counters not None, AccessLog log not None,
                   Dialer dialer not None):
-        cdef int i
         self.engine = engine
         self.clock = engine.clock
         self.wheel = engine.wheel
         self.buffers = BufferPool()
+        self.id_state = int.from_bytes(os.urandom(8), "little")
         self.closing_reason = R_DRAINING
         self.counters = counters
+        self.reasons = counters.reasons()
         self.log = log
         self.dialer = dialer
-        for i in range(REASON_COUNT):
-            self.reasons[i] = 0
         memset(self.moves, 0, sizeof(self.moves))
         self.compose = <char*>malloc(COMPOSE_BYTES)
         if self.compose == NULL:

@@ -26,6 +26,7 @@ __all__ = [
     "MAX_ROWS",
     "MAX_WORKERS",
     "PATH_BYTES",
+    "REASON_PLACES",
     "ROUTE",
     "VERSION",
     "WORKER",
@@ -48,6 +49,8 @@ MAX_WORKERS: Final = 1024
 # Bytes of a path (of a route's name) that the directory keeps; a longer path is known by its hash and its length.
 PATH_BYTES: Final = 200
 ROUTE_NAME_BYTES: Final = 248
+# u64 counters, by the number of the reason; more than there are reasons.
+REASON_PLACES: Final = 64
 
 # name -> (struct format, offset). The formats are native ("I" is 4 bytes, "Q" 8).
 HEADER: Final[dict[str, tuple[str, int]]] = {
@@ -106,6 +109,7 @@ WORKER: Final[dict[str, tuple[str, int]]] = {
     "claims_lost": ("Q", 32),
     "exchanges_full": ("Q", 40),
     "exchanges_crowded": ("Q", 48),
+    "reasons": (f"{8 * REASON_PLACES}s", 512),
 }
 WORKER_HEADER_BYTES: Final = 4096
 PAGE: Final = 4096

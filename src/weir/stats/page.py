@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from weir.reasons import REASONS
 from weir.stats.reader import Series, snapshot
 
 __all__ = ["printable", "render"]
@@ -17,7 +18,7 @@ def render(memory: Any) -> bytes:
     Columns: requests, bytes of response bodies in all and on average, mean time and mean time to the first byte (over
     those that had one; `-` if none had) in milliseconds, path. The busiest path comes first. Paths that have not been
     answered yet, and `(other)` while nothing is counted there, are left out. Where there is more than one route,
-    its name stands before the path.
+    its name stands before the path. Below: how often each reason has ended an exchange or a connection, if any has.
     """
     taken = snapshot(memory, histograms=False)
     several = len({series.route for series in taken.series}) > 1
@@ -25,11 +26,19 @@ def render(memory: Any) -> bytes:
     busy.sort(key=lambda series: (-series.counters.requests, series.route, series.path))
     lines = [HEADINGS, *(line(series, several) for series in busy)]
     widths = [max(len(cells[column]) for cells in lines) for column in range(len(HEADINGS) - 1)]
-    text = [
+    table = [
         "  ".join([*(cell.rjust(width) for cell, width in zip(cells, widths, strict=False)), cells[-1]])
         for cells in lines
     ]
-    return ("\n".join(text) + "\n").encode()
+    failed = sorted(
+        (-count, info.word)
+        for info, count in zip(REASONS, taken.reasons, strict=False)
+        if count and info.word != "none"
+    )
+    if failed:
+        width = max(len(str(-count)) for count, _word in failed)
+        table += ["", *(f"{-count:{max(width, 5)}}  {word}" for count, word in failed)]
+    return ("\n".join(table) + "\n").encode()
 
 
 def line(series: Series, with_route: bool) -> tuple[str, ...]:

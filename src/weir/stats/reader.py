@@ -92,6 +92,8 @@ class Snapshot(NamedTuple):
     rows_taken: int
     series: list[Series]
     workers: list[WorkerState]
+    # How often each reason (`weir.reasons.Reason` is the place) has ended an exchange or a connection.
+    reasons: tuple[int, ...] = ()
 
 
 def snapshot(memory: Any, *, histograms: bool = True) -> Snapshot:
@@ -110,7 +112,8 @@ def snapshot(memory: Any, *, histograms: bool = True) -> Snapshot:
                 column.release()
         workers = [worker_state(view, header, worker) for worker in range(header.workers)]
         rows_taken = layout.read(view, 0, layout.HEADER, "rows_taken")
-    return Snapshot(header.created_us, header.seeds, header.rows, rows_taken, series, workers)
+        reasons = read_reasons(view, header)
+    return Snapshot(header.created_us, header.seeds, header.rows, rows_taken, series, workers, reasons)
 
 
 def difference(after: Snapshot, before: Snapshot) -> Snapshot:
@@ -122,7 +125,8 @@ def difference(after: Snapshot, before: Snapshot) -> Snapshot:
         raise ValueError("the snapshots are of two different tables")
     earlier = {series.row: series for series in before.series}
     changed = [series if (old := earlier.get(series.row)) is None else subtract(series, old) for series in after.series]
-    return after._replace(series=changed)
+    reasons = tuple(map(sub, after.reasons, before.reasons))
+    return after._replace(series=changed, reasons=reasons)
 
 
 def bucket_end_us(bucket: int) -> float:
@@ -217,6 +221,15 @@ def route_name(view: memoryview, header: layout.Header, number: int) -> str:
     length = layout.read(view, at, layout.ROUTE, "name_length")
     name: bytes = layout.read(view, at, layout.ROUTE, "name")
     return name[:length].decode()
+
+
+def read_reasons(view: memoryview, header: layout.Header) -> tuple[int, ...]:
+    total = [0] * layout.REASON_PLACES
+    for worker in range(header.workers):
+        at = header.places.workers_at + worker * header.places.worker_bytes + layout.WORKER["reasons"][1]
+        with view[at : at + 8 * layout.REASON_PLACES].cast("Q") as own:
+            total = list(map(add, total, own.tolist()))
+    return tuple(total)
 
 
 def worker_state(view: memoryview, header: layout.Header, worker: int) -> WorkerState:
