@@ -24,7 +24,7 @@ MOST_LINES = 500
 PLANE_ORDER = (
     *("syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters", "accesslog"),
     *("engine", "selector", "stream"),
-    *("head", "framing", "host", "fields", "chunked", "accept", "parsers"),
+    *("text", "head", "framing", "host", "fields", "chunked", "accept", "parsers"),
     *("workspace", "fake", "account", "answers"),
     *(
         "upstream",
@@ -119,6 +119,7 @@ TESTED_IN = {
     "plane/listener.pyx": "plane/test_plane.py",
     "plane/options.pyx": "plane/test_downstream.py",
     "plane/selector.py": "plane/test_engine.py",
+    "plane/text.pyx": "plane/test_parsers.py",
     "plane/stream.pyx": "plane/test_plane.py",
     "plane/upstream.pyx": "plane/test_pool.py",
     "plane/workspace.pyx": "plane/test_exchange.py",

@@ -15,7 +15,7 @@ from .conftest import MakeRig
 from .servers import Server
 
 COUNT = 10_000
-BYTES_PER_CONNECTION = 2048  # of weir's memory, for an idle client connection
+BYTES_PER_CONNECTION = 1024  # of weir's memory, for an idle client connection
 IDLE_SECONDS = 3.0
 IDLE_SHARE = 0.01  # of one processor, over IDLE_SECONDS
 

@@ -36,6 +36,23 @@ def test_hop_by_hop_fields_of_requests(line: bytes) -> None:
     assert plain(request(line, b"a: 1", line, line, b"b: 2", line)) == expected
 
 
+ALIASES = [
+    b"X_Forwarded_For: 1.2.3.4", b"x-forwarded_for: 1.2.3.4", b"X_FORWARDED_HOST: evil", b"X_Real_IP: 1.2.3.4",
+    b"Content_Length: 5", b"Transfer_Encoding: chunked", b"Proxy_Authorization: x", b"Http2_Settings: x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ALIASES)
+def test_what_weir_vouches_for_has_no_second_spelling(line: bytes) -> None:
+    """CGI, WSGI and PHP make one variable of both spellings."""
+    assert plain(request(b"a: 1", line, b"b: 2")) == [b"GET /x?y HTTP/1.1", b"Host: a.b", b"a: 1", b"b: 2"]
+
+
+def test_other_underscores_stay() -> None:
+    lines = [b"x_request_id: 1", b"_: 2", b"X_Forwarded_For_: 3", b"_host: 4"]
+    assert plain(request(*lines))[2:] == lines
+
+
 @pytest.mark.parametrize(
     "line", [b"Trailer: X", b"Accept: x", b"Date: x", b"Server: x", b"Via: 1.1 z", b"Forwarded: for=x"]
 )

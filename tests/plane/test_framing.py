@@ -138,8 +138,10 @@ def test_response_bodies(
 
 
 def test_switching_protocols() -> None:
-    assert response_framing(response(101), GET, True) == (TUNNEL, 0, False, False)
-    assert refusal(response_framing, response(101), GET, False) == Reason.BAD_RESPONSE
+    switching = response(101, b"Upgrade: x")
+    assert response_framing(switching, GET, True) == (TUNNEL, 0, False, False)
+    assert refusal(response_framing, switching, GET, False) == Reason.BAD_RESPONSE
+    assert refusal(response_framing, response(101), GET, True) == Reason.BAD_RESPONSE, "it does not say to what"
 
 
 @pytest.mark.parametrize(

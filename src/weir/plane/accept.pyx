@@ -8,7 +8,8 @@ the same weight the one named first.
 
 from libc.stdint cimport uint32_t
 
-from weir.plane.head cimport Head, equals_lower
+from weir.plane.head cimport Head
+from weir.plane.text cimport equals_lower
 
 cdef enum:
     WEIGHT_MISSING = -1     # not a weight as RFC 9110 writes one

@@ -13,8 +13,9 @@ from weir.plane.head cimport (
     F_AUTHORIZATION, F_CONNECTION, F_CONTENT_LENGTH, F_DATE, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS,
     F_KEEP_ALIVE, F_OTHER, F_PROXY, F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION,
     F_PROXY_CONNECTION, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_UPGRADE, F_VIA, F_WWW_AUTHENTICATE, F_X_FORWARDED_FOR,
-    F_X_FORWARDED_HOST, F_X_FORWARDED_PROTO, F_X_REAL_IP, Field, Head, HeadLimits, equals_lower, scan_fields,
+    F_X_FORWARDED_HOST, F_X_FORWARDED_PROTO, F_X_REAL_IP, Field, Head, HeadLimits, scan_fields,
 )
+from weir.plane.text cimport equals_lower
 
 cdef enum:
     # 15 digits leave room for sums in 64 bits. Leading zeros do not count; CHUNK_HEADER_LIMIT bounds them.

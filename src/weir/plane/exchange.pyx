@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 from weir.plane.accesslog cimport LogRecord
 from weir.plane.account cimport account
 from weir.plane.buffer cimport Buffer
-from weir.plane.codes cimport R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, Reason, Step
+from weir.plane.codes cimport R_CLIENT_STALLED, R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, Reason, Step
 from weir.plane.fields cimport ties_connection
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, Framing
 from weir.plane.head cimport (
@@ -135,7 +135,9 @@ cdef class Exchange(UpstreamUser):
     cdef int abort(self, Reason reason) except -1:
         """Ends it without another word to the client."""
         self.reason = reason
-        if self.state == E_BODY and self.version_minor == 0 and self.response.kind in (B_CHUNKED, B_CLOSE):
+        if reason == R_CLIENT_STALLED:
+            self.owner.stream.reset()       # what the kernel holds for it is let go, too
+        elif self.state == E_BODY and self.version_minor == 0 and self.response.kind in (B_CHUNKED, B_CLOSE):
             # Only the end of the connection ends such a body for HTTP/1.0: a clean end would be a lie.
             self.owner.stream.reset()
         return self.finish(False, False)

@@ -13,17 +13,19 @@ from weir.plane.codes cimport (
 )
 from weir.plane.framing cimport B_CHUNKED, B_LENGTH, Framing
 from weir.plane.head cimport (
-    F_CONNECTION, F_CONTENT_LENGTH, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS, F_KEEP_ALIVE, F_PROXY,
+    F_CONNECTION, F_CONTENT_LENGTH, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS, F_KEEP_ALIVE, F_OTHER, F_PROXY,
     F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_TE,
     F_TRANSFER_ENCODING, F_UPGRADE, F_VIA, F_X_FORWARDED_FOR, F_X_FORWARDED_HOST, F_X_FORWARDED_PROTO, F_X_REAL_IP,
-    Field, FieldId, Head, M_CONNECT, M_OPTIONS, M_TRACE, T_ABSOLUTE, equals_lower, list_has_token,
+    Field, FieldId, Head, M_CONNECT, M_OPTIONS, M_TRACE, T_ABSOLUTE, known_name,
 )
-from weir.plane.host cimport check_host, same_text
+from weir.plane.host cimport check_host
+from weir.plane.text cimport equals_lower, list_has_token, same_text
 
 cdef enum:
     # Options that one Connection may name, in all. Real ones name three; without a bound every field of a head
     # would be compared with thousands of names.
     OPTIONS_LIMIT = 64
+    ALIAS_LIMIT = 32        # longer than any name that is known
     # More than all that weir writes beyond what it copies: the names of its fields and its own values.
     OWN_BYTES = 512
 
@@ -45,6 +47,8 @@ cdef uint32_t FORWARDED_FIELDS = (
     <uint32_t>1 << F_X_FORWARDED_FOR | <uint32_t>1 << F_X_FORWARDED_PROTO | <uint32_t>1 << F_X_FORWARDED_HOST
     | <uint32_t>1 << F_X_REAL_IP | <uint32_t>1 << F_FORWARDED
 )
+# Fields that cannot be sent with underscores in their names.
+cdef uint32_t NOT_ALIASED = REQUEST_DROPS | FORWARDED_FIELDS | <uint32_t>1 << F_HOST | <uint32_t>1 << F_EXPECT
 # Fields that Connection cannot nominate away. RFC 9110 section 7.6.1 forbids senders to name fields meant for all
 # recipients; obeying would let a client change the framing, the route, the expectation that the relay waits for,
 # or the account of where the request came from. (Upgrade has to be named, and stays if it is passed on.)
@@ -154,6 +158,24 @@ cdef uint32_t fields_drop_nominated(const char* p, Head* head) noexcept nogil:
     return members
 
 
+cdef void fields_drop_aliases(const char* p, Head* head) noexcept nogil:
+    # CGI and its heirs (WSGI, PHP) spell X-Forwarded-For and X_Forwarded_For alike: what weir vouches for, or keeps
+    # from the endpoint, cannot be said under the other spelling.
+    cdef char name[ALIAS_LIMIT]
+    cdef uint32_t i, k
+    cdef Field* field
+    for i in range(head.field_count):
+        field = &head.fields[i]
+        if field.id != F_OTHER or field.name_length > ALIAS_LIMIT:
+            continue
+        for k in range(field.name_length):
+            name[k] = p[field.name + k]
+            if name[k] == c"_":
+                name[k] = c"-"
+        if NOT_ALIASED >> known_name(name, field.name_length) & 1:
+            field.drop = 1
+
+
 # Checks
 
 cdef Step fields_check_expect(const char* p, Head* head, const Framing* framing, bint* expect) noexcept nogil:
@@ -186,6 +208,8 @@ cdef Step check_request(
     if fields_check_expect(p, head, framing, expect) == FAILED:
         head.reason = R_EXPECTATION_FAILED
         return FAILED
+    if head.underscored:
+        fields_drop_aliases(p, head)
     if head.count[<int>F_CONNECTION] == 0:
         return DONE
     if fields_drop_nominated(p, head) > OPTIONS_LIMIT:

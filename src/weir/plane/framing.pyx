@@ -5,9 +5,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from weir.plane.codes cimport (
     DONE, FAILED, R_BAD_FRAMING, R_BAD_RESPONSE, R_BAD_RESPONSE_FRAMING, R_NONE, R_UNSUPPORTED_CODING, Reason, Step,
 )
-from weir.plane.head cimport (
-    F_CONNECTION, F_CONTENT_LENGTH, F_TRANSFER_ENCODING, Field, Head, M_HEAD, equals_lower, list_has_token,
-)
+from weir.plane.head cimport F_CONNECTION, F_CONTENT_LENGTH, F_TRANSFER_ENCODING, F_UPGRADE, Field, Head, M_HEAD
+from weir.plane.text cimport equals_lower, list_has_token
 
 cdef uint64_t LENGTH_MAX = 0x7FFFFFFFFFFFFFFF       # what a signed 64-bit count of bytes can hold
 
@@ -150,7 +149,8 @@ cdef Step frame_response(
         framing.has_length = 0
         framing.length = 0
         if head.status == 101:
-            if not upgrade:
+            # It has to say to what (RFC 9110 section 15.2.2).
+            if not upgrade or head.count[<int>F_UPGRADE] == 0:
                 return framing_fail(framing, R_BAD_RESPONSE)
             framing.kind = B_TUNNEL
             framing.keep_alive = 0

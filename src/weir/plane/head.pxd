@@ -86,6 +86,7 @@ cdef struct Head:
     uint8_t version_minor       # HTTP/1.x: 0 or 1 (a higher 1.x is taken as 1)
     uint8_t method              # Method
     uint8_t target_form         # TargetForm
+    uint8_t underscored         # not 0: some field name has an underscore
     uint32_t method_at
     uint32_t method_length
     uint32_t target_at          # the target as received
@@ -111,9 +112,5 @@ cdef Step scan_response(const char* p, uint32_t n, const HeadLimits* limits, Hea
 # Parses field lines only (a trailer section): from p[0] to the empty line that ends it. Same returns.
 cdef Step scan_fields(const char* p, uint32_t n, const HeadLimits* limits, Head* head) noexcept nogil
 
-# True when the comma-separated list in value[0:n] has `token` (lower case, m bytes) as a member; parameters
-# after ';' are not looked at. Empty members are allowed (RFC 9110 section 5.6.1.2).
-cdef bint list_has_token(const char* value, uint32_t n, const char* token, uint32_t m) noexcept nogil
-
-# Compares s[0:n] with `lower` (lower case, n bytes), ignoring ASCII case.
-cdef bint equals_lower(const char* s, const char* lower, uint32_t n) noexcept nogil
+# Which of the known names s[0:n] is, or F_OTHER.
+cdef FieldId known_name(const char* s, uint32_t n) noexcept nogil

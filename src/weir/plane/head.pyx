@@ -15,12 +15,14 @@ from weir.plane.codes cimport (
     DONE, FAILED, NEED_MORE, R_BAD_REQUEST, R_BAD_RESPONSE, R_BAD_VERSION, R_HEAD_TOO_LARGE,
     R_RESPONSE_HEAD_TOO_LARGE, R_TARGET_TOO_LONG, Reason, Step,
 )
+from weir.plane.text cimport equals_lower, lower
 
 cdef enum:
     IS_TOKEN = 1        # RFC 9110 section 5.6.2
     IS_TARGET = 2       # visible ASCII except '#': a fragment is never sent (RFC 9112 section 3.2)
     IS_VALUE = 4        # HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5)
     IS_DIGIT = 8
+    IS_UNDERSCORE = 16
 
 cdef enum:
     # The longest registered method has 17 bytes (UPDATEREDIRECTREF). A bound keeps the search for the
@@ -35,7 +37,6 @@ cdef struct KnownName:
     uint8_t id
 
 cdef uint8_t CLASS[256]
-cdef uint8_t LOWER[256]
 cdef KnownName KNOWN[32]                            # sorted by length
 cdef uint8_t KNOWN_FROM[KNOWN_NAME_LIMIT + 2]       # those of length n: KNOWN[KNOWN_FROM[n]:KNOWN_FROM[n + 1]]
 
@@ -73,7 +74,6 @@ _KNOWN_NAMES = (
 cdef int head_fill_tables() except -1:
     cdef int c, n, at = 0
     for c in range(256):
-        LOWER[c] = c + 32 if c"A" <= c <= c"Z" else c
         CLASS[c] = 0
         if c == 9 or (c >= 32 and c != 127):
             CLASS[c] |= IS_VALUE
@@ -83,6 +83,8 @@ cdef int head_fill_tables() except -1:
             CLASS[c] |= IS_DIGIT
         if 33 <= c <= 126 and c not in b"\"(),/:;<=>?@[\\]{}":
             CLASS[c] |= IS_TOKEN
+        if c == c"_":
+            CLASS[c] |= IS_UNDERSCORE
     for n in range(KNOWN_NAME_LIMIT + 2):
         KNOWN_FROM[n] = at
         for known, name in _KNOWN_NAMES:
@@ -94,40 +96,6 @@ cdef int head_fill_tables() except -1:
 
 
 head_fill_tables()
-
-
-cdef bint equals_lower(const char* s, const char* lower, uint32_t n) noexcept nogil:
-    cdef uint32_t i
-    for i in range(n):
-        if LOWER[<uint8_t>s[i]] != <uint8_t>lower[i]:
-            return False
-    return True
-
-
-cdef bint list_has_token(const char* value, uint32_t n, const char* token, uint32_t m) noexcept nogil:
-    cdef uint32_t i = 0
-    cdef uint32_t at, stop
-    cdef bint quoted
-    while i < n:
-        if value[i] == c"," or value[i] == c" " or value[i] == c"\t":
-            i += 1
-            continue
-        at = i
-        while i < n and value[i] != c"," and value[i] != c";":
-            i += 1
-        stop = i
-        while stop > at and (value[stop - 1] == c" " or value[stop - 1] == c"\t"):
-            stop -= 1
-        if stop - at == m and equals_lower(value + at, token, m):
-            return True
-        quoted = False
-        while i < n and (quoted or value[i] != c","):
-            if value[i] == c"\"":
-                quoted = not quoted
-            elif quoted and value[i] == c"\\" and i + 1 < n:
-                i += 1
-            i += 1
-    return False
 
 
 cdef inline Step head_fail(Head* head, Reason reason) noexcept nogil:
@@ -147,7 +115,7 @@ cdef inline uint8_t head_field_id(const char* s, uint32_t n) noexcept nogil:
     if n > KNOWN_NAME_LIMIT:
         return F_OTHER
     for i in range(KNOWN_FROM[n], KNOWN_FROM[n + 1]):
-        if LOWER[<uint8_t>s[0]] == <uint8_t>KNOWN[i].text[0] and equals_lower(s, KNOWN[i].text, n):
+        if lower(s[0]) == KNOWN[i].text[0] and equals_lower(s, KNOWN[i].text, n):
             return KNOWN[i].id
     return F_OTHER
 
@@ -187,6 +155,7 @@ cdef Step head_parse_fields(
 ) noexcept nogil:
     # Field lines from p[i] up to and with the empty line.
     cdef uint32_t at, value, stop
+    cdef uint8_t seen
     cdef Field* field
     head.fields_at = i
     while i < n:
@@ -200,7 +169,9 @@ cdef Step head_parse_fields(
         if head.field_count >= limit:
             return head_fail(head, large)
         at = i
+        seen = 0
         while i < n and CLASS[<uint8_t>p[i]] & IS_TOKEN:
+            seen |= CLASS[<uint8_t>p[i]]
             i += 1
         if i == n:
             return NEED_MORE
@@ -231,6 +202,7 @@ cdef Step head_parse_fields(
         field.value_length = stop - value
         field.drop = 0
         field.id = head_field_id(p + at, field.name_length)
+        head.underscored |= seen & IS_UNDERSCORE
         head.field_count += 1
         head.count[field.id] += 1
         if head.first[field.id] == 0:
@@ -497,3 +469,7 @@ cdef Step scan_fields(const char* p, uint32_t n, const HeadLimits* limits, Head*
         p, 0, seen, head_fields_limit(limits), head, R_BAD_REQUEST, R_HEAD_TOO_LARGE
     )
     return head_conclude(step, seen, limits, head, R_HEAD_TOO_LARGE)
+
+
+cdef FieldId known_name(const char* s, uint32_t n) noexcept nogil:
+    return <FieldId>head_field_id(s, n)

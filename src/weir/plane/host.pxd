@@ -8,6 +8,3 @@ from weir.plane.head cimport Head
 # DONE, or FAILED: Host is missing (HTTP/1.1), repeated, malformed, empty where the target has an authority, or not
 # the authority of an absolute-form target (a default port may be left out).
 cdef Step check_host(const char* p, const Head* head) noexcept nogil
-
-# Compares a[0:n] with b[0:n], ignoring ASCII case.
-cdef bint same_text(const char* a, const char* b, uint32_t n) noexcept nogil

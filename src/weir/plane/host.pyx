@@ -7,28 +7,17 @@ on the difference. So nothing is repaired: whatever two readers could take for t
 from libc.stdint cimport uint32_t
 
 from weir.plane.codes cimport DONE, FAILED, Step
-from weir.plane.head cimport F_HOST, Field, Head, T_ABSOLUTE, T_ORIGIN, equals_lower
-
-
-cdef inline char host_lower(char c) noexcept nogil:
-    return c + 32 if c"A" <= c <= c"Z" else c
-
-
-cdef bint same_text(const char* a, const char* b, uint32_t n) noexcept nogil:
-    cdef uint32_t i
-    for i in range(n):
-        if host_lower(a[i]) != host_lower(b[i]):
-            return False
-    return True
+from weir.plane.head cimport F_HOST, Field, Head, T_ABSOLUTE, T_ORIGIN
+from weir.plane.text cimport equals_lower, lower, same_text
 
 
 cdef inline bint host_is_hex(char c) noexcept nogil:
-    return c"0" <= c <= c"9" or c"a" <= host_lower(c) <= c"f"
+    return c"0" <= c <= c"9" or c"a" <= lower(c) <= c"f"
 
 
 cdef inline bint host_is_name_char(char c) noexcept nogil:
     # reg-name of RFC 3986 without the comma, by which a list of hosts would be told.
-    if c"a" <= host_lower(c) <= c"z" or c"0" <= c <= c"9" or c == c"-" or c == c"." or c == c"_" or c == c"~":
+    if c"a" <= lower(c) <= c"z" or c"0" <= c <= c"9" or c == c"-" or c == c"." or c == c"_" or c == c"~":
         return True
     return (
         c == c"!" or c == c"$" or c == c"&" or c == c"'" or c == c"(" or c == c")" or c == c"*" or c == c"+"

@@ -14,9 +14,8 @@ from weir.plane.fields cimport (
     write_response_head,
 )
 from weir.plane.framing cimport Framing, frame_request, frame_response
-from weir.plane.head cimport (
-    Field, Head, HeadLimits, equals_lower, list_has_token, scan_fields, scan_request, scan_response,
-)
+from weir.plane.head cimport Field, Head, HeadLimits, scan_fields, scan_request, scan_response
+from weir.plane.text cimport equals_lower, list_has_token
 
 ctypedef Step (*Scan)(const char*, uint32_t, const HeadLimits*, Head*) noexcept nogil
 
