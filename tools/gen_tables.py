@@ -6,6 +6,7 @@
 spec/reasons.toml   -> src/weir/plane/codes.pxd, src/weir/reasons.py, docs/reasons.md
 spec/counters.toml  -> src/weir/plane/columns.pxd, src/weir/stats/columns.py
 spec/states.toml    -> src/weir/plane/states.pxd, src/weir/plane/machines.py, docs/states.md
+spec/strictness.toml -> docs/strictness.md
 """
 
 from __future__ import annotations
@@ -188,6 +189,30 @@ def states_md() -> str:
     return "\n".join(lines)
 
 
+def strictness_md() -> str:
+    lines = [f"<!-- {NOTE.format(spec='strictness.toml')} -->", "", "# Strictness", ""]
+    lines += [
+        "What weir makes of messages that are unusual or wrong: what it refuses, with which [reason](reasons.md), and"
+    ]
+    lines += ["what goes on in which form. What could be read in two ways is refused, even where the RFC would allow a"]
+    lines += ["recipient to repair it. Numbers are those of RFCs.", ""]
+    lines += [
+        "Each row is a test: `tests/plane/test_strictness.py` sends the bytes, and a second request right behind them,"
+    ]
+    lines += ["through the whole data plane, and compares what comes out. The bytes stand in `spec/strictness.toml`."]
+    part = ""
+    for row in table("strictness.toml")["row"]:
+        if row["part"] != part:
+            part = row["part"]
+            lines += ["", f"## {part[0].upper() + part[1:]}", "", "| what | outcome | where | what is said there |"]
+            lines += ["| --- | --- | --- | --- |"]
+        outcome = f"refused: `{row['refused']}`" if "refused" in row else "goes on"
+        outcome += f"; {row['note']}" if "note" in row else ""
+        said = row["says"].replace("|", "\\|")
+        lines.append(f"| {row['name']} | {outcome} | {row['rfc']} | {said} |")
+    return "\n".join([*lines, ""])
+
+
 OUTPUTS: dict[str, Callable[[], str]] = {
     "src/weir/plane/codes.pxd": codes_pxd,
     "src/weir/reasons.py": reasons_py,
@@ -197,6 +222,7 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "src/weir/plane/states.pxd": states_pxd,
     "src/weir/plane/machines.py": machines_py,
     "docs/states.md": states_md,
+    "docs/strictness.md": strictness_md,
 }
 
 
