@@ -255,3 +255,15 @@ def test_other_authentication_ties_nothing(stage: Stage) -> None:
     scene.send(scene.endpoint(), OK[:-6] + b'\r\nWWW-Authenticate: Basic realm="NTLM"\r\n\r\nok')
     scene.send(client, GET)
     assert scene.dials == 1
+
+
+def test_room_to_write_spoils_no_idle_connection(stage: Stage) -> None:
+    """Epoll tells of it after a large upload, and together with anything that happens on a connection just read."""
+    scene = stage()
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    scene.endpoint().room = -1
+    scene.turn()
+    scene.send(client, GET)
+    assert scene.dials == 1
+    assert state(scene)["spoiled"] == 0

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from weir.plane.codes cimport R_CONNECT_FAILED, R_CONNECT_REFUSED, R_CONNECT_TIMEOUT, R_OUT_OF_PORTS, Reason
 from weir.plane.states cimport U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_SURPLUS
-from weir.plane.stream cimport STREAM_AGAIN, STREAM_WRITE, Stream, StreamOwner
+from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_READ, STREAM_WRITE, Stream, StreamOwner
 from weir.plane.syscalls cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ENOENT, ETIMEDOUT
 from weir.plane.timers cimport TimerOwner
 
@@ -112,8 +112,9 @@ cdef class Upstream(StreamOwner):
             if what & STREAM_WRITE:
                 return self.home.on_connected(self)
             return 0
-        # A turn that an exchange had asked for, which has been over meanwhile, says nothing of the connection.
-        if self.state == U_CLOSED or what == STREAM_AGAIN:
+        # That there is room to write, or a turn that an exchange had asked for which has been over meanwhile, says
+        # nothing of the connection. Epoll tells of room together with anything else that happens.
+        if self.state == U_CLOSED or what & (STREAM_READ | STREAM_PEER_DONE | STREAM_DOWN) == 0:
             return 0
         return self.home.on_idle_event(self)
 
