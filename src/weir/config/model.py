@@ -162,8 +162,9 @@ class Listener(Table):
     max_connections: Annotated[int, kinds.count(1, 10_000_000, none="auto")] = _setting(
         ListenerPlan,
         "max_connections",
-        "Client connections open at a time, per worker. At the limit no more are accepted until one closes. `auto` is "
-        "80 % of the process's limit of open files.",
+        "Client connections open at a time, per worker. At the limit the one that has waited longest without a request "
+        "in progress makes room for a new one. `auto`, and the most of all listeners together, is 80 % of the "
+        "process's limit of open files less 32.",
         example=10_000,
     )
     max_requests: Annotated[int, kinds.count(1, 1_000_000_000, none=kinds.OFF)] = _setting(

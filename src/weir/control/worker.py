@@ -36,6 +36,10 @@ Service = Callable[[], AbstractAsyncContextManager[object]]
 # restart slow; shorter, and `--to localhost:8081` would answer its first request with 502.
 _FIRST_LOOK_UP_S = 0.2
 
+# Listening sockets, log, shared memory, epoll and what asyncio has: not for clients. Of the rest they get 80 %, all
+# listeners together, so that there is always one left for an endpoint.
+_OWN_DESCRIPTORS = 32
+
 
 class Worker:
     """The data plane of one process.
@@ -50,8 +54,8 @@ class Worker:
         self.memory = layout.create(plan.stats.rows, [route.name for route in plan.routes], workers=1)
         self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
         self.writer = LogWriter(plan.log.access, plan.log.buffer_bytes) if plan.log.access != "off" else None
-        descriptors = raise_descriptor_limit()
-        self.plane = Plane(plan, engine, Counters(self.memory, 0), self.log, self._make_page, descriptors * 8 // 10)
+        clients = max(raise_descriptor_limit() - _OWN_DESCRIPTORS, 1) * 8 // 10
+        self.plane = Plane(plan, engine, Counters(self.memory, 0), self.log, self._make_page, max(clients, 1))
         self.plane.on_log_wanted(self._flush)
         self.resolver = Resolver(self.plane, plan.clusters)
         self.sockets: list[socket.socket] = []

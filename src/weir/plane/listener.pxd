@@ -30,6 +30,7 @@ cdef class Listener(DownstreamOwner):
     cdef int close_all(self) except -1
     # A connection: an accepted socket's, or a test's.
     cdef int welcome(self, Stream stream, const sockaddr_storage* peer) except -1
+    cdef bint _is_full(self) noexcept
     cdef bint _make_room(self) except -1
     cdef int _pause(self) except -1
     cdef int _resume(self) except -1

@@ -84,7 +84,7 @@ cdef class Listener(DownstreamOwner):
             self.full_turns += 1
         while left > 0:
             left -= 1
-            if self.open >= self.max_connections and not self._make_room():
+            if self._is_full() and not self._make_room():
                 self._pause()
                 self.workspace.wheel.arm(self, ACCEPT_PAUSE_MS)
                 return 0
@@ -122,6 +122,9 @@ cdef class Listener(DownstreamOwner):
         downstream.client_length = <unsigned char>strlen(downstream.client)
         return downstream.start()
 
+    cdef inline bint _is_full(self) noexcept:
+        return self.open >= self.max_connections or self.workspace.downstreams >= self.workspace.max_downstreams
+
     cdef bint _make_room(self) except -1:
         """Closes the connection that has waited longest, if it has waited for a while."""
         cdef Downstream oldest = self.waiting_first
@@ -144,7 +147,7 @@ cdef class Listener(DownstreamOwner):
         return 0
 
     cdef int on_closed(self) except -1:
-        if self.paused and self.open < self.max_connections:
+        if self.paused and not self._is_full():
             return self._resume()
         return 0
 

@@ -19,7 +19,7 @@ from weir.plane.workspace cimport Workspace
 cdef class Plane:
     """Listeners, routes, clusters and pools of a plan (`weir.config.plan.Plan`).
 
-    `counters` and `log` are this worker's; `make_page()` returns the statistics page as bytes;
+    `max_connections` bounds the client connections of all listeners together. `counters` and `log` are this worker's; `make_page()` returns the statistics page as bytes;
     `dialer` is for tests. Nothing listens until listen() is called, and endpoints are unknown until
     set_addresses().
     """
@@ -27,6 +27,7 @@ cdef class Plane:
     def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,
                  Dialer dialer=None):
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
+        workspace.max_downstreams = max_connections
         self.workspace = workspace
         self.clusters = [Cluster(workspace, cluster) for cluster in plan.clusters]
         self.routes = [Route(route, number, self.clusters[route.cluster]) for number, route in enumerate(plan.routes)]

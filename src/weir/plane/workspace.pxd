@@ -34,6 +34,7 @@ cdef class Workspace:
     cdef char* compose                  # COMPOSE_BYTES
     cdef bint draining                  # answers say "Connection: close", no connection stays open after its exchange
     cdef readonly int64_t downstreams   # client connections open
+    cdef int64_t max_downstreams        # over all listeners: the rest of the descriptors is for endpoints
     cdef readonly int64_t exchanges     # in progress
     cdef readonly int64_t upstreams     # connections to endpoints open
     cdef uint64_t* reasons              # how often each reason ended an exchange or a connection: in the table
