@@ -65,3 +65,36 @@ def test_a_client_that_goes_while_the_head_waits(stage: Stage) -> None:
     scene.reset(client)
     assert scene.endpoint().is_closed
     assert scene.reasons() == {"client_closed": 1}
+
+
+def test_interim_heads_for_a_client_that_does_not_read_are_bounded(stage: Stage) -> None:
+    """All of them, and the final head behind them, would have to be composed in one piece."""
+    scene = stage()
+    client = scene.client(GET)
+    client.room = 0
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 20_000 + b"\r\n\r\n"
+    for _ in range(3):
+        scene.send(scene.endpoint(), hint)
+    assert not scene.endpoint().is_closed
+    scene.send(scene.endpoint(), hint)
+    assert scene.endpoint().is_closed
+    assert scene.reasons() == {"bad_response": 1}
+    client.room = -1
+    scene.turn()
+    sent = client.take_sent()
+    assert sent.startswith(hint * 3 + b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize("room", [0, 7, 30_000])
+def test_a_final_head_behind_interim_heads_that_wait(stage: Stage, room: int) -> None:
+    scene = stage(cluster={"max_response_head_bytes": 65_536})
+    client = scene.client(GET)
+    client.room = room
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 21_000 + b"\r\n\r\n"
+    final = b"HTTP/1.1 200 OK\r\nLink: " + b"y" * 60_000 + b"\r\nContent-Length: 10000\r\n\r\n" + b"z" * 10_000
+    scene.send(scene.endpoint(), hint * 3)
+    scene.send(scene.endpoint(), final)
+    client.room = -1
+    scene.turn()
+    assert client.take_sent() == hint * 3 + final
+    assert scene.reasons() == {}

@@ -16,6 +16,9 @@ from weir.plane.workspace cimport Workspace
 
 cdef enum:
     MAX_INTERIM = 16            # 1xx heads before the final one; more is no response
+    # ... and their bytes. All of them may have to wait for a client that does not read, and the final head with
+    # them has to fit the workspace's compose buffer.
+    MAX_INTERIM_BYTES = 65536
     CLIENT_TEXT = 48            # the longest text of an IPv6 address with a scope, or "unix:"
 
 # Parts of the request head that are wanted after it was parsed, as offsets into the owner's inbuf.
@@ -84,6 +87,7 @@ cdef class Exchange(UpstreamUser):
     cdef bint head_held                 # a whole response head has waited, or waits, for its body
     cdef bint continued                 # a 100 was passed on
     cdef uint8_t interim
+    cdef uint32_t interim_bytes
     cdef uint8_t attempts
     cdef uint8_t retries
     cdef Reason reason

@@ -257,6 +257,7 @@ cdef class Exchange(UpstreamUser):
         self.head_held = False
         self.continued = False
         self.interim = 0
+        self.interim_bytes = 0
         self.attempts = 0
         self.retries = 0
         self.reason = R_NONE

@@ -19,9 +19,9 @@ from weir.plane.workspace cimport Workspace
 cdef class Plane:
     """Listeners, routes, clusters and pools of a plan (`weir.config.plan.Plan`).
 
-    `max_connections` bounds the client connections of all listeners together. `counters` and `log` are this worker's; `make_page()` returns the statistics page as bytes;
-    `dialer` is for tests. Nothing listens until listen() is called, and endpoints are unknown until
-    set_addresses().
+    `max_connections` bounds the client connections of all listeners together. `counters` and `log` are this
+    worker's; `make_page()` returns the statistics page as bytes; `dialer` is for tests. Nothing listens until
+    listen() is called, and endpoints are unknown until set_addresses().
     """
 
     def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,

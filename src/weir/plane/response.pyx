@@ -24,7 +24,7 @@ from weir.plane.codes cimport (
     Step,
 )
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
-from weir.plane.exchange cimport MAX_INTERIM, Exchange, ExchangeOwner
+from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner
 from weir.plane.fields cimport ResponsePolicy, response_head_bound, ties_connection, write_response_head
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
 from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
@@ -36,6 +36,7 @@ from weir.plane.syscalls cimport ECONNRESET, ssize_t
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 cdef enum:
+    OWN_ROOM = 16384        # what weir adds to MAX_INTERIM interim heads, at most
     HOLD_HEAD_MS = 4        # of a response whose body has not begun: no person notices, and its server is long done
 
 
@@ -99,7 +100,11 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
     cdef uint32_t n
     cdef const char* p = buf.data + buf.start
     exchange.interim += 1
-    if exchange.interim > MAX_INTERIM or frame_response(p, head, exchange.method, exchange.upgrade, &framing) == FAILED:
+    exchange.interim_bytes += head.length
+    if (
+        exchange.interim > MAX_INTERIM or exchange.interim_bytes > MAX_INTERIM_BYTES
+        or frame_response(p, head, exchange.method, exchange.upgrade, &framing) == FAILED
+    ):
         exchange.fail(R_BAD_RESPONSE)
         return -1
     buf.start += head.length
@@ -230,7 +235,7 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
         policy.counter_value = workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
         if framing.kind == B_LENGTH:
             policy.counter_value += framing.length
-    if response_head_bound(head, &policy) > COMPOSE_BYTES >> 1:
+    if response_head_bound(head, &policy) + MAX_INTERIM_BYTES + OWN_ROOM > COMPOSE_BYTES:
         return 0
     return write_response_head(p, head, &policy, workspace.compose)
 

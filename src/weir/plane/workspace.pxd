@@ -17,7 +17,7 @@ from weir.plane.stream cimport Dialer
 from weir.plane.timers cimport TimerWheel
 
 cdef enum:
-    COMPOSE_BYTES = 262144      # a forwarded head (bounded by the limits of heads) and a small body behind it
+    COMPOSE_BYTES = 524288      # a forwarded head (bounded by the limits of heads) and a small body behind it
 
 cdef class Workspace:
     cdef Engine engine
