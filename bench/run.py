@@ -158,18 +158,30 @@ def plot(results: list[Result], path: Path) -> None:
 
     scenarios = list(dict.fromkeys(r.scenario for r in results))
     peers = list(dict.fromkeys(r.peer for r in results))
-    _figure, axes = plt.subplots(1, len(scenarios), figsize=(2.2 * len(scenarios), 3.6), squeeze=False)
-    for axis, scenario in zip(axes[0], scenarios, strict=True):
+    columns = min(4, len(scenarios))
+    rows = -(-len(scenarios) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(2.8 * columns, 2.8 * rows), squeeze=False)
+    for axis in axes.flat[len(scenarios) :]:
+        axis.remove()
+    for axis, scenario in zip(axes.flat, scenarios, strict=False):
         user = [median(results, peer, scenario, "user_us") or 0.0 for peer in peers]
         system = [median(results, peer, scenario, "system_us") or 0.0 for peer in peers]
         axis.bar(peers, system, color="#8aa4c8", label="system")
         axis.bar(peers, user, bottom=system, color="#d08770", label="user")
-        axis.set_title(scenario)
-        axis.tick_params(axis="x", rotation=70)
-    axes[0][0].set_ylabel("CPU per request, us")
-    axes[0][0].legend()
+        axis.set_title(title(scenario), fontsize=9)
+        axis.tick_params(labelsize=8)
+    axes[0][0].legend(fontsize=8)
+    figure.suptitle("CPU time per request in microseconds", fontsize=11)
     plt.tight_layout()
     plt.savefig(path)
+
+
+def title(scenario: str) -> str:
+    """A scenario's name in words."""
+    body, connections, *close = scenario.split("-")
+    size = {"0": "no body", "1k": "1 KiB", "64k": "64 KiB", "16m": "16 MiB"}[body]
+    words = "a new connection each" if close else f"{connections} connection{'s' if connections != '1' else ''}"
+    return f"{size}, {words}"
 
 
 def main() -> int:
