@@ -6,7 +6,7 @@ itself says is written behind the run, and only what RFC 9110 section 7.2 wants 
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
 from weir.plane.codes cimport (
     DONE, FAILED, R_BAD_HOST, R_BAD_REQUEST, R_EXPECTATION_FAILED, R_METHOD_REFUSED, Step,
@@ -158,22 +158,26 @@ cdef uint32_t fields_drop_nominated(const char* p, Head* head) noexcept nogil:
     return members
 
 
+cdef bint fields_is_alias(const char* s, uint32_t n) noexcept nogil:
+    cdef char name[ALIAS_LIMIT]
+    cdef uint32_t i
+    if n > ALIAS_LIMIT:
+        return False
+    for i in range(n):
+        name[i] = c"-" if s[i] == c"_" else s[i]
+    return NOT_ALIASED >> known_name(name, n) & 1
+
+
 cdef void fields_drop_aliases(const char* p, Head* head) noexcept nogil:
     # CGI and its heirs (WSGI, PHP) spell X-Forwarded-For and X_Forwarded_For alike: what weir vouches for, or keeps
     # from the endpoint, cannot be said under the other spelling.
-    cdef char name[ALIAS_LIMIT]
-    cdef uint32_t i, k
+    cdef uint32_t i
     cdef Field* field
     for i in range(head.field_count):
         field = &head.fields[i]
-        if field.id != F_OTHER or field.name_length > ALIAS_LIMIT:
-            continue
-        for k in range(field.name_length):
-            name[k] = p[field.name + k]
-            if name[k] == c"_":
-                name[k] = c"-"
-        if NOT_ALIASED >> known_name(name, field.name_length) & 1:
-            field.drop = 1
+        if field.id == F_OTHER and memchr(p + field.name, c"_", field.name_length) != NULL:
+            if fields_is_alias(p + field.name, field.name_length):
+                field.drop = 1
 
 
 # Checks
@@ -208,8 +212,7 @@ cdef Step check_request(
     if fields_check_expect(p, head, framing, expect) == FAILED:
         head.reason = R_EXPECTATION_FAILED
         return FAILED
-    if head.underscored:
-        fields_drop_aliases(p, head)
+    fields_drop_aliases(p, head)
     if head.count[<int>F_CONNECTION] == 0:
         return DONE
     if fields_drop_nominated(p, head) > OPTIONS_LIMIT:

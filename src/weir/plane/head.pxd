@@ -86,7 +86,6 @@ cdef struct Head:
     uint8_t version_minor       # HTTP/1.x: 0 or 1 (a higher 1.x is taken as 1)
     uint8_t method              # Method
     uint8_t target_form         # TargetForm
-    uint8_t underscored         # not 0: some field name has an underscore
     uint32_t method_at
     uint32_t method_length
     uint32_t target_at          # the target as received

@@ -22,7 +22,6 @@ cdef enum:
     IS_TARGET = 2       # visible ASCII except '#': a fragment is never sent (RFC 9112 section 3.2)
     IS_VALUE = 4        # HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5)
     IS_DIGIT = 8
-    IS_UNDERSCORE = 16
 
 cdef enum:
     # The longest registered method has 17 bytes (UPDATEREDIRECTREF). A bound keeps the search for the
@@ -83,8 +82,6 @@ cdef int head_fill_tables() except -1:
             CLASS[c] |= IS_DIGIT
         if 33 <= c <= 126 and c not in b"\"(),/:;<=>?@[\\]{}":
             CLASS[c] |= IS_TOKEN
-        if c == c"_":
-            CLASS[c] |= IS_UNDERSCORE
     for n in range(KNOWN_NAME_LIMIT + 2):
         KNOWN_FROM[n] = at
         for known, name in _KNOWN_NAMES:
@@ -155,7 +152,6 @@ cdef Step head_parse_fields(
 ) noexcept nogil:
     # Field lines from p[i] up to and with the empty line.
     cdef uint32_t at, value, stop
-    cdef uint8_t seen
     cdef Field* field
     head.fields_at = i
     while i < n:
@@ -169,9 +165,7 @@ cdef Step head_parse_fields(
         if head.field_count >= limit:
             return head_fail(head, large)
         at = i
-        seen = 0
         while i < n and CLASS[<uint8_t>p[i]] & IS_TOKEN:
-            seen |= CLASS[<uint8_t>p[i]]
             i += 1
         if i == n:
             return NEED_MORE
@@ -202,7 +196,6 @@ cdef Step head_parse_fields(
         field.value_length = stop - value
         field.drop = 0
         field.id = head_field_id(p + at, field.name_length)
-        head.underscored |= seen & IS_UNDERSCORE
         head.field_count += 1
         head.count[field.id] += 1
         if head.first[field.id] == 0:
