@@ -177,6 +177,10 @@ def test_expect_twice() -> None:
         (b"GET / HTTP/1.1", [b"Connection: upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: x"], False),
         (b"GET / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: websocket, H2C"], False),
         (b"GET / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: websocket", b"Upgrade: h2c"], False),
+        # With a body: there are servers that take it for the other protocol, and then for a request.
+        (b"POST / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: x", b"Content-Length: 0"], True),
+        (b"POST / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: x", b"Content-Length: 1"], False),
+        (b"POST / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: x", b"Transfer-Encoding: chunked"], False),
     ],
 )
 def test_upgrade(start: bytes, lines: list[bytes], upgrade: bool) -> None:
@@ -193,8 +197,8 @@ def test_upgrade(start: bytes, lines: list[bytes], upgrade: bool) -> None:
 
 @pytest.mark.parametrize("name", [b"upgrade", b"Upgrade"])
 def test_upgrade_survives_its_nomination(name: bytes) -> None:
-    data = request(b"Connection: " + name, b"Upgrade: websocket", b"Content-Length: 3", start=POST)
-    assert plain(data)[2:] == [b"Upgrade: websocket", b"Content-Length: 3", b"Connection: upgrade"]
+    data = request(b"Connection: " + name, b"Upgrade: websocket", b"Content-Length: 0", start=POST)
+    assert plain(data)[2:] == [b"Upgrade: websocket", b"Content-Length: 0", b"Connection: upgrade"]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +285,7 @@ def answered(data: bytes, **options: bool) -> list[bytes]:
 
 def test_response_to_which_nothing_is_done() -> None:
     data = message(
-        b"HTTP/1.1 200 OK", b"Date: x", b"Content-Length: 0005", b"Server:y", b"Set-Cookie: a", b"Set-Cookie: b"
+        b"HTTP/1.1 200 OK", b"Date: x", b"Content-Length: 5", b"Server:y", b"Set-Cookie: a", b"Set-Cookie: b"
     )
     assert forward_response(data, via=False, counter=b"") == data
 
@@ -325,6 +329,13 @@ def test_content_length_of_responses(status: int, options: dict[str, bool], kept
     lines = answered(message(b"HTTP/1.1 %d x" % status, b"Content-Length: 5"), **options)
     assert (b"Content-Length: 5" in lines) is kept
     assert (b"Transfer-Encoding: chunked" in lines) is options.get("chunked", False)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(b"05", b"5"), (b"0" * 40, b"0"), (b"00", b"0"), (b"0010", b"10")])
+def test_zeros_before_a_length_of_a_response(length: bytes, expected: bytes) -> None:
+    head = message(b"HTTP/1.1 200 OK", b"content-length:" + length + b" ", b"a: b")
+    assert answered(head) == [b"HTTP/1.1 200 OK", b"a: b", b"Content-Length: " + expected]
+    assert answered(head, chunked=True) == [b"HTTP/1.1 200 OK", b"a: b", b"Transfer-Encoding: chunked"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from libc.string cimport memchr, memcpy
 from weir.plane.codes cimport (
     DONE, FAILED, R_BAD_HOST, R_BAD_REQUEST, R_EXPECTATION_FAILED, R_METHOD_REFUSED, Step,
 )
-from weir.plane.framing cimport B_CHUNKED, B_LENGTH, Framing
+from weir.plane.framing cimport B_CHUNKED, B_LENGTH, B_NONE, Framing
 from weir.plane.head cimport (
     F_CONNECTION, F_CONTENT_LENGTH, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS, F_KEEP_ALIVE, F_OTHER, F_PROXY,
     F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_TE,
@@ -220,8 +220,11 @@ cdef Step check_request(
         return FAILED
     # Neither means anything in HTTP/1.0, nor where Connection does not name it (RFC 9110 sections 7.8, 10.1.4).
     if head.version_minor == 1:
+        # A request is complete before the other protocol begins (section 7.8), but some servers take what follows
+        # the head for that protocol at once, and the rest of the body for a request. So one with a body asks for none.
         upgrade[0] = (
             head.count[<int>F_UPGRADE] != 0
+            and (framing.kind == B_NONE or (framing.kind == B_LENGTH and framing.length == 0))
             and fields_any_has_token(p, head, F_CONNECTION, b"upgrade", 7)
             # To HTTP/2 in the clear: its requests would pass the tunnel unseen. RFC 9113 has dropped it.
             and not fields_any_has_token(p, head, F_UPGRADE, b"h2c", 3)
@@ -424,10 +427,34 @@ cdef char* fields_put_status_line(char* out, const char* p, const Head* head) no
     return fields_put(out, p + head.status_at, head.fields_at - head.status_at)
 
 
+cdef Field* fields_take_padded_length(const char* p, Head* head) noexcept nogil:
+    # A Content-Length with leading zeros, taken out of the head; NULL if it has none. The framing has checked it.
+    cdef Field* field
+    if head.count[<int>F_CONTENT_LENGTH] == 0:
+        return NULL
+    field = &head.fields[head.first[<int>F_CONTENT_LENGTH] - 1]
+    if field.value_length < 2 or p[field.value] != c"0":
+        return NULL
+    field.drop = 1
+    return field
+
+
+cdef char* fields_put_length(char* out, const char* p, const Field* field) noexcept nogil:
+    # Without its zeros: they are not wrong, but there are clients that count the digits.
+    cdef uint32_t at = field.value
+    cdef uint32_t end = field.value + field.value_length
+    while end - at > 1 and p[at] == c"0":
+        at += 1
+    out = fields_put(out, b"Content-Length: ", 16)
+    out = fields_put(out, p + at, end - at)
+    return fields_put(out, b"\r\n", 2)
+
+
 cdef uint32_t write_response_head(
     const char* p, Head* head, const ResponsePolicy* policy, char* out
 ) noexcept nogil:
     cdef char* start = out
+    cdef const Field* padded = NULL
     cdef uint32_t drops = RESPONSE_DROPS
     cdef uint32_t run = 0
     # 426 says with Upgrade what it asks for (RFC 9110 section 15.5.22), and Connection has to name it.
@@ -436,6 +463,8 @@ cdef uint32_t write_response_head(
         drops &= ~(<uint32_t>1 << F_UPGRADE)
     if policy.chunked or policy.interim or head.status < 200 or head.status == 204:
         drops |= <uint32_t>1 << F_CONTENT_LENGTH
+    else:
+        padded = fields_take_padded_length(p, head)
     fields_drop_nominated(p, head)
     if policy.counter_length != 0:
         fields_drop_counter(p, head, policy)
@@ -443,6 +472,8 @@ cdef uint32_t write_response_head(
         out = fields_put_status_line(out, p, head)
         run = head.fields_at
     out = fields_put_kept(out, p, head, run, drops)
+    if padded != NULL:
+        out = fields_put_length(out, p, padded)
     if not policy.interim and policy.chunked:
         out = fields_put(out, b"Transfer-Encoding: chunked\r\n", 28)
     out = fields_put_options(
