@@ -1,0 +1,61 @@
+"""Other readers of the same bytes: whatever comes in, weir refuses it, or each reader that takes it takes it the same.
+
+`make differential` runs the same checks for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from .differences import DIFFERENCES, Difference, explain, matches
+from .forwarded import misread
+from .messages import REQUESTS, RESPONSES
+from .readings import REFERENCES, Reading, Refusal, read_weir
+
+# One example costs about a millisecond, most of it in the byte-wise feeding of the references.
+SHORT = settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def check(data: bytes, asked: bytes = b"") -> None:
+    """All that these tests ask of one message."""
+    reading = read_weir(data, asked)
+    for name, read in REFERENCES.items():
+        trouble = explain(name, data, reading, read(data, asked))
+        assert trouble is None, f"{data!r}\nweir: {reading}\n{trouble}"
+    if isinstance(reading, Reading) and reading.end is not None:
+        trouble = misread(data, asked, reading)
+        assert trouble is None, f"{data!r}\nweir: {reading}\n{trouble}"
+
+
+@SHORT
+@given(REQUESTS)
+def test_requests(data: bytes) -> None:
+    check(data)
+
+
+@SHORT
+@given(RESPONSES)
+def test_responses(data: bytes) -> None:
+    for asked in (b"GET", b"HEAD"):
+        check(data, asked)
+
+
+@pytest.mark.parametrize("row", DIFFERENCES, ids=lambda row: f"{row.reference}-{row.example[:60]!r}")
+def test_every_listed_difference_is_still_there(row: Difference) -> None:
+    weir = read_weir(row.example, row.asked)
+    other = REFERENCES[row.reference](row.example, row.asked)
+    assert matches(row, weir, other, row.example), f"weir: {weir}\n{row.reference}: {other}"
+
+
+def test_the_readers_can_disagree() -> None:
+    """The comparison itself notices each kind of disagreement: what it finds nothing in is not for want of looking."""
+    data = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    for name, read in REFERENCES.items():
+        reading = read(data, b"")
+        assert isinstance(reading, Reading)
+        assert explain(name, data, read_weir(data), reading) is None
+        for other in (data.replace(b"3", b"2"), data.replace(b"POST", b"PUT"), data.replace(b"a\r", b"b\r")):
+            assert explain(name, data, read_weir(data), read(other, b"")) is not None
+        assert explain(name, data, read_weir(data), Refusal("whatever")) is not None
+        assert explain(name, data, None, reading) is not None
