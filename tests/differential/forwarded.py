@@ -13,7 +13,7 @@ from weir.plane.parsers import forward_request, forward_response, rechunk
 from .differences import explain
 from .readings import REFERENCES, UNTIL_CLOSE, Fields, Reading, read_weir
 
-__all__ = ["forwarded_request", "forwarded_response", "misread"]
+__all__ = ["forwarded_request", "forwarded_response", "misread", "origin"]
 
 # What ends at each hop, and what weir says itself.
 ENDS_HERE = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
@@ -45,7 +45,7 @@ def _canonical(data: bytes, reading: Reading) -> bytes:
     return rechunk(framed)[0] if reading.framing == ("chunked", 0) else framed
 
 
-def _origin(target: bytes, method: bytes) -> bytes:
+def origin(target: bytes, method: bytes) -> bytes:
     """The target in origin form."""
     scheme, found, rest = target.partition(b"://")
     if target[:1] in (b"/", b"*") or not found or scheme.lower() not in (b"http", b"https"):
@@ -83,7 +83,7 @@ def misread(data: bytes, asked: bytes, reading: Reading) -> str | None:
     if passed.end not in (len(sent), UNTIL_CLOSE):
         return f"it ends at {passed.end} of {len(sent)} in {sent!r}"
     gone = ENDS_HERE | WRITTEN | _nominated(reading.fields) | (RESPONSE_ONLY if asked else REQUEST_ONLY)
-    start = reading.start if asked else (reading.start[0], _origin(reading.start[1], reading.start[0]))
+    start = reading.start if asked else (reading.start[0], origin(reading.start[1], reading.start[0]))
     framing = ("chunked", 0) if reading.framing == ("close", 0) else reading.framing
     expected = replace(
         reading,

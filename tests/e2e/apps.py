@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -89,3 +90,51 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
         time.sleep(0.1)
     start_response("200 OK", [("Content-Length", str(len(body))), ("X-Method", method)])
     return [b"" if method == "HEAD" else body]
+
+
+# What was seen since the list was last asked for (GET /seen): each request in the order of their ends.
+_seen: list[list[str]] = []
+
+
+def _note(method: str, target: str, host: str, body: bytes) -> bytes:
+    """Notes a request, or tells and forgets those before it; returns the body of the answer."""
+    if target == "/seen":
+        told = json.dumps(_seen).encode()
+        _seen.clear()
+        return told
+    _seen.append([method, target, host, f"{len(body)} {hashlib.sha256(body).hexdigest()}"])
+    return b""
+
+
+async def seen_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    """Notes every request that is complete; `/seen` tells them."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+        return
+    body = b""
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            return
+        body += event.get("body", b"")
+        if not event.get("more_body"):
+            break
+    query = scope["query_string"].decode("latin-1")
+    target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    told = _note(scope["method"], target, host, body)
+    await _start(send, (b"content-length", b"%d" % len(told)))
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else told})
+
+
+def seen_wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """As `seen_asgi`."""
+    body = environ["wsgi.input"].read()
+    if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
+        # gunicorn hands on the part of a body that came before its connection was closed, as if it were all:
+        # to compare is the application's business.
+        start_response("400 Bad Request", [("Content-Length", "0")])
+        return []
+    told = _note(environ["REQUEST_METHOD"], environ["RAW_URI"], environ.get("HTTP_HOST", ""), body)
+    start_response("200 OK", [("Content-Length", str(len(told)))])
+    return [told]

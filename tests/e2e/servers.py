@@ -21,6 +21,7 @@ __all__ = [
     "NGINX",
     "WSGI",
     "Server",
+    "running",
     "start_asgi",
     "start_http10",
     "start_nginx",
@@ -95,7 +96,7 @@ def _wait_port(server: Server) -> None:
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int, log: Path | None = None) -> Iterator[Server]:
+def running(command: Sequence[str], port: int, log: Path | None = None) -> Iterator[Server]:
     server = Server(command, port, _spawn(command, log), log)
     try:
         _wait_port(server)
@@ -114,24 +115,35 @@ def start_nginx(directory: Path) -> Iterator[Server]:
     configuration.write_text(NGINX_CONFIGURATION.format(directory=directory, port=port))
     directory.chmod(0o755)
     command = ["nginx", "-c", str(configuration), "-p", str(directory), "-e", str(directory / "error.log")]
-    with _running(command, port) as server:
+    with running(command, port) as server:
         yield server
 
 
 @contextmanager
-def start_asgi() -> Iterator[Server]:
+def start_asgi(application: str = "asgi", parser: str = "auto") -> Iterator[Server]:
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "apps:asgi", "--port", str(port), "--log-level", "warning"]
-    with _running([*command, "--timeout-keep-alive", "60", "--no-server-header"], port) as server:
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        f"apps:{application}",
+        "--http",
+        parser,
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    ]
+    with running([*command, "--timeout-keep-alive", "60", "--no-server-header"], port) as server:
         yield server
 
 
 @contextmanager
-def start_wsgi(directory: Path) -> Iterator[Server]:
+def start_wsgi(directory: Path, application: str = "wsgi") -> Iterator[Server]:
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "apps:wsgi", "-b", f"127.0.0.1:{port}", "-k", "gthread"]
+    command = [sys.executable, "-m", "gunicorn", f"apps:{application}", "-b", f"127.0.0.1:{port}", "-k", "gthread"]
     options = ["-w", "1", "--threads", "16", "--keep-alive", "60", "--worker-tmp-dir", str(directory)]
-    with _running([*command, *options, "--no-control-socket"], port, directory / "log") as server:
+    with running([*command, *options, "--no-control-socket"], port, directory / "log") as server:
         yield server
 
 
@@ -140,7 +152,7 @@ def start_http10(directory: Path) -> Iterator[Server]:
     _write_files(directory)
     port = free_port()
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(directory)]
-    with _running(command, port) as server:
+    with running(command, port) as server:
         yield server
 
 
