@@ -209,8 +209,8 @@ DIFFERENCES = [
         _upgrade_with_body,
         REQUEST + b"Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\nabc",
         'RFC 9110 section 7.8: "A client cannot begin using an upgraded protocol on the connection until it has '
-        'completely sent the request message". httptools takes the body for the other protocol already, and what '
-        "comes of it later for a request, so weir does not pass on the Upgrade of a request with a body.",
+        'completely sent the request message". httptools takes the body for the other protocol already, and '
+        "uvicorn hands on a request without one, so weir does not pass on the Upgrade of a request with a body.",
     ),
     Difference(
         "llhttp",

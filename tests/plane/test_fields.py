@@ -177,7 +177,7 @@ def test_expect_twice() -> None:
         (b"GET / HTTP/1.1", [b"Connection: upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: x"], False),
         (b"GET / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: websocket, H2C"], False),
         (b"GET / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: websocket", b"Upgrade: h2c"], False),
-        # With a body: there are servers that take it for the other protocol, and then for a request.
+        # With a body: there are servers that take it for the other protocol.
         (b"POST / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: x", b"Content-Length: 0"], True),
         (b"POST / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: x", b"Content-Length: 1"], False),
         (b"POST / HTTP/1.1", [b"Connection: upgrade", b"Upgrade: x", b"Transfer-Encoding: chunked"], False),

@@ -220,8 +220,8 @@ cdef Step check_request(
         return FAILED
     # Neither means anything in HTTP/1.0, nor where Connection does not name it (RFC 9110 sections 7.8, 10.1.4).
     if head.version_minor == 1:
-        # A request is complete before the other protocol begins (section 7.8), but some servers take what follows
-        # the head for that protocol at once, and the rest of the body for a request. So one with a body asks for none.
+        # The other protocol begins after the whole request (section 7.8), but some servers take what follows the head
+        # for it at once: the application gets no body, and its bytes are the other protocol's. So it is not offered.
         upgrade[0] = (
             head.count[<int>F_UPGRADE] != 0
             and (framing.kind == B_NONE or (framing.kind == B_LENGTH and framing.length == 0))
