@@ -8,6 +8,8 @@ FILES  ?= 127.0.0.1:8081
 # More options, for example: make test PYTEST="-k framing", make bench BENCH="--quick".
 PYTEST ?=
 BENCH  ?=
+# How long make differential looks for disagreements.
+SECONDS ?= 300
 
 BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
@@ -17,11 +19,12 @@ DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
 export PYTHON
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench build docs clean packages-build packages-test packages-bench
+.PHONY: help demo test differential lint format bench build docs clean packages-build packages-test packages-bench
 
 help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
 	@echo "make test     all checks and tests, as CI runs them (PYTEST=\"more options\")"
+	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"
@@ -35,6 +38,9 @@ demo: $(VENV)/.built
 test: packages-test lint
 	@echo "== tests"
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
+
+differential: packages-test $(VENV)/.dev
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m tests.differential --seconds $(SECONDS)
 
 lint: $(VENV)/.dev
 	@echo "== style"

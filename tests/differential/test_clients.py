@@ -48,17 +48,21 @@ class Book:
         return {name: ask(address, method) for name, ask in CLIENTS.items() if name not in without}
 
 
+@contextlib.contextmanager
+def open_book(directory: Path) -> Iterator[Book]:
+    with contextlib.closing(Endpoint()) as endpoint:
+        # The endpoint closes behind each case, so a request now and then meets a connection that has just closed.
+        proxy = Proxy(directory, tables(directory, [endpoint.address], retry={"min_per_second": 1000}))
+        rig = Rig(proxy, endpoint)
+        yield Book(rig)
+        rig.finish()
+        proxy.check_end()
+
+
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
-    directory: Path = tmp_path_factory.mktemp("clients")
-    endpoint = Endpoint()
-    # The endpoint closes behind each case, so a request now and then meets a connection that has just closed.
-    proxy = Proxy(directory, tables(directory, [endpoint.address], retry={"min_per_second": 1000}))
-    rig = Rig(proxy, endpoint)
-    yield Book(rig)
-    rig.finish()
-    proxy.check_end()
-    endpoint.close()
+    with open_book(tmp_path_factory.mktemp("clients")) as book:
+        yield book
 
 
 def final(data: bytes, method: str) -> tuple[Outcome, bytes, bool]:
