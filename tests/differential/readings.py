@@ -227,7 +227,8 @@ def read_llhttp(data: bytes, asked: bytes = b"") -> Outcome:
         start = (b"%d" % parser.get_status_code(), heard.phrase.strip())
     else:
         start = (parser.get_method(), heard.target)
-    head, trailers = heard.fields[: heard.head_fields], heard.fields[heard.head_fields :]
+    head = heard.fields[: heard.head_fields]
+    trailers = [] if heard.end is None else heard.fields[heard.head_fields :]  # it tells them one by one, as they come
     return Reading(start, tuple(head), heard.head_bytes, None, heard.body, heard.end, tuple(trailers))
 
 
