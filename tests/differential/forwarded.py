@@ -60,6 +60,12 @@ def _kept(fields: Fields, gone: set[bytes]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in fields if name.lower() not in gone]
 
 
+def _aliases(fields: Fields, gone: set[bytes]) -> set[bytes]:
+    """Names that CGI and its heirs would take for those of `gone`: with an underscore where these have a hyphen."""
+    names = {name.lower() for name, _ in fields}
+    return {name for name in names if b"_" in name and name.replace(b"_", b"-") in gone}
+
+
 def _nominated(fields: Fields) -> set[bytes]:
     lists = [value for name, value in fields if name.lower() == b"connection"]
     return {token.strip().lower() for value in lists for token in value.split(b",")}
@@ -82,7 +88,8 @@ def misread(data: bytes, asked: bytes, reading: Reading) -> str | None:
             return f"{trouble} in {sent!r}"
     if passed.end not in (len(sent), UNTIL_CLOSE):
         return f"it ends at {passed.end} of {len(sent)} in {sent!r}"
-    gone = ENDS_HERE | WRITTEN | _nominated(reading.fields) | (RESPONSE_ONLY if asked else REQUEST_ONLY)
+    gone = ENDS_HERE | WRITTEN | (RESPONSE_ONLY if asked else REQUEST_ONLY)
+    gone |= _nominated(reading.fields) | (set() if asked else _aliases(reading.fields, gone))
     start = reading.start if asked else (reading.start[0], origin(reading.start[1], reading.start[0]))
     framing = ("chunked", 0) if reading.framing == ("close", 0) else reading.framing
     expected = replace(

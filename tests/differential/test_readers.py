@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -54,7 +56,7 @@ def test_every_listed_difference_is_still_there(row: Difference) -> None:
 
 def test_the_readers_can_disagree() -> None:
     """The comparison itself notices each kind of disagreement: what it finds nothing in is not for want of looking."""
-    data = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    data = b"POST / HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 3\r\n\r\nabc"
     for name, read in REFERENCES.items():
         reading = read(data, b"")
         assert isinstance(reading, Reading)
@@ -63,3 +65,8 @@ def test_the_readers_can_disagree() -> None:
             assert explain(name, data, read_weir(data), read(other, b"")) is not None
         assert explain(name, data, read_weir(data), Refusal("whatever")) is not None
         assert explain(name, data, None, reading) is not None
+    reading = read_weir(data)
+    assert isinstance(reading, Reading)
+    assert misread(data, b"", reading) is None
+    for wrong in (replace(reading, body=b"abd"), replace(reading, start=(b"POST", b"/x")), replace(reading, fields=())):
+        assert misread(data + b"abd", b"", wrong) is not None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import MakeRig
 from .peers import CLOSE, chunked, ok
-from .proxy import free_port
 from .rig import Rig
 from .servers import pattern
 from .wire import Message, Wire
@@ -171,16 +169,6 @@ def test_early_hints_without_a_final_answer(plain: Rig) -> None:
     assert [head.status for head in response.interim] == [103]
     assert response.status == 502
     assert plain.reason("/hints-only") in ("upstream_closed", "upstream_truncated")
-
-
-def test_attempts_to_connect_are_limited(weir: MakeRig) -> None:
-    """However many endpoints there are that refuse, a request ends, with 502."""
-    rig = weir(endpoints=[f"127.0.0.1:{free_port()}" for _ in range(5)], retry={"attempts": 3})
-    response = rig.get("/refused")
-    assert response.status == 502
-    (record,) = rig.proxy.logged(target="/refused")
-    assert record["reason"] == "connect_refused"
-    assert record["retries"] <= 4
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,18 @@ def test_a_refused_endpoint_leaves_it_to_the_next(stage: Stage) -> None:
     assert client.take_sent() == OK
 
 
+def test_each_endpoint_is_asked_once_at_most(stage: Stage) -> None:
+    scene = stage(endpoints=4)
+    scene.dialer.mode = "wait"
+    client = scene.client(GET)
+    for number in range(4):
+        assert scene.dials == number + 1
+        scene.endpoint().connect(errno.ECONNREFUSED)
+        scene.turn()
+    assert scene.dials == 4
+    assert client.take_sent().startswith(b"HTTP/1.1 502 ")
+
+
 def test_no_addresses(stage: Stage) -> None:
     scene = stage()
     scene.plane.set_addresses(0, 0, [])
