@@ -138,7 +138,7 @@ def test_responses_to_head(book: Book, name: str) -> None:
     check(book, NASTY_RESPONSES[name], "HEAD")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=RESPONSES)
 def test_generated_responses(book: Book, data: bytes) -> None:
     check(book, data)

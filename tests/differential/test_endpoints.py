@@ -94,7 +94,7 @@ def test_the_catalogue_is_not_refused_as_a_whole(town: Rig) -> None:
     assert not [name for name in passed if name.startswith(("CL.TE b'Transfer-Encoding", "TE.CL b'Transfer-Encoding"))]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=REQUESTS)
 def test_generated_requests(town: Rig, data: bytes) -> None:
     check(town, data)
