@@ -13,15 +13,19 @@ BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
 JOBS      := $(shell nproc)
 PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+# Tests that run compiled code; the others would only run the same Python once more.
+OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py)
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
 export PYTHON
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench build docs clean packages-build packages-test packages-bench
+.PHONY: help demo test sanitize coverage lint format bench build docs clean packages-build packages-test packages-bench
 
 help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
 	@echo "make test     all checks and tests, as CI runs them (PYTEST=\"more options\")"
+	@echo "make sanitize the tests of the plane with sanitizers and assertions; a part of make test"
+	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"
@@ -35,6 +39,15 @@ demo: $(VENV)/.built
 test: packages-test lint
 	@echo "== tests"
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
+	@$(MAKE) --no-print-directory sanitize
+
+# The twin's own Python comes first, so that a run without the sanitizers is not taken for one with them.
+sanitize: packages-test $(VENV)/.dev
+	@echo "== building with sanitizers"
+	@$(BIN)/python tools/twin.py sanitize
+	@echo "== tests with sanitizers"
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=.cache/sanitize/src \
+		.cache/sanitize/bin/python -m pytest -m "not figures" tools/sanitize $(OF_THE_PLANE) $(PYTEST)
 
 lint: $(VENV)/.dev
 	@echo "== style"

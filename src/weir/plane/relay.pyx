@@ -16,6 +16,7 @@ from weir.plane.codes cimport (
     Reason,
     Step,
 )
+from weir.plane.debug cimport invariant
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED
 from weir.plane.syscalls cimport ssize_t
@@ -67,6 +68,7 @@ cdef class Relay:
         buf.start = at
         buf.end = at
         self.raw_end = end
+        invariant(at <= end and end <= buf.size)
         if at < end and not self.source_done:
             return self._scan()
         return DONE
@@ -104,6 +106,7 @@ cdef class Relay:
                 # One chunk per piece: its header goes right before the bytes, over what is no longer needed
                 # there (a head, or the headroom).
                 at = buf.data + buf.end
+                invariant(buf.end >= RELAY_HEADROOM and self.raw_end <= buf.size - RELAY_TAILROOM)
                 buf.data[self.raw_end] = 13
                 buf.data[self.raw_end + 1] = 10
                 at -= 2
@@ -119,6 +122,7 @@ cdef class Relay:
                 buf.start = <uint32_t>(at - buf.data)
                 self.raw_end += 2
             buf.end = self.raw_end
+        invariant(buf.start <= buf.end and buf.end <= self.raw_end and self.raw_end <= buf.size)
         if self.limit and self.payload > self.limit:
             return self._fail(True, R_BODY_TOO_LARGE)
         return DONE
@@ -200,6 +204,7 @@ cdef class Relay:
             if not self.destination.may_write:
                 return WOULD_BLOCK
             sent = self.destination.write_some(buf.data + buf.start, buf.end - buf.start)
+            invariant(sent <= <ssize_t>(buf.end - buf.start))
             if sent == IO_BLOCKED:
                 return WOULD_BLOCK
             if sent < 0:
@@ -238,7 +243,9 @@ cdef class Relay:
             return self._fail(True, self.chunk_reason)
         if self.kind == B_LENGTH and room > self.left:
             room = <uint32_t>self.left
+        invariant(self.raw_end + room <= buf.size - RELAY_TAILROOM)
         got = self.source.read_some(buf.data + self.raw_end, room)
+        invariant(got <= <ssize_t>room)
         if got == IO_BLOCKED:
             return WOULD_BLOCK
         if got == IO_FAILED:
