@@ -147,6 +147,7 @@ cdef class Relay:
     cdef Step send_first(self, const char* head, uint32_t n) except *:
         cdef Buffer buf = self.buf
         cdef uint32_t body = 0 if buf is None else buf.end - buf.start
+        cdef uint32_t held
         cdef ssize_t sent
         cdef Buffer kept
         if body == 0:
@@ -161,13 +162,16 @@ cdef class Relay:
         if sent < 0:
             sent = 0
         if <uint32_t>sent < n:
-            # The head itself was cut, which takes a full socket: gather what is left in one buffer.
-            kept = self.workspace.buffers.take(n - <uint32_t>sent + (self.raw_end - buf.start if body else 0))
+            # The head itself was cut, which takes a full socket: gather what is left in one buffer, and what was
+            # read but not scanned with it, even where nothing of the body is ready.
+            held = 0 if buf is None else self.raw_end - buf.start
+            kept = self.workspace.buffers.take(n - <uint32_t>sent + held + RELAY_TAILROOM)
             memcpy(kept.data, head + sent, n - sent)
             kept.end = n - <uint32_t>sent
             if buf is not None:
-                memcpy(kept.data + kept.end, buf.data + buf.start, self.raw_end - buf.start)
-                self.raw_end = kept.end + (self.raw_end - buf.start)
+                memcpy(kept.data + kept.end, buf.data + buf.start, held)
+                self.raw_end = kept.end + held
+                invariant(self.raw_end <= kept.size - RELAY_TAILROOM)
                 kept.end += body
                 self.workspace.buffers.give(buf)
             else:
@@ -227,8 +231,11 @@ cdef class Relay:
             if behind and buf.end > base:
                 memmove(buf.data + base, buf.data + buf.end, behind)
             self.raw_end = base + behind
-            if buf.size < 65536 and self.workspace.buffers.live_bytes < self.workspace.buffers.generous_limit:
-                # A leftover of a small buffer: bulk wants a large one.
+            if buf.size < 65536 and (
+                self.workspace.buffers.live_bytes < self.workspace.buffers.generous_limit
+                or self.raw_end == buf.size - RELAY_TAILROOM
+            ):
+                # A leftover of a small buffer: bulk wants a large one, and so does a trailer section that fills it.
                 buf.start = base
                 buf.end = self.raw_end
                 memmove(buf.data, buf.data + base, behind)
