@@ -41,13 +41,27 @@ test: packages-test lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
 	@$(MAKE) --no-print-directory sanitize
 
-# The twin's own Python comes first, so that a run without the sanitizers is not taken for one with them.
+# tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 sanitize: packages-test $(VENV)/.dev
 	@echo "== building with sanitizers"
 	@$(BIN)/python tools/twin.py sanitize
 	@echo "== tests with sanitizers"
-	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=.cache/sanitize/src \
-		.cache/sanitize/bin/python -m pytest -m "not figures" tools/sanitize $(OF_THE_PLANE) $(PYTEST)
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
+		.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures" tools/sanitize $(OF_THE_PLANE) $(PYTEST)
+
+# Run inside the twin: what is traced is named by paths relative to where it was compiled.
+TRACED := PYTHONPATH=$(CURDIR)/.cache/trace/src COVERAGE_FILE=$(CURDIR)/.cache/trace/data/coverage \
+	COVERAGE_RCFILE=$(CURDIR)/pyproject.toml bin/python -m
+
+coverage: packages-test $(VENV)/.dev
+	@echo "== building with line tracing"
+	@$(BIN)/python tools/twin.py trace
+	@echo "== tests with line tracing"
+	@rm -rf .cache/trace/data && mkdir .cache/trace/data
+	@cd .cache/trace && PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(TRACED) coverage run -m pytest \
+		-c ../../pyproject.toml --rootdir ../.. -m "not figures" $(addprefix ../../,$(OF_THE_PLANE)) $(PYTEST)
+	@echo "== lines of the compiled modules"
+	@cd .cache/trace && $(TRACED) coverage combine -q && $(TRACED) coverage report
 
 lint: $(VENV)/.dev
 	@echo "== style"

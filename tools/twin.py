@@ -42,7 +42,7 @@ def sources(name: str) -> dict[str, Path]:
 
 
 def copy(twin: Path, files: dict[str, Path]) -> None:
-    """Makes the twin's sources equal to `files`; a file that is equal keeps its time, so that nothing is built for it."""
+    """Makes the twin's sources equal to `files`. What is equal keeps its time, so that nothing is built for it."""
     for old in (twin / "src").rglob("*"):
         if old.is_file() and old.suffix in WRITTEN and old.relative_to(twin).as_posix() not in files:
             old.unlink()
