@@ -15,16 +15,21 @@ BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
 JOBS      := $(shell nproc)
 PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+# Tests that run compiled code; the others would only run the same Python once more.
+OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py)
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
 export PYTHON
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test differential lint format bench build docs clean packages-build packages-test packages-bench
+.PHONY: help demo test sanitize coverage differential lint format bench build docs clean
+.PHONY: packages-build packages-test packages-bench
 
 help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
 	@echo "make test     all checks and tests, as CI runs them (PYTEST=\"more options\")"
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
+	@echo "make sanitize the tests of the plane with sanitizers and assertions; a part of make test"
+	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"
@@ -38,6 +43,29 @@ demo: $(VENV)/.built
 test: packages-test lint
 	@echo "== tests"
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
+	@$(MAKE) --no-print-directory sanitize
+
+# tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
+sanitize: packages-test $(VENV)/.dev
+	@echo "== building with sanitizers"
+	@$(BIN)/python tools/twin.py sanitize
+	@echo "== tests with sanitizers"
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
+		.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures" tools/sanitize $(OF_THE_PLANE) $(PYTEST)
+
+# Run inside the twin: what is traced is named by paths relative to where it was compiled.
+TRACED := PYTHONPATH=$(CURDIR)/.cache/trace/src COVERAGE_FILE=$(CURDIR)/.cache/trace/data/coverage \
+	COVERAGE_RCFILE=$(CURDIR)/pyproject.toml bin/python -m
+
+coverage: packages-test $(VENV)/.dev
+	@echo "== building with line tracing"
+	@$(BIN)/python tools/twin.py trace
+	@echo "== tests with line tracing"
+	@rm -rf .cache/trace/data && mkdir .cache/trace/data
+	@cd .cache/trace && PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(TRACED) coverage run -m pytest \
+		-c ../../pyproject.toml --rootdir ../.. -m "not figures" $(addprefix ../../,$(OF_THE_PLANE)) $(PYTEST)
+	@echo "== lines of the compiled modules"
+	@cd .cache/trace && $(TRACED) coverage combine -q && $(TRACED) coverage report
 
 differential: packages-test $(VENV)/.dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m tests.differential --seconds $(SECONDS)

@@ -6,6 +6,9 @@ WEIR_DEBUG=1      assertions of the plane's own invariants (the WEIR_DEBUG macro
 WEIR_TRACE=1      line tracing, for coverage of the .pyx files
 WEIR_SANITIZE=1   address and undefined-behaviour sanitizers
 WEIR_ANNOTATE=1   the annotated HTML that shows where Python is called
+WEIR_FORCE=1      all of it again, whatever has changed
+
+Coverage and sanitizers have builds of their own beside this one: tools/twin.py.
 """
 
 import os
@@ -29,7 +32,9 @@ link_args: list[str] = []
 macros: list[tuple[str, str | None]] = [("WEIR_DEBUG", "1" if debug else "0")]
 if sanitize:
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-    compile_args = ["-O1", "-g", "-fno-strict-aliasing", *flags]
+    # Python's own flags say -fwrapv, which would make every overflow a defined one that is not reported. A warning
+    # of the compiler's is the other build's business: here it also guesses about what is wrong on purpose.
+    compile_args = ["-O1", "-g", "-fno-strict-aliasing", "-fno-wrapv", "-w", *flags]
     link_args = flags
 if trace:
     macros += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
@@ -55,6 +60,9 @@ setup(
         include_path=["src"],
         nthreads=os.cpu_count() or 1,
         annotate=switch("WEIR_ANNOTATE"),
+        force=switch("WEIR_FORCE") or None,
+        # A sanitizer's stack then names lines of the .pyx.
+        emit_linenums=sanitize,
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

@@ -22,7 +22,8 @@ MOST_LINES = 500
 
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
-    *("syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters", "accesslog"),
+    *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters"),
+    "accesslog",
     *("engine", "selector", "stream"),
     *("text", "head", "framing", "host", "fields", "chunked", "accept", "parsers"),
     *("workspace", "fake", "account", "answers"),

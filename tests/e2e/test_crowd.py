@@ -55,6 +55,8 @@ def crowd(port: int, count: int) -> Iterator[Crowd]:
         people.process.communicate()
 
 
+# With sanitizers every object has a border of its own, and a look at each access has its price in time.
+@pytest.mark.figures
 @pytest.mark.timeout(60)
 def test_ten_thousand_idle_connections(weir: MakeRig, nginx: Server) -> None:
     rig = weir(endpoints=[nginx.address], pool={"idle_timeout": "500ms"}, log={"access": "off"})

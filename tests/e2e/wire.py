@@ -152,7 +152,10 @@ class Wire:
         pieces, left = [self.buffer], n - len(self.buffer)
         self.buffer = b""
         while left:
-            data = self.sock.recv(min(left, 1_048_576))
+            try:
+                data = self.sock.recv(min(left, 1_048_576))
+            except ConnectionError as error:
+                raise Truncated(repr(error), b"".join(pieces)) from error
             if not data:
                 raise Truncated("stream ended", b"".join(pieces))
             pieces.append(data)

@@ -255,6 +255,8 @@ def test_the_stamp_follows_the_clock(wall_s: int, stamp: str) -> None:
     assert stamps == ["24/Nov/2026:04:07:28 +0000", stamp, "24/Nov/2026:04:07:28 +0000"]
 
 
+# A time of the build that people use: others check or trace each step.
+@pytest.mark.figures
 @pytest.mark.parametrize("log_format", ["combined", "json"])
 def test_a_line_is_cheap(log_format: str) -> None:
     """Under 1 us, on a machine that is not idle."""

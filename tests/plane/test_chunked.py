@@ -169,6 +169,8 @@ def test_decode(body: bytes) -> None:
     assert sent(body, decode=True) == (b"" if body == END else b"hello world")
 
 
+# Bounded in seconds: a build that traces each line takes longer.
+@pytest.mark.figures
 def test_byte_by_byte_takes_linear_time() -> None:
     data = b"0\r\n" + b"a: " + b"x" * 200_000 + b"\r\n\r\n"
     start = time.perf_counter()

@@ -274,6 +274,8 @@ def test_what_is_out_of_range_is_refused() -> None:
         table.close()
 
 
+# A time of the build that people use: others check or trace each step.
+@pytest.mark.figures
 def test_counting_is_cheap() -> None:
     """Well below the 0.3 us that counting may cost per exchange, on a machine that is not idle."""
     table = layout.create(4096, ["main"], workers=1)

@@ -297,6 +297,8 @@ def shapes(n: int) -> dict[str, bytes]:
     }
 
 
+# Bounded in seconds: a build that traces each line takes longer.
+@pytest.mark.figures
 @pytest.mark.parametrize("shape", list(shapes(0)))
 def test_byte_by_byte_takes_linear_time(shape: str) -> None:
     data = shapes(150_000)[shape]

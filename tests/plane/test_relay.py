@@ -176,3 +176,58 @@ def test_an_upload_arrives_whole_and_the_next_request_is_found(
     assert client.take_sent() == OK * 2
     assert scene.counters()["request_body_bytes"] == len(body)
     scene.close()
+
+
+@pytest.mark.parametrize(
+    ("request_head", "response"),
+    [
+        pytest.param(GET, b"HTTP/1.1 204 No Content\r\n\r\n" + b"j" * 10_000, id="bytes-that-nobody-asked-for"),
+        pytest.param(
+            b"GET /a HTTP/1.0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"t" * 10_000,
+            id="half-a-trailer-section",
+        ),
+        pytest.param(
+            GET,
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: " + b"x" * 4000 + b"\r\n\r\n5;" + b"e" * 200,
+            id="half-a-chunk-header",
+        ),
+    ],
+)
+def test_what_stands_behind_a_body_has_room_when_the_head_is_cut(
+    stage: Stage, request_head: bytes, response: bytes
+) -> None:
+    """The rest of the head and all that was read behind it go to one buffer, which has to be made for both."""
+    scene = stage()
+    client = scene.client(request_head)
+    client.room = 10
+    scene.send(scene.endpoint(), response)
+    client.room = -1
+    scene.turn()
+    head, _, rest = client.take_sent().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 20")
+    assert rest == b""
+    scene.end(client)
+
+
+def test_where_memory_is_short_a_head_may_still_be_as_long_as_it_may(stage: Stage) -> None:
+    scene = stage()
+    scene.plane.save_memory()
+    client = scene.client(GET)
+    fields = b"".join(b"X-%d: %s\r\n" % (n, b"x" * 1000) for n in range(25))
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + fields + b"\r\nok")
+    sent = client.take_sent()
+    assert sent.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert fields in sent
+    assert sent.endswith(b"\r\n\r\nok")
+
+
+def test_where_memory_is_short_trailers_may_still_be_as_long_as_they_may(stage: Stage) -> None:
+    scene = stage()
+    scene.plane.save_memory()
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+    trailers = b"".join(b"X-%d: %s\r\n" % (n, b"x" * 1000) for n in range(25))
+    scene.send(scene.endpoint(), b"0\r\n" + trailers + b"\r\n")
+    assert client.take_sent().endswith(b"\r\n\r\n2\r\nok\r\n0\r\n" + trailers + b"\r\n")
+    assert scene.reasons() == {}

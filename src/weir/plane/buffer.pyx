@@ -4,6 +4,8 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from weir.plane.debug cimport disown, invariant, own
+
 
 cdef class Buffer:
     """Bytes of one owner: data[start:end] of size."""
@@ -37,6 +39,8 @@ cdef class BufferPool:
             self._free[size_class] = buffer.next_free
             buffer.next_free = None
             self.spare_bytes -= size
+            invariant(buffer.size == size and self.spare_bytes >= 0)
+            own(buffer.data, size)
         else:
             buffer = Buffer.__new__(Buffer)
             buffer.data = <char*>malloc(size)
@@ -56,14 +60,19 @@ cdef class BufferPool:
         return self.take(BUFFER_LARGE)
 
     cdef void give(self, Buffer buffer) noexcept:
+        invariant(buffer.start <= buffer.end and buffer.end <= buffer.size)
         self.live -= 1
         self.live_bytes -= buffer.size
+        invariant(self.live >= 0 and self.live_bytes >= 0)
         if self.spare_bytes + buffer.size <= self.spare_limit:
             self.spare_bytes += buffer.size
+            invariant(self._free[buffer.size_class] is not buffer)
             buffer.next_free = <Buffer>self._free[buffer.size_class]
             self._free[buffer.size_class] = buffer
+            disown(buffer.data, buffer.size)
 
     cdef Buffer regrow(self, Buffer buffer, uint32_t least):
+        invariant(buffer.start <= buffer.end and buffer.end <= buffer.size)
         cdef uint32_t held = buffer.end - buffer.start
         cdef Buffer other = self.take(least if least > held else held)
         memcpy(other.data, buffer.data + buffer.start, held)

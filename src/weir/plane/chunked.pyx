@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from weir.plane.codes cimport DONE, FAILED, NEED_MORE, R_NONE, Reason, Step
+from weir.plane.debug cimport invariant
 from weir.plane.head cimport (
     F_AUTHORIZATION, F_CONNECTION, F_CONTENT_LENGTH, F_DATE, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS,
     F_KEEP_ALIVE, F_OTHER, F_PROXY, F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION,
@@ -259,6 +260,7 @@ cdef Step chunk_scan(
             step = chunked_data_end(scanner, buf, &w, &r, end, bad)
         else:
             step = chunked_trailers(scanner, buf, &w, &r, end, limits, trailers, bad)
+    invariant(at <= w and w <= r and r <= end)
     out_end[0] = w
     rest[0] = r
     return step

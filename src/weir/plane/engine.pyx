@@ -31,6 +31,7 @@ from libc.string cimport memset
 
 from weir.plane.clock cimport Clock
 from weir.plane.codes cimport R_INTERNAL, R_OUT_OF_MEMORY, Reason
+from weir.plane.debug cimport invariant
 from weir.plane.syscalls cimport (
     EINTR,
     EPOLL_CLOEXEC,
@@ -121,6 +122,7 @@ cdef class Engine:
         if fd >= self.slot_count:
             self._grow(fd)
         self.slots[fd].generation += 1
+        invariant(not source.registered and self.slots[fd].source == NULL)
         self._control(EPOLL_CTL_ADD, fd, events)
         Py_INCREF(source)
         self.slots[fd].source = <void*>source
@@ -137,6 +139,7 @@ cdef class Engine:
             return
         if keep:
             epoll_ctl(self.epfd, EPOLL_CTL_DEL, source.fd, &event)
+        invariant(source.fd < self.slot_count and self.slots[source.fd].source == <void*>source)
         source.registered = False
         self.slots[source.fd].source = NULL
         self.slots[source.fd].generation += 1
@@ -236,6 +239,7 @@ cdef class Engine:
             if self.ready_first is None:
                 self.ready_last = None
             source.next_ready = None
+            invariant((self.ready_first is None) == (self.ready_last is None))
             source.in_ready_list = False
             self._call(source, 0)
             source = self.ready_first
@@ -247,6 +251,7 @@ cdef class Engine:
         for i in range(n):
             data = self.events[i].data.u64
             fd = <int><uint32_t>data
+            invariant(0 <= fd < self.slot_count)
             slot = &self.slots[fd]
             if slot.generation != <uint32_t>(data >> 32):
                 continue

@@ -11,6 +11,7 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason, Step
+from weir.plane.debug cimport WEIR_DEBUG, invariant
 
 cdef enum:
     HEAD_MAX_FIELDS = 256       # places in the table; the configured limit is at most this
@@ -113,3 +114,19 @@ cdef Step scan_fields(const char* p, uint32_t n, const HeadLimits* limits, Head*
 
 # Which of the known names s[0:n] is, or F_OTHER.
 cdef FieldId known_name(const char* s, uint32_t n) noexcept nogil
+
+# The bounds that are promised above, asserted of every head that comes back DONE; nothing in a release build.
+cdef inline void check_head(const Head* head, uint32_t n) noexcept nogil:
+    cdef uint32_t i
+    cdef const Field* field
+    if not WEIR_DEBUG:
+        return
+    invariant(head.length <= n and head.field_count <= HEAD_MAX_FIELDS and head.fields_at <= head.length)
+    invariant(head.method_at + head.method_length <= head.length and head.status_at <= head.length)
+    invariant(head.target_at + head.target_length <= head.length)
+    invariant(head.path_at + head.path_length + head.query_length <= head.length)
+    invariant(head.authority_at + head.authority_length <= head.length)
+    for i in range(head.field_count):
+        field = &head.fields[i]
+        invariant(field.name + field.name_length < field.value and field.value + field.value_length < field.next)
+        invariant(field.next < head.length and field.name == (head.fields[i - 1].next if i else head.fields_at))

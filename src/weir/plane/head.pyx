@@ -426,6 +426,7 @@ cdef inline Step head_conclude(
         head.scanned = seen
     elif step == DONE:
         head.scanned = 0
+        check_head(head, seen)
     return step
 
 

@@ -136,6 +136,10 @@ cdef class Plane:
         """For tests: the next `times` requests for a buffer fail as if there were no memory."""
         self.workspace.buffers.refusals = times
 
+    def save_memory(self) -> None:
+        """For tests: buffers for reads are as small as when very many are out already."""
+        self.workspace.buffers.generous_limit = -1
+
     def pools(self, int cluster) -> list[dict[str, object]]:
         """The state of each endpoint's pool."""
         cdef Pool pool

@@ -9,6 +9,7 @@ to the first in line, but only if fewer dials than waiting exchanges are left.
 from libc.stdint cimport int64_t
 
 from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
+from weir.plane.debug cimport invariant
 from weir.plane.engine cimport Source
 from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_SURPLUS
 from weir.plane.stream cimport Address, Stream
@@ -258,15 +259,21 @@ cdef class Pool(UpstreamHome):
 
     cdef void _unlist(self, Upstream upstream) noexcept:
         cdef Upstream promoted
+        invariant(upstream.state == U_IDLE or upstream.state == U_CONNECTING or upstream.state == U_SURPLUS)
         if upstream.previous is not None:
+            invariant(upstream.previous.next is upstream)
             upstream.previous.next = upstream.next
         elif upstream.state == U_IDLE:
+            invariant(self.idle is upstream and self.idle_count > 0)
             self.idle = upstream.next
         elif upstream.state == U_CONNECTING:
+            invariant(self.dialling is upstream and self.connecting > 0)
             self.dialling = upstream.next
         else:
+            invariant(self.surplus is upstream and self.surplus_count > 0)
             self.surplus = upstream.next
         if upstream.next is not None:
+            invariant(upstream.next.previous is upstream)
             upstream.next.previous = upstream.previous
         upstream.next = None
         upstream.previous = None
@@ -288,6 +295,7 @@ cdef class Pool(UpstreamHome):
         """Closes one that is in no list."""
         if upstream.state == U_CLOSED:
             return 0
+        invariant(upstream.next is None and upstream.previous is None and self.open > 0)
         upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_CLOSED)
         self.workspace.wheel.disarm(upstream)
         if upstream.stream is not None:

@@ -16,6 +16,7 @@ from weir.plane.codes cimport (
     Reason,
     Step,
 )
+from weir.plane.debug cimport invariant
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED
 from weir.plane.syscalls cimport ssize_t
@@ -67,6 +68,7 @@ cdef class Relay:
         buf.start = at
         buf.end = at
         self.raw_end = end
+        invariant(at <= end and end <= buf.size)
         if at < end and not self.source_done:
             return self._scan()
         return DONE
@@ -104,6 +106,7 @@ cdef class Relay:
                 # One chunk per piece: its header goes right before the bytes, over what is no longer needed
                 # there (a head, or the headroom).
                 at = buf.data + buf.end
+                invariant(buf.end >= RELAY_HEADROOM and self.raw_end <= buf.size - RELAY_TAILROOM)
                 buf.data[self.raw_end] = 13
                 buf.data[self.raw_end + 1] = 10
                 at -= 2
@@ -119,6 +122,7 @@ cdef class Relay:
                 buf.start = <uint32_t>(at - buf.data)
                 self.raw_end += 2
             buf.end = self.raw_end
+        invariant(buf.start <= buf.end and buf.end <= self.raw_end and self.raw_end <= buf.size)
         if self.limit and self.payload > self.limit:
             return self._fail(True, R_BODY_TOO_LARGE)
         return DONE
@@ -143,6 +147,7 @@ cdef class Relay:
     cdef Step send_first(self, const char* head, uint32_t n) except *:
         cdef Buffer buf = self.buf
         cdef uint32_t body = 0 if buf is None else buf.end - buf.start
+        cdef uint32_t held
         cdef ssize_t sent
         cdef Buffer kept
         if body == 0:
@@ -157,13 +162,16 @@ cdef class Relay:
         if sent < 0:
             sent = 0
         if <uint32_t>sent < n:
-            # The head itself was cut, which takes a full socket: gather what is left in one buffer.
-            kept = self.workspace.buffers.take(n - <uint32_t>sent + (self.raw_end - buf.start if body else 0))
+            # The head itself was cut, which takes a full socket: gather what is left in one buffer, and what was
+            # read but not scanned with it, even where nothing of the body is ready.
+            held = 0 if buf is None else self.raw_end - buf.start
+            kept = self.workspace.buffers.take(n - <uint32_t>sent + held + RELAY_TAILROOM)
             memcpy(kept.data, head + sent, n - sent)
             kept.end = n - <uint32_t>sent
             if buf is not None:
-                memcpy(kept.data + kept.end, buf.data + buf.start, self.raw_end - buf.start)
-                self.raw_end = kept.end + (self.raw_end - buf.start)
+                memcpy(kept.data + kept.end, buf.data + buf.start, held)
+                self.raw_end = kept.end + held
+                invariant(self.raw_end <= kept.size - RELAY_TAILROOM)
                 kept.end += body
                 self.workspace.buffers.give(buf)
             else:
@@ -200,6 +208,7 @@ cdef class Relay:
             if not self.destination.may_write:
                 return WOULD_BLOCK
             sent = self.destination.write_some(buf.data + buf.start, buf.end - buf.start)
+            invariant(sent <= <ssize_t>(buf.end - buf.start))
             if sent == IO_BLOCKED:
                 return WOULD_BLOCK
             if sent < 0:
@@ -222,8 +231,11 @@ cdef class Relay:
             if behind and buf.end > base:
                 memmove(buf.data + base, buf.data + buf.end, behind)
             self.raw_end = base + behind
-            if buf.size < 65536 and self.workspace.buffers.live_bytes < self.workspace.buffers.generous_limit:
-                # A leftover of a small buffer: bulk wants a large one.
+            if buf.size < 65536 and (
+                self.workspace.buffers.live_bytes < self.workspace.buffers.generous_limit
+                or self.raw_end == buf.size - RELAY_TAILROOM
+            ):
+                # A leftover of a small buffer: bulk wants a large one, and so does a trailer section that fills it.
                 buf.start = base
                 buf.end = self.raw_end
                 memmove(buf.data, buf.data + base, behind)
@@ -238,7 +250,9 @@ cdef class Relay:
             return self._fail(True, self.chunk_reason)
         if self.kind == B_LENGTH and room > self.left:
             room = <uint32_t>self.left
+        invariant(self.raw_end + room <= buf.size - RELAY_TAILROOM)
         got = self.source.read_some(buf.data + self.raw_end, room)
+        invariant(got <= <ssize_t>room)
         if got == IO_BLOCKED:
             return WOULD_BLOCK
         if got == IO_FAILED:

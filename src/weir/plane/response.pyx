@@ -58,6 +58,9 @@ cdef int read_response(Exchange exchange) except -1:
         buf = exchange.head_buf = exchange.workspace.buffers.regrow(buf, limits.head_bytes + RELAY_TAILROOM)
     while True:
         got = IO_BLOCKED
+        if buf.end == buf.size - RELAY_TAILROOM:
+            # Full, and not with one head alone: interim heads were before it, or the buffer is a small one.
+            buf = exchange.head_buf = exchange.workspace.buffers.regrow(buf, limits.head_bytes + RELAY_TAILROOM)
         if stream.may_read:
             got = stream.read_some(buf.data + buf.end, buf.size - RELAY_TAILROOM - buf.end)
         if got > 0:

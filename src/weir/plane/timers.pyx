@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from weir.plane.clock cimport Clock
 from weir.plane.codes cimport Reason
+from weir.plane.debug cimport invariant
 
 cdef extern from *:
     """
@@ -15,11 +16,13 @@ cdef int64_t TIMER_NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef inline void timer_unlink(TimerWheel wheel, TimerNode* node) noexcept:
+    invariant(node.linked and node.prev.next == node and node.next.prev == node)
     node.prev.next = node.next
     node.next.prev = node.prev
     # An emptied slot keeps its bit until next_ms or expire meets it: rarely worth a look here.
     node.linked = False
     wheel.linked -= 1
+    invariant(wheel.linked >= 0)
 
 
 cdef class TimerOwner:
@@ -74,6 +77,7 @@ cdef class TimerWheel:
         node.due_ms = tick * WHEEL_TICK_MS
         cdef int slot = <int>(tick & (WHEEL_SLOTS - 1))
         head = &self.slots[slot]
+        invariant(not node.linked and head.prev.next == head)
         node.next = head
         node.prev = head.prev
         head.prev.next = node

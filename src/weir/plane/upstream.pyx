@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 from weir.plane.codes cimport R_CONNECT_FAILED, R_CONNECT_REFUSED, R_CONNECT_TIMEOUT, R_OUT_OF_PORTS, Reason
+from weir.plane.debug cimport invariant
 from weir.plane.states cimport U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_SURPLUS
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_READ, STREAM_WRITE, Stream, StreamOwner
 from weir.plane.syscalls cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ENOENT, ETIMEDOUT
@@ -29,6 +30,7 @@ cdef class Line:
     """Users that wait, first come first served."""
 
     cdef void join(self, UpstreamUser user, uint8_t waiting) noexcept:
+        invariant(user.waiting == W_NOT)
         user.waiting = waiting
         user.line_next = None
         user.line_previous = self.last
@@ -40,6 +42,7 @@ cdef class Line:
         self.length += 1
 
     cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept:
+        invariant(user.waiting == W_NOT)
         user.waiting = waiting
         user.line_previous = None
         user.line_next = self.first
@@ -51,11 +54,14 @@ cdef class Line:
         self.length += 1
 
     cdef void leave(self, UpstreamUser user) noexcept:
+        invariant(user.waiting != W_NOT and self.length > 0)
         if user.line_previous is None:
+            invariant(self.first is user)
             self.first = user.line_next
         else:
             user.line_previous.line_next = user.line_next
         if user.line_next is None:
+            invariant(self.last is user)
             self.last = user.line_previous
         else:
             user.line_next.line_previous = user.line_previous
@@ -63,6 +69,7 @@ cdef class Line:
         user.line_previous = None
         user.waiting = W_NOT
         self.length -= 1
+        invariant((self.first is None) == (self.length == 0) and (self.last is None) == (self.length == 0))
 
     cdef UpstreamUser take(self):
         cdef UpstreamUser user = self.first

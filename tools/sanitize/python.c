@@ -1,0 +1,57 @@
+/* A Python whose memory and arithmetic are watched: the interpreter of this machine, linked with the sanitizers.
+ *
+ * They have to be in a process from its first instruction, which an extension that is loaded later cannot bring
+ * about. LD_PRELOAD could, but it goes on to every child, and nginx, wrk and curl are not what is examined. As a
+ * program of its own this Python is also sys.executable, so that whatever a test starts with it is watched as well.
+ */
+
+#include <Python.h>
+#include <stdlib.h>
+
+/* Written into the program, so that no environment that a test makes can leave them out.
+ *   detect_leaks      what nobody points to at the end (CPython leaves much, but points to all of it)
+ *   abort_on_error    a finding ends the process by a signal, which no test takes for an exit of weir's own
+ *   handle_abort      an invariant that is broken aborts: with a stack, please
+ *   allocator_may_return_null  "no memory" is an outcome that weir answers; its tests ask for it
+ *   quarantine        freed memory is kept from use for a while; without a bound nothing could measure a leak
+ */
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=1:halt_on_error=1:abort_on_error=1:handle_abort=1:print_stacktrace=1"
+           ":strict_string_checks=1:check_initialization_order=1:detect_stack_use_after_return=1"
+           ":allocator_may_return_null=1:quarantine_size_mb=16:malloc_context_size=20";
+}
+
+const char *__ubsan_default_options(void)
+{
+    return "print_stacktrace=1:halt_on_error=1:abort_on_error=1";
+}
+
+/* Leaks that are none of the plane's.
+ *
+ * pydantic_core keeps three types from its import on. And what only a frame of Python code points to looks leaked
+ * when a process ends beside a thread that still runs: frames stand in memory that the sanitizer does not look
+ * through. Those are Python's plain values, named by what makes them. Not here is PyType_GenericAlloc, which makes
+ * the plane's objects, nor malloc, from which the plane has its buffers and tables: these must all be found again.
+ */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:_pydantic_core\n"
+           "leak:_PyObject_GC_NewVar\n"
+           "leak:_PyObject_GC_New\n"
+           "leak:_PyLong_New\n"
+           "leak:PyUnicode_New\n"
+           "leak:_PyBytes_FromSize\n";
+}
+
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
+
+int main(int argc, char **argv)
+{
+    /* CPython's own allocator hands out pieces of large blocks, between which the sanitizer sees no borders. */
+    setenv("PYTHONMALLOC", "malloc", 1);
+    return Py_BytesMain(argc, argv);
+}
