@@ -47,6 +47,7 @@ class Ledgers:
     tunnelled: bytes  # what came to the endpoint through the tunnel
     lines: Sequence[dict[str, Any]]  # of the log, those of this run's targets and those without a target
     met: bool  # the fault has happened
+    left_early: bool = False  # the endpoint has closed before weir was done with what a vanished client wanted
 
 
 def fitting_reasons(fault: Fault | None, exchange: Exchange) -> set[str]:
@@ -209,6 +210,8 @@ def _twice(ledgers: Ledgers, leg: Leg, seen: list[Sighting]) -> list[str]:
 def _log(ledgers: Ledgers) -> list[str]:
     wrong = []
     allowed = fitting_reasons(ledgers.fault if ledgers.met else None, ledgers.exchange)
+    if ledgers.left_early:
+        allowed |= ENDPOINT_GONE
     found, _ = read_responses(ledgers.received, ledgers.exchange.methods, ledgers.end == CLEAN)
     for line in ledgers.lines:
         if line["reason"] not in allowed:
