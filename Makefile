@@ -10,6 +10,7 @@ PYTEST ?=
 BENCH  ?=
 # How long make differential looks for disagreements.
 SECONDS ?= 300
+FAULTS ?=
 
 BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
@@ -21,7 +22,7 @@ DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
 export PYTHON
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize coverage differential lint format bench build docs clean
+.PHONY: help demo test faults sanitize coverage differential lint format bench build docs clean
 .PHONY: packages-build packages-test packages-bench
 
 help:
@@ -30,6 +31,7 @@ help:
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
 	@echo "make sanitize the tests of the plane with sanitizers and assertions; a part of make test"
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
+	@echo "make faults   every fault at every byte of every exchange: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"
@@ -69,6 +71,9 @@ coverage: packages-test $(VENV)/.dev
 
 differential: packages-test $(VENV)/.dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m tests.differential --seconds $(SECONDS)
+
+faults: $(VENV)/.dev
+	@$(BIN)/python -m tests.faults $(FAULTS)
 
 lint: $(VENV)/.dev
 	@echo "== style"

@@ -33,6 +33,7 @@ LONG_S = 4.0  # what ends without a timeout ends long before
 UNREAD_S = 0.7  # a client that reads nothing cannot see that weir has given it up
 LOG_S = 1.0  # a line of the log is there so long after its exchange, however busy the machine
 BYSTANDER_S = 0.05
+UNLOGGED = {"client_closed", "idle_timeout", "client_stalled"}
 LEFT_TO_SAY = 30  # wrong runs that are told in full
 
 
@@ -107,7 +108,7 @@ class Weir:
         return address[1]
 
     def _listener(self, number: int, wait: str) -> dict[str, Any]:
-        waits = {name: wait for name in ("request_header_timeout", "idle_timeout", "send_timeout")}
+        waits = dict.fromkeys(("request_header_timeout", "idle_timeout", "send_timeout"), wait)
         return {"address": f"{HOST}:0", "to": f"lane{number}", "forwarded": "off", "via": "off", **waits}
 
     def _cluster(self, number: int, endpoint: str, wait: str) -> dict[str, Any]:
@@ -124,10 +125,7 @@ class Weir:
             lane.server.close()
         self.honest.close()
         self.read_log()
-        logged = sum(self.reasons.values())
-        counted = await self._counted()
-        if counted != logged:
-            wrong.append(f"{counted} requests on the page of statistics, {logged} lines in the log")
+        wrong += await self._compare()
         try:
             await asyncio.to_thread(self.proxy.check_ledger)
             await asyncio.to_thread(self.proxy.check_end)
@@ -144,14 +142,25 @@ class Weir:
             self.proxy.process.kill()
             self.proxy.wait()
 
-    async def _counted(self) -> int:
+    async def _compare(self) -> list[str]:
+        """The counters against the lines of the log: all of them, and by reason."""
         reader, writer = await asyncio.open_connection(HOST, self._port(0))
         writer.write(b"GET /weir-stats HTTP/1.0\r\nHost: h\r\n\r\n")
         page = await reader.read()
         writer.close()
         await writer.wait_closed()
         rows = [line.split() for line in page.partition(b"\r\n\r\n")[2].decode().splitlines()]
-        return sum(int(row[0]) for row in rows if row and row[0].isdigit())
+        counted = sum(int(row[0]) for row in rows[1:] if len(row) > 2)
+        logged = sum(self.reasons.values())
+        wrong = []
+        if counted != logged:
+            wrong.append(f"{counted} requests on the page of statistics, {logged} lines in the log")
+        # Reasons of connections without an exchange have no line.
+        words = [row for row in rows if len(row) == 2 and row[1] not in UNLOGGED]
+        wrong += [
+            f"{row} on the page, {self.reasons[row[1]]} lines" for row in words if int(row[0]) != self.reasons[row[1]]
+        ]
+        return wrong
 
     def read_log(self) -> None:
         with (self.directory / "access.log").open("rb") as log:

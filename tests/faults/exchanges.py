@@ -84,7 +84,9 @@ def req(method: str = "GET", *lines: str, body: bytes = b"", version: str = "1.1
 
 def res(body: bytes = b"", *lines: str, status: str = "200 OK", length: int = -1) -> bytes:
     fields = "".join(f"{line}\r\n" for line in lines)
-    return f"HTTP/1.1 {status}\r\n{fields}Content-Length: {length if length >= 0 else len(body)}\r\n\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status}\r\n{fields}Content-Length: {length if length >= 0 else len(body)}\r\n\r\n".encode() + body
+    )
 
 
 def bare(body: bytes = b"", *lines: str, status: str = "200 OK", version: str = "1.1") -> bytes:

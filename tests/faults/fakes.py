@@ -38,7 +38,7 @@ class Stage:
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.scene = Scene(
-            listener={name: TIMEOUT_MS for name in ("request_header_timeout_ms", "idle_timeout_ms", "send_timeout_ms")},
+            listener=dict.fromkeys(("request_header_timeout_ms", "idle_timeout_ms", "send_timeout_ms"), TIMEOUT_MS),
             cluster={"response_header_timeout_ms": TIMEOUT_MS, "stream_idle_timeout_ms": TIMEOUT_MS},
             retry={"ratio_percent": 100, "min_per_second": 1000},
         )

@@ -135,13 +135,13 @@ def _answer(ledgers: Ledgers, leg: Leg, seen: Message) -> list[str]:
     wanted = leg.response()
     if seen.status != wanted.status or end_to_end(seen) != end_to_end(wanted):
         return [f"another head: {seen.start} {seen.fields}"]
-    if seen.interim != wanted.interim and not (leg.early < 0 and wanted.interim[: len(seen.interim)] == seen.interim):
+    if seen.interim != wanted.interim:
         return [f"interim responses {seen.interim}"]
-    if seen.whole and (seen.body, seen.trailers) != (wanted.body, wanted.trailers):
-        if not (wanted.body.startswith(seen.body) and _cut_is_the_end(fault, leg, seen)):
-            return [f"whole, but not it: {seen.body[-100:]!r} {seen.trailers}"]
     if not wanted.body.startswith(seen.body):
-        return [f"a part, but not of it: {seen.body[-100:]!r}"]
+        return [f"not its body: {seen.body[-100:]!r}"]
+    is_it = (seen.body, seen.trailers) == (wanted.body, wanted.trailers)
+    if seen.whole and not is_it and not _cut_is_the_end(fault, leg, seen):
+        return [f"whole, but only a part: {seen.body[-100:]!r} {seen.trailers}"]
     return []
 
 

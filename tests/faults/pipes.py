@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CALM", "KINDS", "Fault", "Pipe", "SIDES", "WAYS"]
+__all__ = ["CALM", "KINDS", "SIDES", "WAYS", "Fault", "Pipe"]
 
 SIDES = ("client", "endpoint")
 WAYS = ("to", "from")

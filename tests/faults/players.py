@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tests.faults.exchanges import Exchange, Leg
 from tests.faults.reader import Message, Nonsense, read_requests, read_responses
 
-__all__ = ["OPEN", "ClientPlayer", "EndpointPlayer", "Sighting", "End", "TUNNEL_DOWN", "TUNNEL_UP", "target_of"]
+__all__ = ["OPEN", "TUNNEL_DOWN", "TUNNEL_UP", "ClientPlayer", "End", "EndpointPlayer", "Sighting", "target_of"]
 
 TUNNEL_UP = b"what the client says in the tunnel"
 TUNNEL_DOWN = b"what the endpoint says in the tunnel"

@@ -66,7 +66,7 @@ def read_requests(data: bytes) -> list[Message]:
 
 
 def read_responses(data: bytes, methods: list[str], ended: bool) -> tuple[list[Message], bytes]:
-    """The responses to requests with these methods, and what is behind them. `ended`: a clean end came behind `data`."""
+    """The responses to requests with these methods, and what is behind them. `ended`: `data` ended cleanly."""
     found: list[Message] = []
     at = 0
     for method in methods:

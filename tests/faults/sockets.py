@@ -73,7 +73,8 @@ class Connection(asyncio.Protocol):
         self.shut = {"to": False, "from": False}
         self.timer: asyncio.TimerHandle | None = None
         self.loop = asyncio.get_running_loop()
-        self.transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport
+        self.made = False
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.left = False
         self.heard = False
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.made = True
         if self.left:
             transport.close()
             return
@@ -240,8 +242,8 @@ class Connection(asyncio.Protocol):
         self.left = True
         if self.timer is not None:
             self.timer.cancel()
-        if self.transport is None:
-            return  # it is closed when it is told of
+        if not self.made or self.closed.done():
+            return  # it is closed when it is told of, or it is closed already
         if self.shut["from"] and self.run.fault and self.run.fault.kind == "stall":
             self._reset()
         else:
