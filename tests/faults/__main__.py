@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--fakes-stride", type=int, default=1, help="inside of large bodies, on fake streams")
     parser.add_argument("--stride", type=int, default=STRIDE, help="inside of large bodies, through processes")
-    parser.add_argument("--lanes", type=int, default=40, help="runs at a time through each of two processes")
+    parser.add_argument("--lanes", type=int, default=60, help="runs at a time through each of two processes")
     parser.add_argument("--only", choices=["fakes", "processes"])
     options = parser.parse_args()
     wrong = 0

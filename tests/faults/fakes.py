@@ -40,6 +40,7 @@ class Stage:
         self.scene = Scene(
             listener=dict.fromkeys(("request_header_timeout_ms", "idle_timeout_ms", "send_timeout_ms"), TIMEOUT_MS),
             cluster={"response_header_timeout_ms": TIMEOUT_MS, "stream_idle_timeout_ms": TIMEOUT_MS},
+            stats={"header": "X-Bytes"},
             retry={"ratio_percent": 100, "min_per_second": 1000},
         )
         self.scene.dialer.mode = "wait"  # so that a connection's room is known before anything is written to it

@@ -44,6 +44,11 @@ class SocketRun:
         self.find_run: Callable[[int], SocketRun | None] = lambda number: None
         self.end = "open"
 
+    @property
+    def is_without_fault(self) -> bool:
+        """Whether the fault has not happened at all."""
+        return not any(pipe.met for pipe in self.pipes.values())
+
     def dialled(self, find: Callable[[int], Exchange]) -> EndpointPlayer:
         """Weir has made another connection to the endpoint."""
         self.endpoints.append(EndpointPlayer(find, len(self.endpoints)))
