@@ -75,17 +75,24 @@ def python_path() -> dict[str, str]:
 class Proxy:
     """A running `weir run -c FILE`. `addresses` are those that it says it listens on.
 
-    `options` are given instead of the file; `descriptor_limit` is the hard limit that it runs under.
+    `options` are given instead of the file; `descriptor_limit` is the hard limit that it runs under; `prefix` is the
+    command that it is started by.
     """
 
     def __init__(
-        self, directory: Path, tables: Table, options: Sequence[str] | None = None, descriptor_limit: int = 0
+        self,
+        directory: Path,
+        tables: Table,
+        options: Sequence[str] | None = None,
+        descriptor_limit: int = 0,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.log_path = directory / "access.log"
         self.config_path = directory / "weir.toml"
         self.config_path.write_text(configuration(tables))
         arguments = ["-c", str(self.config_path)] if options is None else list(options)
-        prefix = ["prlimit", f"--nofile={descriptor_limit}:{descriptor_limit}"] if descriptor_limit else []
+        if descriptor_limit:
+            prefix = ["prlimit", f"--nofile={descriptor_limit}:{descriptor_limit}", *prefix]
         self.stdout_path = directory / "stdout"
         started = time.monotonic()
         with self.stdout_path.open("wb") as stdout:
