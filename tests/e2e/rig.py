@@ -50,6 +50,7 @@ class Rig:
         self._endpoint = endpoint
         self.clients: list[Wire] = []
         self.stopped = False  # the test has stopped weir itself
+        self.resident_limit = 64 << 20  # how much it may have grown
         self.slack = 0  # descriptors that may stay open: warm connections that the test asked for
 
     @property
@@ -88,6 +89,6 @@ class Rig:
         if self._endpoint is not None:
             self._endpoint.close_links()
         if not self.stopped:
-            self.proxy.check_ledger(self.slack)
+            self.proxy.check_ledger(self.slack, self.resident_limit)
         if self._endpoint is not None:
             assert not self._endpoint.failures, self._endpoint.failures
