@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .peers import dial
-from .proxy import Proxy
 
 __all__ = ["GoodClients", "patient_endpoint"]
 
@@ -39,8 +38,8 @@ def patient_endpoint() -> Iterator[str]:
 class GoodClients:
     """Two clients, each in a thread: one with a new connection for each request, one that keeps its connection."""
 
-    def __init__(self, proxy: Proxy) -> None:
-        self.proxy = proxy
+    def __init__(self, address: tuple[str, int] | str) -> None:
+        self.address = address
         self.wrong: list[str] = []
         self.times_ms: list[float] = []
         self.ending = threading.Event()
@@ -68,12 +67,12 @@ class GoodClients:
             thread.join(15)
 
     def _run(self, keep: bool) -> None:
-        kept = dial(self.proxy.address()) if keep else None
+        kept = dial(self.address) if keep else None
         while not self.ending.is_set():
             started = time.perf_counter()
             wire = None
             try:
-                wire = kept or dial(self.proxy.address())
+                wire = kept or dial(self.address)
                 wire.send(REQUEST)
                 response = wire.response()
                 if (response.status, response.body) != (200, b"good"):
