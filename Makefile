@@ -31,7 +31,7 @@ help:
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
 	@echo "make sanitize the tests of the plane with sanitizers and assertions; a part of make test"
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
-	@echo "make faults   every fault at every byte of every exchange: a quarter of an hour (FAULTS=\"more options\")"
+	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"

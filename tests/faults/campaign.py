@@ -84,6 +84,7 @@ class Weir:
         self.log_at = 0
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.reasons: Counter[str] = Counter()
+        self.replays = 0
         self.bystander_asked = 0
         self.bystander_slowest_ms = 0.0
 
@@ -173,6 +174,7 @@ class Weir:
         for text in whole.split(b"\n"):
             line = json.loads(text)
             self.reasons[line["reason"]] += 1
+            self.replays += line["retries"]
             target = str(line["target"]).removeprefix("http://h")
             if target != "None" and not target.startswith("/bystander"):
                 self.lines.setdefault(target, []).append(line)
@@ -322,7 +324,8 @@ class Campaign:
         asked = sum(weir.bystander_asked for weir in self.weirs)
         slowest = max(weir.bystander_slowest_ms for weir in self.weirs)
         self.say(f"{self.judged} runs in {seconds:.0f} s: {dict(self.kinds)}")
-        self.say(f"lines of the log by reason: {dict(reasons.most_common())}")
+        replays = sum(weir.replays for weir in self.weirs)
+        self.say(f"lines of the log by reason: {dict(reasons.most_common())}; {replays} requests sent again")
         self.say(f"{asked} requests of bystanders, the slowest took {slowest:.0f} ms")
         if self.late:
             self.say(f"{self.late} runs again: a timeout had come before the stall")
