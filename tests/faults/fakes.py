@@ -179,6 +179,7 @@ class FakeRun:
         if not wants or link.gone or link.shut["to"]:
             return False
         link.shut["to"] = True
+        link.gone = isinstance(player, EndpointPlayer) and player.wants_close
         link.stream.feed_end()
         return True
 
