@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from dataclasses import dataclass, field
 
+from fuzz.prompt import check_prompt
 from fuzz.script import Party, Play, play, tag_in, tags_in
-from fuzz.witness import Request, Response, requests_seen, requests_told, responses_seen, responses_told
+from fuzz.witness import Answers, Request, Response, carried_by, is_told, requests_told, responses_seen
 
 __all__ = ["exchange"]
 
@@ -15,6 +15,8 @@ IDEMPOTENT = {b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"}
 # After the last word of a play, time goes on in steps that are longer than any timeout of the plane.
 LONG_MS = 301_000
 STEPS_LEAST = 12
+# ... of the engine, after which even a large body has passed.
+MANY_TURNS = 64
 STEPS_PER_REQUEST = 4
 
 
@@ -27,14 +29,6 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(self.format(record))
-
-
-@dataclass
-class Answers:
-    """What one endpoint's connection carried: the requests that it read, and its answers to them."""
-
-    requests: list[Request] = field(default_factory=list)
-    responses: list[Response] = field(default_factory=list)
 
 
 def _end(it: Play) -> None:
@@ -51,34 +45,6 @@ def _end(it: Play) -> None:
     assert it.scene.plane.ledger()["exchanges"] == 0
 
 
-def _carried(endpoint: Party) -> Answers:
-    """Reads both directions of an endpoint's connection; after a 101 they are a tunnel's."""
-    said, heard = bytes(endpoint.said), requests_seen(bytes(endpoint.heard))
-    responses = responses_told(said, heard.requests, endpoint.ended)
-    requests = heard.requests
-    if responses and responses[-1].status == 101:
-        requests = requests[: len(responses)]
-    else:
-        assert not heard.fault, f"an endpoint was sent what is no request: {heard.fault}"
-    return Answers(requests, responses)
-
-
-def _same_target(told: bytes, seen: bytes) -> bool:
-    if told == seen:
-        return True
-    return told[:4].lower() == b"http" and (told.endswith(seen) or seen[:1] in (b"/", b"*"))
-
-
-def _is_told(seen: Request, told: Request) -> bool:
-    """Whether what an endpoint read is, as far as it came, what a client said."""
-    return (
-        (seen.method, tag_in(seen.target)) == (told.method, tag_in(told.target))
-        and _same_target(told.target, seen.target)
-        and (seen.body == told.body if seen.complete else told.body.startswith(seen.body))
-        and (told.complete or not seen.complete)
-    )
-
-
 def _check_endpoints(carried: list[Answers], told: list[Request]) -> None:
     """Every request that an endpoint read is one that a client said, and the same."""
     times: Counter[int] = Counter()
@@ -86,7 +52,7 @@ def _check_endpoints(carried: list[Answers], told: list[Request]) -> None:
         for seen in answers.requests:
             if not seen.has_head:
                 continue
-            assert any(_is_told(seen, request) for request in told), f"no client said {seen}"
+            assert any(is_told(seen, request) for request in told), f"no client said {seen}"
             tag = tag_in(seen.target)
             if tag is not None:
                 times[tag] += 1
@@ -130,7 +96,7 @@ def _check_client(client: Party, told: list[Request], carried: list[Answers]) ->
             answer
             for answers in carried
             for seen, answer in zip(answers.requests, answers.responses, strict=False)
-            if _is_told(seen, request)
+            if is_told(seen, request)
         ]
         cut = response.until_close and client.stream.was_reset
         assert any(_is_answer(response, answer, cut) for answer in candidates), (
@@ -144,17 +110,23 @@ def _check_tunnels(it: Play, carried: list[Answers], told: list[Request]) -> Non
         if not answers.responses or answers.responses[-1].status != 101:
             continue
         request = answers.requests[len(answers.responses) - 1]
-        assert any(_is_told(request, said) and said.after.startswith(request.after) for said in told), (
+        assert any(is_told(request, said) and said.after.startswith(request.after) for said in told), (
             f"the tunnel behind {request} carries what no client said"
         )
 
 
 def check(it: Play) -> None:
     """Everything that holds after a play, whatever was played."""
-    _end(it)
     told = {number: requests_told(bytes(client.said)) for number, client in it.clients.items()}
     everything = [request for requests in told.values() for request in requests]
-    carried = [_carried(endpoint) for endpoint in it.endpoints]
+    if it.quiet:
+        it.scene.turn(MANY_TURNS)
+        it.listen()
+        carried = [carried_by(endpoint.said, endpoint.heard, endpoint.ended) for endpoint in it.endpoints]
+        for number, client in it.clients.items():
+            check_prompt(client, told[number], carried)
+    _end(it)
+    carried = [carried_by(endpoint.said, endpoint.heard, endpoint.ended) for endpoint in it.endpoints]
     _check_endpoints(carried, everything)
     _check_tunnels(it, carried, everything)
     for number, client in it.clients.items():

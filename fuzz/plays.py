@@ -6,7 +6,20 @@ from collections.abc import Iterable
 
 from fuzz.script import SETTINGS, Say
 
-__all__ = ["CHUNKED_OK", "CHUNKED_POST", "CLOSE_OK", "GET", "OK", "PLAYS", "POST", "TO_ENDPOINT", "Part", "written"]
+__all__ = [
+    "CHUNKED_OK",
+    "CHUNKED_POST",
+    "CLOSE_OK",
+    "GET",
+    "OK",
+    "PLAYS",
+    "POST",
+    "SWITCHED",
+    "TO_ENDPOINT",
+    "UPGRADE",
+    "Part",
+    "written",
+]
 
 Part = bytes | Say
 TAG = Say.TAG
@@ -36,6 +49,7 @@ OK = _response(b"200 OK", b"Content-Length: 5", body=b"hello")
 CHUNKED_OK = _response(b"200 OK", b"Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n")
 CLOSE_OK = _response(b"200 OK", body=b"until the end")
 NONE = _response(b"204 No Content")
+SWITCHED = _response(b"101 Switching Protocols", b"Upgrade: websocket")
 EXPECTING = _request(b"POST /a", b"Content-Length: 5", b"Expect: 100-continue")
 
 _PLAYS: list[list[Part]] = [
@@ -54,7 +68,7 @@ _PLAYS: list[list[Part]] = [
     [*EXPECTING, *TO_ENDPOINT, b"HTTP/1.1 100 Continue\r\n\r\n", Say.CLIENT_0, b"hello", *TO_ENDPOINT, *OK],
     [*EXPECTING, *TO_ENDPOINT, *_response(b"403 No", b"Content-Length: 0"), Say.CLIENT_0, b"hello", *GET, *TO_ENDPOINT],
     [*GET, *TO_ENDPOINT, b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", Say.SETTLE, *OK],
-    [*UPGRADE, b"early", *TO_ENDPOINT, *_response(b"101 S", b"Upgrade: websocket"), b"hi", Say.CLIENT_0, b"ho", Say.END,
+    [*UPGRADE, b"early", *TO_ENDPOINT, *SWITCHED, b"hi", Say.CLIENT_0, b"ho", Say.END,
      *TO_ENDPOINT, b"bye", Say.END],
     [*UPGRADE, *GET, *TO_ENDPOINT, *OK, Say.SETTLE, *OK],
     # The endpoint goes while idle, while it is asked, in its head, in its body.

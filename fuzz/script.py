@@ -62,6 +62,7 @@ class Say(IntEnum):
     DRAIN = 0xA9  # the worker is told to stop
 
 
+NAMED = frozenset(Say)
 WAITS_MS = {
     Say.WAIT_5_MS: 5,
     Say.WAIT_50_MS: 50,
@@ -74,6 +75,11 @@ WAITS_MS = {
 ENDPOINTS = {Say.ENDPOINT_0: 0, Say.ENDPOINT_1: 1, Say.ENDPOINT_2: 2}
 REFUSED_ERRNO = 111
 NARROW_BYTES = 20
+# Directions after which nobody has a reason to wait: what was said has to be where it belongs.
+QUIET = {
+    *(Say.CLIENT_0, Say.CLIENT_1, Say.ENDPOINT_NEWEST, Say.ENDPOINT_0, Say.ENDPOINT_1, Say.ENDPOINT_2),
+    *(Say.TURN, Say.SETTLE, Say.OPEN_WINDOW, Say.DRIP, Say.POUR, Say.WAIT_5_MS, Say.WAIT_50_MS, Say.WAIT_500_MS),
+}
 # Of directions that cost time, so many are followed.
 MOST_SETTLED = 60
 
@@ -130,6 +136,7 @@ class Play:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.scene = Scene(**settings)
+        self.quiet = not settings
         self.clients: dict[int, Party] = {}
         self.endpoints: list[Endpoint] = []
         self.speaker: Party | None = None
@@ -143,10 +150,12 @@ class Play:
         """What was said arrives at the plane."""
         said, self.pending = bytes(self.pending), bytearray()
         speaker = self.speaker
-        if speaker is None or not said or speaker.ended or speaker.broke or speaker.stream.is_closed:
+        if speaker is None or not said or speaker.ended or speaker.broke:
             return
-        speaker.said += said
         for piece in [said[at : at + 1] for at in range(len(said))] if self.drips and len(said) < 2000 else [said]:
+            if speaker.stream.is_closed:
+                return
+            speaker.said += piece
             speaker.stream.feed(piece)
             if self.drips:
                 self.scene.turn(1)
@@ -261,6 +270,7 @@ def play(data: bytes) -> Play:
     it.call(0)
     for say in _said(it, iter(data[1:])):
         it.deliver()
+        it.quiet = it.quiet and (say in QUIET or say not in NAMED)
         if it.speaker is not None:
             _direct_speaker(it, it.speaker, say)
         _direct(it, say)

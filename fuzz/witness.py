@@ -15,7 +15,16 @@ from weir.plane.framing import BodyKind
 from weir.plane.head import Method
 from weir.plane.parsers import Refused, parse_request, parse_response, request_framing, response_framing
 
-__all__ = ["Heard", "Request", "Response", "requests_seen", "requests_told", "responses_seen", "responses_told"]
+__all__ = [
+    "Answers",
+    "Request",
+    "Response",
+    "carried_by",
+    "is_told",
+    "requests_seen",
+    "requests_told",
+    "responses_seen",
+]
 
 MOST_BYTES = 1 << 22
 
@@ -176,7 +185,7 @@ def _method(name: bytes) -> Method:
     return Method.M_HEAD if name == b"HEAD" else Method.M_GET
 
 
-def responses_told(data: bytes, requests: list[Request], ended: bool) -> list[Response]:
+def _responses_told(data: bytes, requests: list[Request], ended: bool) -> list[Response]:
     """The final responses in what an endpoint said to some requests, up to the first that is not all there."""
     responses: list[Response] = []
     for request in requests:
@@ -209,3 +218,38 @@ def responses_told(data: bytes, requests: list[Request], ended: bool) -> list[Re
         if not response.complete or response.until_close:
             return responses
     return responses
+
+
+@dataclass
+class Answers:
+    """What one endpoint's connection carried: the requests that it read, and its answers to them."""
+
+    requests: list[Request] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+
+
+def carried_by(said: bytearray, heard: bytearray, ended: bool) -> Answers:
+    """Reads both directions of an endpoint's connection; after a 101 they are a tunnel's."""
+    seen = requests_seen(bytes(heard))
+    responses = _responses_told(bytes(said), seen.requests, ended)
+    if responses and responses[-1].status == 101:
+        return Answers(seen.requests[: len(responses)], responses)
+    assert not seen.fault, f"an endpoint was sent what is no request: {seen.fault}"
+    return Answers(seen.requests, responses)
+
+
+def _same_target(told: bytes, seen: bytes) -> bool:
+    """An absolute form goes on in origin form."""
+    if told == seen:
+        return True
+    return told[:4].lower() == b"http" and (told.endswith(seen) or seen[:1] in (b"/", b"*"))
+
+
+def is_told(seen: Request, told: Request) -> bool:
+    """Whether what an endpoint read is, as far as it came, what a client said. (A tag is part of the target.)"""
+    return (
+        seen.method == told.method
+        and _same_target(told.target, seen.target)
+        and (seen.body == told.body if seen.complete else told.body.startswith(seen.body))
+        and (told.complete or not seen.complete)
+    )

@@ -7,7 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 from fuzz.exchange import check
-from fuzz.plays import CHUNKED_OK, CHUNKED_POST, CLOSE_OK, GET, OK, POST, TO_ENDPOINT, Part, written
+from fuzz.plays import (
+    CHUNKED_OK,
+    CHUNKED_POST,
+    CLOSE_OK,
+    GET,
+    OK,
+    POST,
+    SWITCHED,
+    TO_ENDPOINT,
+    UPGRADE,
+    Part,
+    written,
+)
 from fuzz.script import Play, Say, play
 
 
@@ -23,6 +35,7 @@ def plays() -> Iterator[list[Play]]:
 def played(plays: list[Play], parts: list[Part], setting: int = 0) -> Play:
     it = play(written(setting, parts))
     plays.append(it)
+    it.quiet = False  # what is altered below would be seen as held back first
     return it
 
 
@@ -128,4 +141,35 @@ def test_a_clean_end_for_a_client_that_reads_until_the_end(plays: list[Play]) ->
     check(it)
     it.endpoints[0].ended = False
     with pytest.raises(AssertionError, match="but endpoints said"):
+        check(it)
+
+
+HALF: list[Part] = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "party", "lost"),
+    [
+        ([*GET], "endpoint", b"GET"),
+        ([*GET, *GET, *TO_ENDPOINT, *OK], "endpoint", b"GET /a~2~"),
+        ([*POST], "endpoint", b"llo"),
+        ([*GET, *TO_ENDPOINT, *OK], "client", b"HTTP"),
+        ([*GET, *TO_ENDPOINT, *OK], "client", b"lo"),
+        (
+            [*GET, *TO_ENDPOINT, *CHUNKED_OK[:-1], b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello"],
+            "client",
+            b"ello",
+        ),
+        ([*UPGRADE, *TO_ENDPOINT, *SWITCHED, b"hi", Say.CLIENT_0, b"ho"], "client", b"hi"),
+        ([*UPGRADE, *TO_ENDPOINT, *SWITCHED, b"hi", Say.CLIENT_0, b"ho"], "endpoint", b"ho"),
+    ],
+)
+def test_what_is_held_back(plays: list[Play], parts: list[Part], party: str, lost: bytes) -> None:
+    it = play(written(0, parts))
+    plays.append(it)
+    assert it.quiet
+    heard = (it.clients[0] if party == "client" else it.endpoints[-1]).heard
+    assert lost in heard
+    del heard[heard.rindex(lost) :]
+    with pytest.raises(AssertionError, match=r"held back|went on"):
         check(it)
