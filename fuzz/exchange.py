@@ -45,6 +45,10 @@ def _end(it: Play) -> None:
     assert it.scene.plane.ledger()["exchanges"] == 0
 
 
+def _carried(it: Play) -> list[Answers]:
+    return [carried_by(e.said, e.heard, e.ended, narrow=e.stream.room >= 0) for e in it.endpoints]
+
+
 def _check_endpoints(carried: list[Answers], told: list[Request]) -> None:
     """Every request that an endpoint read is one that a client said, and the same."""
     times: Counter[int] = Counter()
@@ -92,14 +96,12 @@ def _check_client(client: Party, told: list[Request], carried: list[Answers]) ->
         tag = tag_in(request.target)
         heard = tags_in(response.body + b" ".join(value for _, value in response.fields))
         assert heard <= ({tag} if tag is not None else set()), f"the answer to {heard} came to {tag}"
-        candidates = [
-            answer
-            for answers in carried
-            for seen, answer in zip(answers.requests, answers.responses, strict=False)
-            if is_told(seen, request)
-        ]
+        answers = [pair for each in carried for pair in zip(each.requests, each.responses, strict=False)]
+        candidates = [answer for seen, answer in answers if is_told(seen, request)]
+        # An endpoint that answers before it has read what it is asked answers whatever that is.
+        blind = any(not seen.has_head and answer.status == response.status for seen, answer in answers)
         cut = response.until_close and client.stream.was_reset
-        assert any(_is_answer(response, answer, cut) for answer in candidates), (
+        assert blind or any(_is_answer(response, answer, cut) for answer in candidates), (
             f"to {request} a client was told {response}, but endpoints said {candidates}"
         )
 
@@ -122,11 +124,11 @@ def check(it: Play) -> None:
     if it.quiet:
         it.scene.turn(MANY_TURNS)
         it.listen()
-        carried = [carried_by(endpoint.said, endpoint.heard, endpoint.ended) for endpoint in it.endpoints]
+        carried = _carried(it)
         for number, client in it.clients.items():
             check_prompt(client, told[number], carried)
     _end(it)
-    carried = [carried_by(endpoint.said, endpoint.heard, endpoint.ended) for endpoint in it.endpoints]
+    carried = _carried(it)
     _check_endpoints(carried, everything)
     _check_tunnels(it, carried, everything)
     for number, client in it.clients.items():

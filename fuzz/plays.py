@@ -90,6 +90,8 @@ _PLAYS: list[list[Part]] = [
     [Say.SHUT_WINDOW, *GET, *TO_ENDPOINT, *CHUNKED_OK, Say.CLIENT_0, Say.WAIT_61_S],
     [*_request(b"POST /a", b"Content-Length: 73000"), *TO_ENDPOINT, Say.NARROW_WINDOW, Say.CLIENT_0, Say.MANY,
      Say.VERY_MANY, *TO_ENDPOINT, Say.OPEN_WINDOW, Say.SETTLE, *OK],
+    [*GET, *GET, *TO_ENDPOINT, Say.NARROW_WINDOW, *OK, Say.SETTLE, *OK, Say.OPEN_WINDOW, Say.SETTLE, *OK],
+    [*GET, *GET, *TO_ENDPOINT, Say.SHUT_WINDOW, *OK, Say.SETTLE, *OK, Say.SETTLE, Say.END],
     # Somebody takes his time.
     [b"GET / HT", Say.WAIT_11_S, b"TP/1.1\r\n"],
     [*GET, Say.WAIT_61_S, *POST, *TO_ENDPOINT, *OK],

@@ -228,9 +228,14 @@ class Answers:
     responses: list[Response] = field(default_factory=list)
 
 
-def carried_by(said: bytearray, heard: bytearray, ended: bool) -> Answers:
-    """Reads both directions of an endpoint's connection; after a 101 they are a tunnel's."""
+def carried_by(said: bytearray, heard: bytearray, ended: bool, narrow: bool) -> Answers:
+    """Reads both directions of an endpoint's connection; after a 101 they are a tunnel's.
+
+    Of a connection whose window is `narrow` one more request may be on its way, which the endpoint has not read.
+    """
     seen = requests_seen(bytes(heard))
+    if narrow and (not seen.requests or seen.requests[-1].complete):
+        seen.requests.append(Request())
     responses = _responses_told(bytes(said), seen.requests, ended)
     if responses and responses[-1].status == 101:
         return Answers(seen.requests[: len(responses)], responses)
