@@ -5,12 +5,14 @@ VENV   ?= .venv
 # Addresses of the demonstration.
 LISTEN ?= 127.0.0.1:8080
 FILES  ?= 127.0.0.1:8081
-# More options, for example: make test PYTEST="-k framing", make bench BENCH="--quick".
+# More options, for example: make test PYTEST="-k framing", make bench BENCH="--quick", make fuzz FUZZ="--target chunks".
 PYTEST ?=
 BENCH  ?=
 # How long make differential looks for disagreements.
 SECONDS ?= 300
 FAULTS ?=
+FUZZ   ?=
+FUZZ_SECONDS ?= 60
 
 BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
@@ -19,11 +21,14 @@ PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 # Tests that run compiled code; the others would only run the same Python once more.
 OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py)
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
-export PYTHON
+# The plane once more, with clang, libFuzzer's counters and the address sanitizer, apart from the build in place.
+FUZZ_BUILD := .cache/fuzz
+FUZZ_CC    ?= clang-14
+export PYTHON FUZZ_SECONDS
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults sanitize coverage differential lint format bench build docs clean
-.PHONY: packages-build packages-test packages-bench
+.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench build docs clean
+.PHONY: packages-build packages-test packages-bench packages-fuzz
 
 help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
@@ -33,6 +38,7 @@ help:
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
+	@echo "make fuzz     coverage-guided fuzzing of the plane (FUZZ_SECONDS=$(FUZZ_SECONDS) of each target, FUZZ=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"
 	@echo "make build    the virtual environment with the compiled data plane"
@@ -94,6 +100,9 @@ format: $(VENV)/.dev
 bench: packages-bench $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench $(BENCH)
 
+fuzz: packages-fuzz $(VENV)/.fuzz $(FUZZ_BUILD)/.built
+	@$(BIN)/python -m fuzz $(FUZZ)
+
 build: $(VENV)/.built
 
 docs: $(VENV)/.dev $(DOCUMENTS)
@@ -107,7 +116,7 @@ clean:
 	find src/weir/plane -name '*.c' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-packages-build packages-test packages-bench: packages-%:
+packages-build packages-test packages-bench packages-fuzz: packages-%:
 	@tools/debian_packages.sh build $*
 
 # Stamps: each file says that a step was done with the inputs it depends on.
@@ -140,4 +149,16 @@ $(VENV)/.dev: $(VENV)/.built
 $(VENV)/.bench: $(VENV)/.dev
 	@echo "== installing what the benchmark needs"
 	@$(PIP) install --quiet -c constraints.txt --group bench
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@echo "== installing what fuzzing needs"
+	@$(PIP) install --quiet -c constraints.txt --group fuzz
+	@touch $@
+
+# As a whole: setuptools does not see that a flag has changed, nor cythonize that an object is not its own.
+$(FUZZ_BUILD)/.built: $(VENV)/.built $(PLANE) | packages-fuzz
+	@echo "== compiling the plane for fuzzing (half a minute)"
+	@rm -rf $(FUZZ_BUILD)/lib $(FUZZ_BUILD)/build
+	@WEIR_FUZZ=1 CC=$(FUZZ_CC) $(BIN)/python setup.py --quiet build --build-base $(FUZZ_BUILD)/build --build-lib $(FUZZ_BUILD)/lib
 	@touch $@

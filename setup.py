@@ -5,6 +5,7 @@ Switches, all off in a release build:
 WEIR_DEBUG=1      assertions of the plane's own invariants (the WEIR_DEBUG macro)
 WEIR_TRACE=1      line tracing, for coverage of the .pyx files
 WEIR_SANITIZE=1   address and undefined-behaviour sanitizers
+WEIR_FUZZ=1       libFuzzer's coverage and the address sanitizer, with clang (make fuzz)
 WEIR_ANNOTATE=1   the annotated HTML that shows where Python is called
 WEIR_FORCE=1      all of it again, whatever has changed
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 PLANE = Path("src/weir/plane")
 
@@ -25,6 +27,7 @@ def switch(name: str) -> bool:
 
 
 debug, trace, sanitize = switch("WEIR_DEBUG"), switch("WEIR_TRACE"), switch("WEIR_SANITIZE")
+fuzz = switch("WEIR_FUZZ")
 compile_args = ["-O2", "-g0", "-fno-strict-aliasing", "-Wall", "-Wsign-compare"]
 # Cython's own generated code trips these two; nothing of ours can.
 compile_args += ["-Wno-unused-function", "-Wno-unused-variable"]
@@ -36,6 +39,10 @@ if sanitize:
     # of the compiler's is the other build's business: here it also guesses about what is wrong on purpose.
     compile_args = ["-O1", "-g", "-fno-strict-aliasing", "-fno-wrapv", "-w", *flags]
     link_args = flags
+if fuzz:
+    # The counters and comparisons that guide libFuzzer; who loads the extension brings the library itself.
+    flags = ["-fsanitize=address,fuzzer-no-link", "-fno-omit-frame-pointer"]
+    compile_args = ["-O1", "-g", "-fno-strict-aliasing", *flags]
 if trace:
     macros += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
 
@@ -53,7 +60,19 @@ extensions = [
     for path in sorted(PLANE.glob("*.pyx"))
 ]
 
+
+class BuildExtensions(build_ext):
+    """Compiles several extensions at a time, and makes the folder of their objects before."""
+
+    def build_extensions(self) -> None:
+        # The compilers would make it themselves, each when it is first: setuptools notes a folder as made just before
+        # it makes it, and another thread's compiler then finds none.
+        Path(self.build_temp, PLANE).mkdir(parents=True, exist_ok=True)
+        super().build_extensions()
+
+
 setup(
+    cmdclass={"build_ext": BuildExtensions},
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         extensions,

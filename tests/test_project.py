@@ -62,7 +62,7 @@ DOCUMENTS = render_site.documents(ROOT)
 
 def _files(*suffixes: str) -> list[Path]:
     """Files of the project that people write, with one of some suffixes."""
-    folders = ("src", "tests", "tools", "bench", "examples")
+    folders = ("src", "tests", "tools", "bench", "fuzz", "examples")
     made = {ROOT / name for name in gen_tables.OUTPUTS}
     return sorted(
         path
@@ -276,5 +276,5 @@ def test_constraints_are_exact_versions_and_nothing_else() -> None:
 def test_every_debian_package_is_listed_for_a_known_stage() -> None:
     lines = (ROOT / "debian-packages.txt").read_text().splitlines()
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    assert {row[0] for row in rows} == {"build", "test", "bench"}
+    assert {row[0] for row in rows} == {"build", "test", "bench", "fuzz"}
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", row[1]) for row in rows)

@@ -99,6 +99,13 @@ def test_too_many_options() -> None:
     assert refusal(plain, request(*[b"Connection: x"] * 65)) == Reason.BAD_REQUEST
 
 
+@pytest.mark.parametrize("lines", [[b"Connection: " + b",".join([b"x"] * 65)], [b"Connection: x"] * 65])
+def test_too_many_options_of_a_response(lines: list[bytes]) -> None:
+    # What it nominates beyond the bound would have gone on.
+    assert answered(message(b"HTTP/1.1 200 OK", *lines[1:], b"x: y", lines[0][:-2]))[1:] == []
+    assert refusal(forward_response, message(b"HTTP/1.1 200 OK", *lines, b"x: y")) == Reason.BAD_RESPONSE
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

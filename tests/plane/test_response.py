@@ -98,3 +98,13 @@ def test_a_final_head_behind_interim_heads_that_wait(stage: Stage, room: int) ->
     scene.turn()
     assert client.take_sent() == hint * 3 + final
     assert scene.reasons() == {}
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"103 Early Hints", b"101 Switching Protocols"])
+def test_a_response_that_names_too_many_options(stage: Stage, status: bytes) -> None:
+    scene = stage()
+    client = scene.client(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    options = b", ".join(b"x-%d" % number for number in range(65))
+    scene.send(scene.endpoint(), b"HTTP/1.1 " + status + b"\r\nConnection: " + options + b"\r\nX-64: secret\r\n\r\n")
+    assert client.take_sent().startswith(b"HTTP/1.1 502 ")
+    assert scene.reasons() == {"bad_response": 1}

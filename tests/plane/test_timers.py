@@ -150,6 +150,24 @@ def test_an_exception_of_an_owner_loses_no_other_alarm(clock: Clock) -> None:
     del held
 
 
+def test_an_exception_of_an_owner_delays_no_other_alarm(clock: Clock) -> None:
+    alarms = Alarms(clock)
+    rung: list[Any] = []
+
+    def fail() -> None:
+        raise RuntimeError("ring")
+
+    held = [alarms.arm(fail, 16), alarms.arm(lambda: rung.append(1), 16), alarms.arm(lambda: rung.append(2), 48)]
+    clock.advance(64_000)
+    with pytest.raises(RuntimeError, match="ring"):
+        alarms.expire()
+    clock.advance(8_000)
+    alarms.expire()
+    assert sorted(rung) == [1, 2]
+    assert alarms.next_ms() == -1
+    del held
+
+
 def test_random_deadlines_against_a_plain_list(clock: Clock) -> None:
     rng = random.Random(7)
     alarms = Alarms(clock)

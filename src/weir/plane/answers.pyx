@@ -28,6 +28,7 @@ _ID_PLACE = "{{request_id}}"
 _TEXT = "{{status}} {{title}}\n{{reason}}: {{text}}\nrequest id: {{request_id}}\n"
 
 cdef list _lines = []       # of bytes, by reason: "502 Bad Gateway"
+cdef dict _own_texts = {}   # (AnswerKind, word): what ErrorPages holds of it
 cdef uint16_t _statuses[REASON_COUNT]
 
 
@@ -84,6 +85,12 @@ cdef class ErrorPages:
             for media in wanted:
                 if (statuses, media) in own:
                     return self._parts(media, _filled(own[statuses, media], reason))
+        # Weir's own are the same for every plane of a process, and tests and fuzzing make thousands.
+        if (kind, reason.word) not in _own_texts:
+            _own_texts[kind, reason.word] = self._said_by_weir(reason, kind)
+        return _own_texts[kind, reason.word]
+
+    def _said_by_weir(self, reason, kind):
         if kind == ANSWER_TEXT:
             return self._parts("text/plain", _filled(_TEXT, reason))
         return self._parts("application/json" if kind == ANSWER_JSON else "application/problem+json", _problem(reason))

@@ -46,6 +46,9 @@ cdef Step check_request(
     const char* p, Head* head, const Framing* framing, bint* upgrade, bint* te_trailers, bint* expect
 ) noexcept nogil
 
+# The same for a response, whose Connection may name too many options: DONE, or FAILED with head.reason set.
+cdef Step check_response(const char* p, Head* head) noexcept nogil
+
 # Whether a field (Authorization, WWW-Authenticate) speaks of NTLM or Negotiate, by which an endpoint may take a
 # connection, and not a request, for authenticated (RFC 4559 section 6): what comes on it next is its client's.
 cdef bint ties_connection(const char* p, const Head* head, FieldId known) noexcept nogil

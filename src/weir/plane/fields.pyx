@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 from weir.plane.codes cimport (
-    DONE, FAILED, R_BAD_HOST, R_BAD_REQUEST, R_EXPECTATION_FAILED, R_METHOD_REFUSED, Step,
+    DONE, FAILED, R_BAD_HOST, R_BAD_REQUEST, R_BAD_RESPONSE, R_EXPECTATION_FAILED, R_METHOD_REFUSED, Step,
 )
 from weir.plane.framing cimport B_CHUNKED, B_LENGTH, B_NONE, Framing
 from weir.plane.head cimport (
@@ -233,6 +233,13 @@ cdef Step check_request(
             fields_any_has_token(p, head, F_TE, b"trailers", 8)
             and fields_any_has_token(p, head, F_CONNECTION, b"te", 2)
         )
+    return DONE
+
+
+cdef Step check_response(const char* p, Head* head) noexcept nogil:
+    if fields_drop_nominated(p, head) > OPTIONS_LIMIT:
+        head.reason = R_BAD_RESPONSE
+        return FAILED
     return DONE
 
 
@@ -465,7 +472,6 @@ cdef uint32_t write_response_head(
         drops |= <uint32_t>1 << F_CONTENT_LENGTH
     else:
         padded = fields_take_padded_length(p, head)
-    fields_drop_nominated(p, head)
     if policy.counter_length != 0:
         fields_drop_counter(p, head, policy)
     if p[7] != c"1" or head.fields_at - head.status_at == 5:

@@ -10,8 +10,8 @@ from weir.plane.accept cimport preferred_answer
 from weir.plane.chunked cimport ChunkScanner, chunk_scan, chunk_start
 from weir.plane.codes cimport DONE, FAILED, NEED_MORE, R_BAD_CHUNK, Step
 from weir.plane.fields cimport (
-    RequestPolicy, ResponsePolicy, check_request, request_head_bound, response_head_bound, write_request_head,
-    write_response_head,
+    RequestPolicy, ResponsePolicy, check_request, check_response, request_head_bound, response_head_bound,
+    write_request_head, write_response_head,
 )
 from weir.plane.framing cimport Framing, frame_request, frame_response
 from weir.plane.head cimport Field, Head, HeadLimits, scan_fields, scan_request, scan_response
@@ -266,6 +266,8 @@ def forward_response(bytes data not None, *, bint via=True, bint close=False, bi
     parsers_take(scan_response, data, &head)
     out = bytearray(response_head_bound(&head, &policy))
     for _ in range(repeat):
+        if check_response(data, &head) == FAILED:
+            raise Refused(head.reason)
         n = write_response_head(data, &head, &policy, out)
     if n > len(out):
         raise AssertionError("the bound was passed")

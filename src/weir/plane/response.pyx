@@ -25,7 +25,13 @@ from weir.plane.codes cimport (
 )
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner
-from weir.plane.fields cimport ResponsePolicy, response_head_bound, ties_connection, write_response_head
+from weir.plane.fields cimport (
+    ResponsePolicy,
+    check_response,
+    response_head_bound,
+    ties_connection,
+    write_response_head,
+)
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
 from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
 from weir.plane.options cimport ListenerOptions
@@ -107,6 +113,7 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
     if (
         exchange.interim > MAX_INTERIM or exchange.interim_bytes > MAX_INTERIM_BYTES
         or frame_response(p, head, exchange.method, exchange.upgrade, &framing) == FAILED
+        or check_response(p, head) == FAILED
     ):
         exchange.fail(R_BAD_RESPONSE)
         return -1
@@ -153,6 +160,8 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
     cdef Framing framing
     if frame_response(buf.data + buf.start, head, exchange.method, exchange.upgrade, &framing) == FAILED:
         return exchange.fail(framing.reason)
+    if check_response(buf.data + buf.start, head) == FAILED:
+        return exchange.fail(head.reason)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
     if hold_head(exchange, buf, &framing):

@@ -140,7 +140,12 @@ cdef class TimerWheel:
                 continue
             if self.occupied[slot >> 6] >> (slot & 63) & 1:
                 self.occupied[slot >> 6] &= ~(<uint64_t>1 << (slot & 63))
-                self._serve(slot, now_ms)
+                try:
+                    self._serve(slot, now_ms)
+                except BaseException:
+                    # The slots behind it are still to be served: next time, not a round of the wheel later.
+                    self.tick = tick
+                    raise
             tick += 1
         return 0
 
