@@ -118,6 +118,22 @@ def test_a_signal_interrupts_the_wait(selector: EngineSelector) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
+def test_a_signal_whose_handler_meets_an_error_of_its_own_interrupts_nothing(selector: EngineSelector) -> None:
+    """errno is everybody's: what the wait failed with is not asked for after a handler has run."""
+    ran = []
+
+    def handler(*_: object) -> None:
+        ran.append(os.path.exists("/proc/self/nothing of this name"))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert selector.select(0.1) == []
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert ran == [False]
+
+
 def test_plain_asyncio_runs_on_it(engine: Engine) -> None:
     async def main() -> bytes:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

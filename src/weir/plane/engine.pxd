@@ -8,6 +8,7 @@ from weir.plane.timers cimport TimerOwner, TimerWheel
 
 cdef enum:
     ENGINE_BATCH = 256          # events taken from the kernel at once
+    WAIT_RAISED = -4096         # beyond every -errno
     ENGINE_HOLD_US = 5000       # the GIL is let go, and signals are looked at, this often (sys.getswitchinterval)
 
 # Something that is told when its descriptor is ready. While it is in the set the engine holds a reference
@@ -57,7 +58,7 @@ cdef class Engine:
 
     cdef int _grow(self, int fd) except -1
     cdef int _control(self, int operation, int fd, uint32_t events) except -1
-    cdef int _wait(self, int64_t timeout_ms) except -2
+    cdef int _wait(self, int64_t timeout_ms) except WAIT_RAISED   # how many events; -errno
     cdef void _call(self, Source source, uint32_t events) noexcept
     cdef void _serve_ready(self) noexcept
     cdef void _serve_events(self, int n) noexcept

@@ -42,10 +42,24 @@ from weir.plane.syscalls cimport (
     epoll_create1,
     epoll_ctl,
     epoll_event,
-    epoll_wait,
     errno,
 )
 from weir.plane.timers cimport TimerOwner, TimerWheel
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <sys/epoll.h>
+
+    static inline int engine_wait(int epfd, struct epoll_event* events, int most, int wait_ms)
+    {
+        int n = epoll_wait(epfd, events, most, wait_ms);
+        return n < 0 ? -errno : n;
+    }
+    """
+    # epoll_wait, but a failure is -errno: errno itself lasts only until the next call, and signal handlers, sources
+    # and timers are called before anybody could ask for it.
+    int engine_wait(int epfd, epoll_event* events, int most, int wait_ms) nogil
 
 log = logging.getLogger("weir.engine")
 
@@ -181,18 +195,18 @@ cdef class Engine:
 
     # -- turning ------------------------------------------------------------------------------------------
 
-    cdef int _wait(self, int64_t timeout_ms) except -2:
+    cdef int _wait(self, int64_t timeout_ms) except WAIT_RAISED:
         cdef int n
         cdef int wait_ms = 0x7FFFFFFF if timeout_ms > 0x7FFFFFFF else <int>timeout_ms
         cdef bint held_long = self.clock.now_us - self.released_us >= ENGINE_HOLD_US
         if wait_ms == 0 or self.polling:
             if not held_long:
-                n = epoll_wait(self.epfd, self.events, ENGINE_BATCH, 0)
+                n = engine_wait(self.epfd, self.events, ENGINE_BATCH, 0)
                 if n > 0 or wait_ms == 0:
                     return n
                 self.polling = False
         with nogil:
-            n = epoll_wait(self.epfd, self.events, ENGINE_BATCH, wait_ms)
+            n = engine_wait(self.epfd, self.events, ENGINE_BATCH, wait_ms)
         self.waits += 1
         self.polling = n > 1
         self.released_us = self.clock.tick()
@@ -292,8 +306,8 @@ cdef class Engine:
                 self.wheel.failed = None
             if self.foreign or self.python_wanted or timeout_ms == 0:
                 break
-            if n < 0 and errno != EINTR:
-                raise OSError(errno, "epoll_wait")
+            if n < 0 and n != -EINTR:
+                raise OSError(-n, "epoll_wait")
             if deadline_ms >= 0:
                 timeout_ms = deadline_ms - self.clock.now_us // 1000
                 if timeout_ms <= 0:

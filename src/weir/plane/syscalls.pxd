@@ -27,7 +27,6 @@ cdef extern from "<sys/epoll.h>" nogil:
     const uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP, EPOLLET, EPOLLEXCLUSIVE
     int epoll_create1(int flags)
     int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
-    int epoll_wait(int epfd, epoll_event* events, int maxevents, int timeout)
 
 cdef extern from "<sys/uio.h>" nogil:
     cdef struct iovec:
