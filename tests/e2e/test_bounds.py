@@ -52,6 +52,7 @@ def send_until_stuck(wire: Wire, data: bytes, limit: int) -> int:
 # -- clients
 
 
+@pytest.mark.heavy
 def test_pipelined_requests_without_end(plain: Rig) -> None:
     plain.endpoint.reply(ok(b"x" * 1000))
     growth = Growth(plain)

@@ -14,7 +14,7 @@ from .peers import Link, chunked, ok
 from .rig import Rig
 from .wire import Wire
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.heavy]
 
 MIB = 1 << 20
 TOTAL = 5 << 30

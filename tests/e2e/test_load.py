@@ -13,7 +13,7 @@ from .conftest import MakeRig
 from .rig import Rig
 from .servers import ASGI, NGINX, WSGI, Server, start_nginx, start_wsgi
 
-pytestmark = pytest.mark.timeout(40)
+pytestmark = [pytest.mark.timeout(40), pytest.mark.heavy]
 
 
 class Load:

@@ -127,6 +127,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
         snapshot((tmp_path / "file").read_bytes())
 
 
+@pytest.mark.heavy
 def test_counters_never_go_back_while_others_count() -> None:
     """A child that counts as fast as it can, numbers that need all of a u64's halves, and a reader beside it."""
     table = layout.create(64, ["main"], workers=1)
