@@ -472,3 +472,18 @@ def test_one_line_of_log_for_each_exchange(stage: Stage) -> None:
     }
     assert lines[1]["status"] == 400
     assert lines[1]["reason"] == "bad_request"
+
+
+def test_a_tunnel_that_nobody_uses_ends(stage: Stage) -> None:
+    scene = stage(cluster={"stream_idle_timeout_ms": 1000})
+    client = scene.client(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    scene.send(scene.endpoint(), b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    scene.wait_ms(700)
+    scene.send(client, b"still here")
+    scene.wait_ms(700)
+    assert not scene.endpoint().is_closed
+    scene.wait_ms(700)
+    assert scene.endpoint().is_closed
+    scene.end(client)
+    assert client.is_closed
+    assert scene.reasons() == {"stream_timeout": 1}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from weir.plane.fake import FakeStream
 
 Stage = Callable[..., Scene]
 
@@ -267,3 +268,50 @@ def test_room_to_write_spoils_no_idle_connection(stage: Stage) -> None:
     scene.send(client, GET)
     assert scene.dials == 1
     assert state(scene)["spoiled"] == 0
+
+
+def waits_for_an_idle_connection(stage: Stage, **pool: int) -> tuple[Scene, FakeStream]:
+    """A scene whose only connection is busy, and a second client that waits 100 ms for it."""
+    scene = stage(pool={"wait_idle_ms": 100, **pool}, queue={"size": 1})
+    scene.client(GET)
+    scene.dialer.mode = "wait"
+    return scene, scene.client(GET)
+
+
+def test_a_wait_for_an_idle_connection_that_ends_in_a_dial_under_way(stage: Stage) -> None:
+    scene, client = waits_for_an_idle_connection(stage)
+    scene.wait_ms(120)
+    assert scene.dials == 2
+    scene.endpoint(1).connect()
+    scene.turn()
+    scene.send(scene.endpoint(1), OK)
+    assert client.take_sent() == OK
+
+
+def test_a_wait_for_an_idle_connection_that_ends_in_a_refused_dial(stage: Stage) -> None:
+    scene, client = waits_for_an_idle_connection(stage)
+    scene.dialer.mode = errno.ECONNREFUSED
+    scene.wait_ms(120)
+    assert client.take_sent().startswith(b"HTTP/1.1 502 ")
+    assert scene.reasons() == {"connect_refused": 1}
+
+
+def test_a_wait_for_an_idle_connection_that_ends_in_the_queue(stage: Stage) -> None:
+    scene, client = waits_for_an_idle_connection(stage, max_connections=1)
+    scene.wait_ms(120)
+    assert scene.dials == 1
+    assert scene.plane.queued(0) == 1
+    scene.send(scene.endpoint(0), OK)
+    scene.send(scene.endpoint(0), OK)
+    assert client.take_sent() == OK
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(errno.ETIMEDOUT, "connect_timeout"), (errno.EADDRNOTAVAIL, "out_of_ports"), (errno.ENOENT, "connect_refused")],
+)
+def test_why_a_dial_failed(stage: Stage, error: int, reason: str) -> None:
+    scene = stage()
+    scene.dialer.mode = error
+    scene.client(GET)
+    assert scene.reasons() == {reason: 1}
