@@ -17,7 +17,8 @@ from .proxy import Proxy
 from .rig import Rig, tables
 from .wire import eventually
 
-pytestmark = pytest.mark.timeout(60)
+# Times and memory of the build that people use: a build with sanitizers is several times as slow.
+pytestmark = [pytest.mark.timeout(60), pytest.mark.figures]
 
 BEFORE_S = 0.5
 SLOW_S = 3

@@ -85,6 +85,7 @@ class Weir:
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.reasons: Counter[str] = Counter()
         self.replays = 0
+        self.over = False
         self.bystander_asked = 0
         self.bystander_slowest_ms = 0.0
 
@@ -194,7 +195,7 @@ class Weir:
         """One connection for the whole campaign, one honest request after another: none may be disturbed."""
         reader, writer = await asyncio.open_connection(HOST, self._port(len(self.lanes)))
         try:
-            while True:
+            while not self.over:
                 target = b"/bystander/n%d" % self.bystander_asked
                 started = time.monotonic()
                 writer.write(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % target)
@@ -255,11 +256,11 @@ class Campaign:
         judge = asyncio.create_task(self._judge_all(total, started))
         await asyncio.gather(*lanes)
         await judge
-        for task in bystanders:
-            if task.done():
-                self.wrong.append(f"the bystander was disturbed: {task.exception()!r}")
-            task.cancel()
-        await asyncio.gather(*bystanders, return_exceptions=True)
+        for weir in self.weirs:
+            weir.over = True  # they are not cancelled: in 3.11 wait_for() may swallow that
+        for error in await asyncio.gather(*bystanders, return_exceptions=True):
+            if error is not None:
+                self.wrong.append(f"the bystander was disturbed: {error!r}")
         await asyncio.sleep(LOG_S)
         for weir in self.weirs:
             self.wrong += await weir.stop()

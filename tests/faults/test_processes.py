@@ -15,11 +15,11 @@ from tests.faults.fakes import lengths
 from tests.faults.pipes import KINDS
 from tests.faults.positions import faults_of
 
-EVERY = 37
+EVERY = 53
 
 
 def sample(seed: int) -> list[Job]:
-    """All exchanges without a fault, and with every 37th of the faults, from another one on for each."""
+    """All exchanges without a fault, and with every 53rd of the faults, from another one on for each."""
     dice = random.Random(seed)
     jobs: list[Job] = [(exchange, None) for exchange in EXCHANGES]
     for exchange in EXCHANGES:
