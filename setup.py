@@ -5,7 +5,7 @@ Switches, all off in a release build:
 WEIR_DEBUG=1      assertions of the plane's own invariants (the WEIR_DEBUG macro)
 WEIR_TRACE=1      line tracing, for coverage of the .pyx files
 WEIR_SANITIZE=1   address and undefined-behaviour sanitizers
-WEIR_FUZZ=1       libFuzzer's coverage and the address sanitizer, with clang (make fuzz)
+WEIR_FUZZ=1       libFuzzer's coverage, the address sanitizer and assertions, with clang (make fuzz)
 WEIR_ANNOTATE=1   the annotated HTML that shows where Python is called
 WEIR_FORCE=1      all of it again, whatever has changed
 
@@ -42,7 +42,9 @@ if sanitize:
 if fuzz:
     # The counters and comparisons that guide libFuzzer; who loads the extension brings the library itself.
     flags = ["-fsanitize=address,fuzzer-no-link", "-fno-omit-frame-pointer"]
-    compile_args = ["-O1", "-g", "-fno-strict-aliasing", *flags]
+    compile_args = ["-O1", "-g", "-fno-strict-aliasing", "-w", *flags]
+    # What gcc defines by itself. The plane's own assertions are on: an input that breaks one has failed.
+    macros = [("WEIR_DEBUG", "1"), ("__SANITIZE_ADDRESS__", "1")]
 if trace:
     macros += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
 
