@@ -22,7 +22,8 @@ def main(argv: list[str]) -> None:
     """Fuzzes until a crash or the end that the options say."""
     where = Path(weir.plane.parsers.__file__).parent
     print(f"fuzzing {argv[1]} of {where}", file=sys.stderr, flush=True)
-    atheris.Setup([argv[0], *argv[2:]], TARGETS[argv[1]])
+    # To merge, libFuzzer starts itself again and again, by what it takes for its own name.
+    atheris.Setup([f"{sys.executable} -m fuzz.child {argv[1]}", *argv[2:]], TARGETS[argv[1]])
     # What is there now stays: a collection looks only at what an input has made.
     gc.collect()
     gc.freeze()

@@ -96,7 +96,7 @@ def _check_response(data: bytes, method: Method, upgrade: bool) -> None:
     if isinstance(said, str):
         assert answer == Reason.BAD_RESPONSE_FRAMING
         return
-    if head.status == 101 and not upgrade:
+    if head.status == 101 and not (upgrade and _values(head, b"upgrade")):
         assert answer == Reason.BAD_RESPONSE
         return
     assert not isinstance(answer, Reason), f"refused, though the fields say {said}"

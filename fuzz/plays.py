@@ -92,6 +92,15 @@ _PLAYS: list[list[Part]] = [
      Say.VERY_MANY, *TO_ENDPOINT, Say.OPEN_WINDOW, Say.SETTLE, *OK],
     [*GET, *GET, *TO_ENDPOINT, Say.NARROW_WINDOW, *OK, Say.SETTLE, *OK, Say.OPEN_WINDOW, Say.SETTLE, *OK],
     [*GET, *GET, *TO_ENDPOINT, Say.SHUT_WINDOW, *OK, Say.SETTLE, *OK, Say.SETTLE, Say.END],
+    # A head is cut, with more behind it than a small buffer holds: nothing, half a chunk, half a trailer section.
+    [Say.NARROW_WINDOW, *GET, *TO_ENDPOINT, *NONE, Say.MANY, Say.MANY, Say.SETTLE, Say.CLIENT_0, Say.OPEN_WINDOW],
+    [Say.NARROW_WINDOW, *GET, *TO_ENDPOINT, *_response(b"200 OK", b"Transfer-Encoding: chunked"), b"ffff\r\n",
+     Say.MANY, Say.MANY, Say.SETTLE, Say.CLIENT_0, Say.OPEN_WINDOW],
+    [Say.NARROW_WINDOW, *_request(b"GET /a", version=b"1.0"), *TO_ENDPOINT,
+     *_response(b"200 OK", b"Transfer-Encoding: chunked"), b"0\r\nx-sum: ", Say.MANY, Say.MANY, Say.SETTLE,
+     b"\r\n\r\n"],
+    [Say.LITTLE_MEMORY, *GET, *TO_ENDPOINT, *OK[:-1], b"\r\nX-Long: ", *[Say.MANY] * 6,
+     b"\r\nContent-Length: 2\r\n\r\nok"],
     # Somebody takes his time.
     [b"GET / HT", Say.WAIT_11_S, b"TP/1.1\r\n"],
     [*GET, Say.WAIT_61_S, *POST, *TO_ENDPOINT, *OK],

@@ -80,6 +80,10 @@ def command(target: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "fuzz.child", target, *arguments]
 
 
+def _limits() -> list[str]:
+    return [f"-max_len={INPUT_BYTES}", f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={MEMORY_MB}"]
+
+
 def _shown(log: Path) -> str:
     """The end of a child's output, without the dictionary that libFuzzer recommends."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if "# Uses:" not in line]
@@ -109,10 +113,8 @@ def fuzz(target: str, seconds: int) -> Outcome:
         folder.mkdir(parents=True, exist_ok=True)
     before = set(crashes.iterdir())
     options = [
+        *_limits(),
         f"-max_total_time={seconds}",
-        f"-max_len={INPUT_BYTES}",
-        f"-timeout={INPUT_SECONDS}",
-        f"-rss_limit_mb={MEMORY_MB}",
         f"-dict={DICTIONARY}",
         f"-artifact_prefix={crashes}/",
         "-print_final_stats=1",
@@ -168,15 +170,17 @@ def replay(path: Path) -> int:
 def merge(target: str) -> int:
     """Adds to the committed corpus what was found, as few and short inputs as reach all that both reach."""
     found, seeds, merged = CACHE / "corpus" / target, CORPUS / target, CACHE / "merged" / target
-    merged.mkdir(parents=True, exist_ok=True)
+    for folder in (found, CRASHES / target, seeds, merged):
+        folder.mkdir(parents=True, exist_ok=True)
+    before = set((CRASHES / target).iterdir())
     for old in merged.iterdir():
         old.unlink()
-    options = ["-merge=1", f"-max_len={INPUT_BYTES}", f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={MEMORY_MB}"]
+    options = ["-merge=1", f"-artifact_prefix={CRASHES / target}/", *_limits()]
     folders = [str(merged), str(seeds), str(found)]
     done = subprocess.run(command(target, *options, *folders), env=environment(target), check=False)
     kept = sorted(merged.iterdir())
-    if done.returncode or not kept:
-        print(f"error: the corpus of {target} could not be merged", file=sys.stderr)
+    if done.returncode or not kept or set((CRASHES / target).iterdir()) - before:
+        print(f"error: the corpus of {target} cannot be merged: an input fails, or libFuzzer", file=sys.stderr)
         return 1
     for old in seeds.iterdir():
         old.unlink()

@@ -60,6 +60,7 @@ class Say(IntEnum):
     REFUSED = 0xA4  # ... or has not
     NO_MEMORY = 0xA8  # the next buffer cannot be had
     DRAIN = 0xA9  # the worker is told to stop
+    LITTLE_MEMORY = 0xAA  # buffers for reads are small from here on
 
 
 NAMED = frozenset(Say)
@@ -79,6 +80,7 @@ NARROW_BYTES = 20
 QUIET = {
     *(Say.CLIENT_0, Say.CLIENT_1, Say.ENDPOINT_NEWEST, Say.ENDPOINT_0, Say.ENDPOINT_1, Say.ENDPOINT_2),
     *(Say.TURN, Say.SETTLE, Say.OPEN_WINDOW, Say.DRIP, Say.POUR, Say.WAIT_5_MS, Say.WAIT_50_MS, Say.WAIT_500_MS),
+    Say.LITTLE_MEMORY,
 }
 # Of directions that cost time, so many are followed.
 MOST_SETTLED = 60
@@ -247,6 +249,8 @@ def _direct(play: Play, say: int) -> None:
         play.scene.dialer.mode = {Say.DIAL_WAITS: "wait", Say.DIAL_CONNECTS: "connect"}.get(Say(say), REFUSED_ERRNO)
     elif say == Say.NO_MEMORY:
         play.scene.plane.refuse_memory(1)
+    elif say == Say.LITTLE_MEMORY:
+        play.scene.plane.save_memory()
     elif say == Say.DRAIN and not play.drained:
         play.drained = True
         play.scene.plane.drain(lambda: None)
