@@ -83,6 +83,15 @@ _PLAYS: list[list[Part]] = [
     # It answers before the request is whole.
     [*_request(b"POST /a", b"Content-Length: 9000"), Say.MANY, *TO_ENDPOINT, *OK, Say.CLIENT_0, Say.MANY, Say.MANY,
      *GET],
+    # The next request comes with the end of a body.
+    [*_request(b"POST /a", b"Content-Length: 9"), b"hell", Say.SETTLE, b"o you", *GET, *TO_ENDPOINT, *OK, Say.SETTLE,
+     *OK],
+    [*_request(b"PUT /a", b"Transfer-Encoding: chunked"), b"5\r\nhe", Say.SETTLE, b"llo\r\n0\r\n\r\n", *POST,
+     *GET, *TO_ENDPOINT, *OK, Say.SETTLE, *OK, Say.SETTLE, *OK],
+    # A response ends before its request: the rest of the body is no request.
+    [*_request(b"POST /a", b"Content-Length: 40"), *TO_ENDPOINT, *OK[:-1], b"\r\nContent-Length: 5\r\n\r\nhe",
+     Say.SETTLE, b"llo", Say.SETTLE, Say.CLIENT_0, b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n", Say.CLIENT_1,
+     *GET, *TO_ENDPOINT, *OK],
     # Somebody does not read.
     [Say.SHUT_WINDOW, *GET, *GET, *TO_ENDPOINT, *_response(b"200 OK", b"Content-Length: 76000"), Say.MANY,
      Say.VERY_MANY, Say.SETTLE, Say.MANY, Say.CLIENT_0, Say.NARROW_WINDOW, Say.SETTLE, Say.OPEN_WINDOW, *TO_ENDPOINT,
