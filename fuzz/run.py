@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import atheris
-
 from fuzz.targets import CORPUS, CRASHES, HERE, TARGETS
 
 __all__ = ["main"]
@@ -39,7 +37,7 @@ LINES_SHOWN = 60
 
 # What libFuzzer says of itself. A pulse: "#1024 pulse cov: 329 ft: 495 corp: 137/11Kb lim: 4096 exec/s: 512 rss: 99Mb".
 _PULSE = re.compile(r"^#(\d+)\s.*cov: (\d+) ft: (\d+) corp: (\d+)/", re.MULTILINE)
-# And how many counters the compiled modules have: none would mean that nothing guides it.
+# And how many counters the compiled modules have.
 _COUNTERS = re.compile(r"Loaded \d+ modules? +\((\d+) inline 8-bit counters\)")
 
 
@@ -61,6 +59,8 @@ class Outcome:
 
 def environment(target: str) -> dict[str, str]:
     """The child's: the instrumented build first, and the sanitizer's library, which brings libFuzzer, before all."""
+    import atheris  # here, because reading libFuzzer's output does without it
+
     library = Path(atheris.path()) / "asan_with_fuzzer.so"
     own = {
         "PYTHONPATH": f"{BUILD}:{ROOT}",
@@ -101,9 +101,15 @@ def _watch(child: subprocess.Popen[bytes], target: str, log: Path) -> float:
         time.sleep(0.2)
         if time.monotonic() - said > PROGRESS_SECONDS:
             said = time.monotonic()
-            pulses = _PULSE.findall(log.read_text(errors="replace"))
-            if pulses:
-                print("   {}: {} executions, {} edges, {} features, {} inputs".format(target, *pulses[-1]), flush=True)
+            executions, edges, _, features, kept = read_log(log.read_text(errors="replace"))
+            print(f"   {executions} executions, {edges} edges, {features} features, {kept} inputs", flush=True)
+
+
+def read_log(text: str) -> tuple[int, int, int, int, int]:
+    """Executions, edges, counters, features and inputs kept, as libFuzzer told them last; zeros if it did not."""
+    pulses, loaded = _PULSE.findall(text), _COUNTERS.search(text)
+    executions, edges, features, kept = (int(number) for number in pulses[-1]) if pulses else (0, 0, 0, 0)
+    return executions, edges, int(loaded[1]) if loaded else 0, features, kept
 
 
 def fuzz(target: str, seconds: int) -> Outcome:
@@ -130,12 +136,9 @@ def fuzz(target: str, seconds: int) -> Outcome:
             child.kill()
             child.wait()
             raise
-    text = log.read_text(errors="replace")
-    pulses = _PULSE.findall(text)
-    executions, edges, features, kept = (int(number) for number in pulses[-1]) if pulses else (0, 0, 0, 0)
-    loaded = _COUNTERS.search(text)
-    counters = int(loaded[1]) if loaded else 0
-    failed = child.returncode != 0 or not pulses or not counters
+    executions, edges, counters, features, kept = read_log(log.read_text(errors="replace"))
+    # Without counters nothing would have guided it.
+    failed = child.returncode != 0 or not executions or not counters
     new = tuple(sorted(set(crashes.iterdir()) - before))
     if failed:
         print(_shown(log))
@@ -146,7 +149,7 @@ def fuzz(target: str, seconds: int) -> Outcome:
 def table(outcomes: Sequence[Outcome]) -> str:
     """The outcomes, for people. Edges are those of the compiled code, of all that clang has counted there."""
     lines = [
-        f"{'target':14}{'seconds':>8}{'cpu s':>7}{'executions':>12}{'exec/cpu s':>11}"
+        f"{'target':14}{'seconds':>8}{'cpu s':>7}{'executions':>12}{'exec/cpu':>11}"
         f"{'edges':>7}{'of':>7}{'features':>9}{'inputs':>7}{'crashes':>8}"
     ]
     for it in outcomes:
