@@ -37,6 +37,8 @@ LINES_SHOWN = 60
 
 # What libFuzzer says of itself. A pulse: "#1024 pulse cov: 329 ft: 495 corp: 137/11Kb lim: 4096 exec/s: 512 rss: 99Mb".
 _PULSE = re.compile(r"^#(\d+)\s.*cov: (\d+) ft: (\d+) corp: (\d+)/", re.MULTILINE)
+# At its end, also after a crash:
+_EXECUTED = re.compile(r"^stat::number_of_executed_units: (\d+)$", re.MULTILINE)
 # And how many counters the compiled modules have.
 _COUNTERS = re.compile(r"Loaded \d+ modules? +\((\d+) inline 8-bit counters\)")
 
@@ -107,8 +109,9 @@ def _watch(child: subprocess.Popen[bytes], target: str, log: Path) -> float:
 
 def read_log(text: str) -> tuple[int, int, int, int, int]:
     """Executions, edges, counters, features and inputs kept, as libFuzzer told them last; zeros if it did not."""
-    pulses, loaded = _PULSE.findall(text), _COUNTERS.search(text)
+    pulses, loaded, executed = _PULSE.findall(text), _COUNTERS.search(text), _EXECUTED.search(text)
     executions, edges, features, kept = (int(number) for number in pulses[-1]) if pulses else (0, 0, 0, 0)
+    executions = int(executed[1]) if executed else executions
     return executions, edges, int(loaded[1]) if loaded else 0, features, kept
 
 

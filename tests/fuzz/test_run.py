@@ -15,6 +15,7 @@ INFO: Loaded 31 PC tables (64339 PCs): 3298 [0x7f,0x80),
 
 def test_what_libfuzzer_says() -> None:
     assert read_log(LOG) == (2063, 291, 64339, 1151, 332)
+    assert read_log(LOG + "stat::number_of_executed_units: 2070\n") == (2070, 291, 64339, 1151, 332)
 
 
 def test_a_build_without_counters_is_seen() -> None:
