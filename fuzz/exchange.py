@@ -121,7 +121,7 @@ def check(it: Play) -> None:
     """Everything that holds after a play, whatever was played."""
     told = {number: requests_told(bytes(client.said)) for number, client in it.clients.items()}
     everything = [request for requests in told.values() for request in requests]
-    if it.quiet:
+    if it.is_quiet:
         it.scene.turn(MANY_TURNS)
         it.listen()
         carried = _carried(it)

@@ -1,6 +1,6 @@
 """Nothing is held back: what was said, and what nobody is in the way of, is where it belongs.
 
-At the end of a quiet play no one has stopped reading, broken off or ended, and no time-out is near: whatever weir
+At the end of a quiet play everybody reads, no one has broken off or ended, and no time-out is near: whatever weir
 holds back then, it has forgotten. A time-out would end the exchange later, and nobody would see why.
 """
 

@@ -76,10 +76,12 @@ WAITS_MS = {
 ENDPOINTS = {Say.ENDPOINT_0: 0, Say.ENDPOINT_1: 1, Say.ENDPOINT_2: 2}
 REFUSED_ERRNO = 111
 NARROW_BYTES = 20
-# Directions after which nobody has a reason to wait: what was said has to be where it belongs.
+# Directions after which nobody has a reason to wait, once all windows are open: what was said has to be where it
+# belongs.
 QUIET = {
     *(Say.CLIENT_0, Say.CLIENT_1, Say.ENDPOINT_NEWEST, Say.ENDPOINT_0, Say.ENDPOINT_1, Say.ENDPOINT_2),
-    *(Say.TURN, Say.SETTLE, Say.OPEN_WINDOW, Say.DRIP, Say.POUR, Say.WAIT_5_MS, Say.WAIT_50_MS, Say.WAIT_500_MS),
+    *(Say.SHUT_WINDOW, Say.NARROW_WINDOW, Say.OPEN_WINDOW),
+    *(Say.TURN, Say.SETTLE, Say.DRIP, Say.POUR, Say.WAIT_5_MS, Say.WAIT_50_MS, Say.WAIT_500_MS),
     Say.LITTLE_MEMORY,
 }
 # Of directions that cost time, so many are followed.
@@ -147,6 +149,11 @@ class Play:
         self.drained = False
         self.tags = 0
         self.settled = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody has a reason to wait."""
+        return self.quiet and all(party.stream.room < 0 for party in (*self.clients.values(), *self.endpoints))
 
     def deliver(self) -> None:
         """What was said arrives at the plane."""

@@ -167,9 +167,23 @@ HALF: list[Part] = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n
 def test_what_is_held_back(plays: list[Play], parts: list[Part], party: str, lost: bytes) -> None:
     it = play(written(0, parts))
     plays.append(it)
-    assert it.quiet
+    assert it.is_quiet
     heard = (it.clients[0] if party == "client" else it.endpoints[-1]).heard
     assert lost in heard
     del heard[heard.rindex(lost) :]
     with pytest.raises(AssertionError, match=r"held back|went on"):
         check(it)
+
+
+def test_who_does_not_read_has_a_reason_to_wait(plays: list[Play]) -> None:
+    shut: list[Part] = [Say.NARROW_WINDOW, *GET, *TO_ENDPOINT, *OK]
+    it = play(written(0, shut))
+    plays.append(it)
+    assert not it.is_quiet
+    assert len(it.clients[0].heard) == 20
+    check(it)
+    it = play(written(0, [*shut, Say.CLIENT_0, Say.OPEN_WINDOW]))
+    plays.append(it)
+    assert it.is_quiet
+    check(it)
+    assert it.clients[0].heard.endswith(b"hello")
