@@ -101,6 +101,8 @@ _PLAYS: list[list[Part]] = [
      Say.VERY_MANY, *TO_ENDPOINT, Say.OPEN_WINDOW, Say.SETTLE, *OK],
     [*GET, *GET, *TO_ENDPOINT, Say.NARROW_WINDOW, *OK, Say.SETTLE, *OK, Say.OPEN_WINDOW, Say.SETTLE, *OK],
     [*GET, *GET, *TO_ENDPOINT, Say.SHUT_WINDOW, *OK, Say.SETTLE, *OK, Say.SETTLE, Say.END],
+    [*_request(b"POST /a", b"Content-Length: 73000"), *TO_ENDPOINT, Say.NARROW_WINDOW, Say.CLIENT_0, Say.MANY,
+     Say.VERY_MANY, *TO_ENDPOINT, Say.OPEN_WINDOW],
     # A head is cut, with more behind it than a small buffer holds: nothing, half a chunk, half a trailer section.
     [Say.NARROW_WINDOW, *GET, *TO_ENDPOINT, *NONE, Say.MANY, Say.MANY, Say.SETTLE, Say.CLIENT_0, Say.OPEN_WINDOW],
     [Say.NARROW_WINDOW, *GET, *TO_ENDPOINT, *_response(b"200 OK", b"Transfer-Encoding: chunked"), b"ffff\r\n",
