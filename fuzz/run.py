@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fuzz.seeds import write_seeds
 from fuzz.targets import CORPUS, CRASHES, HERE, TARGETS
 
 __all__ = ["main"]
@@ -120,6 +121,7 @@ def fuzz(target: str, seconds: int) -> Outcome:
     found, crashes, seeds, log = CACHE / "corpus" / target, CRASHES / target, CORPUS / target, CACHE / f"{target}.log"
     for folder in (found, crashes, seeds):
         folder.mkdir(parents=True, exist_ok=True)
+    write_seeds(target, found)
     before = set(crashes.iterdir())
     options = [
         *_limits(),
@@ -181,7 +183,7 @@ def merge(target: str) -> int:
     before = set((CRASHES / target).iterdir())
     for old in merged.iterdir():
         old.unlink()
-    options = ["-merge=1", f"-artifact_prefix={CRASHES / target}/", *_limits()]
+    options = ["-set_cover_merge=1", f"-artifact_prefix={CRASHES / target}/", *_limits()]
     folders = [str(merged), str(seeds), str(found)]
     done = subprocess.run(command(target, *options, *folders), env=environment(target), check=False)
     kept = sorted(merged.iterdir())

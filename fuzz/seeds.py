@@ -1,17 +1,17 @@
-"""The first inputs of each target, by hand: `python -m fuzz.seeds` writes those that are not in the corpus yet.
+"""The first inputs of each target, by hand: from these libFuzzer goes on.
 
-From these libFuzzer goes on. What it finds is merged into the same folders, so a seed may later be gone, because
-another input reaches the same and more.
+They are tests as well, beside the corpus that libFuzzer has found: an input that reaches the same code need not ask
+the same question of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from fuzz.plays import PLAYS
-from fuzz.targets import CORPUS
 
-__all__ = ["SEEDS", "main"]
+__all__ = ["SEEDS", "write_seeds"]
 
 HEADS_OF_REQUESTS = [
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -67,14 +67,7 @@ SEEDS: dict[str, list[bytes]] = {
 }
 
 
-def main() -> None:
-    """Writes the seeds into the corpus; an input's file is named by its digest, as libFuzzer names them."""
-    for target, inputs in SEEDS.items():
-        folder = CORPUS / target
-        folder.mkdir(parents=True, exist_ok=True)
-        for data in inputs:
-            (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
-
-
-if __name__ == "__main__":
-    main()
+def write_seeds(target: str, folder: Path) -> None:
+    """Writes a target's seeds; an input's file is named by its digest, as libFuzzer names them."""
+    for data in SEEDS[target]:
+        (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fuzz.seeds import SEEDS
 from fuzz.targets import CORPUS, CRASHES, TARGETS
 
 MOST_CORPUS_BYTES = 1_000_000
@@ -35,6 +36,12 @@ def _failing(name: str, folder: Path) -> dict[str, str]:
         except Exception as error:
             failing[path.name] = repr(error)
     return failing
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds(name: str) -> None:
+    for data in SEEDS[name]:
+        TARGETS[name](data)
 
 
 @pytest.mark.parametrize("name", TARGETS)
