@@ -34,7 +34,7 @@ help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
 	@echo "make test     all checks and tests, as CI runs them (PYTEST=\"more options\")"
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
-	@echo "make sanitize the tests of the plane with sanitizers and assertions; a part of make test"
+	@echo "make sanitize the tests of the plane with sanitizers and assertions (some minutes)"
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
@@ -51,7 +51,6 @@ demo: $(VENV)/.built
 test: packages-test lint
 	@echo "== tests"
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
-	@$(MAKE) --no-print-directory sanitize
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 sanitize: packages-test $(VENV)/.dev

@@ -108,3 +108,18 @@ def test_a_response_that_names_too_many_options(stage: Stage, status: bytes) -> 
     scene.send(scene.endpoint(), b"HTTP/1.1 " + status + b"\r\nConnection: " + options + b"\r\nX-64: secret\r\n\r\n")
     assert client.take_sent().startswith(b"HTTP/1.1 502 ")
     assert scene.reasons() == {"bad_response": 1}
+
+
+def test_room_and_bytes_of_a_client_in_one_event(stage: Stage) -> None:
+    """The response waits for room, the request for bytes: the event that tells of both serves both."""
+    scene = stage()
+    client = scene.client(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n01234")
+    endpoint = scene.endpoint()
+    endpoint.take_sent()
+    client.room = 0
+    scene.send(endpoint, HEAD_ALONE.replace(b"2\r", b"4\r") + b"ab")
+    client.feed(b"56789")
+    client.room = -1
+    scene.turn()
+    assert client.take_sent().endswith(b"ab")
+    assert endpoint.take_sent() == b"56789"

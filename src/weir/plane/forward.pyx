@@ -229,7 +229,10 @@ cdef class Forward(Exchange):
         if self.state == E_WAITING:
             return 0
         if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
-            return pump_response(self)
+            pump_response(self)
+            if self.state != E_BODY:
+                return 0
+        # The same event may tell of bytes, too: there is no other one for them.
         return self._pump_request()
 
     cdef int on_timeout(self) except -1:
