@@ -14,6 +14,7 @@ from weir.plane.columns cimport (
     K_RETRIES,
     K_STATUS_1XX,
     K_TOTAL_US,
+    ROW_REASONS,
 )
 from weir.plane.workspace cimport Workspace
 
@@ -27,6 +28,7 @@ cdef void account(Workspace workspace, uint32_t row, const LogRecord* record) no
         counters[K_STATUS_1XX + record.status // 100 - 1] += 1
     if record.reason != R_NONE:
         counters[K_ERRORS] += 1
+        counters[ROW_REASONS + <int>record.reason] += 1
         workspace.reasons[<int>record.reason] += 1
     counters[K_RETRIES] += record.retries
     counters[K_TOTAL_US] += record.total_us
