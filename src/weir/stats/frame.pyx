@@ -1,17 +1,16 @@
 """Figures of many series at a moment, column by column: what is sorted, subtracted, added and packed.
 
-`weir.stats.reader` says the same in plain Python, series by series; this is for the admin side, which looks at thousands
-of them several times a second. A frame is a copy: the table goes on counting.
+`weir.stats.reader` says the same in plain Python, series by series; this is for the admin side, which looks at
+thousands of them several times a second. A frame is a copy: the table goes on counting.
 
 Only series that have counted something are in a frame. Each has a key, in a frame from the table its row's number; the
 keys ascend. Frames of the same keys can be subtracted and added. A frame never changes.
 """
 
-from array import array
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.math cimport exp2
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 import struct
@@ -96,7 +95,7 @@ cdef class Frame:
         return [own[i] for i in range(USED)]
 
     def quantiles(self, which: int, share: float) -> list[float]:
-        """For each series the time in microseconds within which that share (0 to 1) of its exchanges ended; 0.0 if none.
+        """For each series the time in us within which that share (0 to 1) of its exchanges ended; 0.0 if none did.
 
         It is the middle, on the scale of logarithms, of the bucket that holds the exchange of that rank (nearest-rank
         definition): within 2^(1/16) - 1 = 4.43 % of the true one. The histogram is as in histogram().
