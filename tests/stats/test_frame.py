@@ -203,7 +203,7 @@ def test_damaged_bytes_make_a_frame_or_an_error_but_nothing_else() -> None:
             outcomes.add("error")
     assert outcomes == {"frame", "error"}
     for claimed in (2**32 - 1, 1000):
-        at = struct.calcsize("<8sqqqq")
+        at = struct.calcsize("<8sqqq")
         with pytest.raises(ValueError, match="cut off"):
             unpack(packed[:at] + struct.pack("<I", claimed) + packed[at + 4 :])
 

@@ -113,7 +113,7 @@ def test_filters(filter: Filter, found: list[str]) -> None:
 def test_a_row_says_all_of_its_series() -> None:
     (row,) = ask(Filter(path="/a/b")).rows
     assert row.counts.requests == 5
-    assert row.total.count == 5
+    assert row.total.samples == 5
     assert row.total.sum_us == 92_000
     assert row.total.mean_us == 18_400
     assert row.total.p50_us == pytest.approx(500, rel=0.0443)

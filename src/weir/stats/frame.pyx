@@ -38,7 +38,7 @@ assert READER_BUCKETS == USED
 
 cdef double QUANTILE_STEP = 8.0         # buckets in an octave
 _MAGIC = b"weirfrm1"
-_PREFIX = struct.Struct("<8sqqqqI")
+_PREFIX = struct.Struct("<8sqqqI")
 
 
 cdef class Frame:
@@ -205,7 +205,7 @@ cdef class Frame:
 
     def pack(self) -> bytes:
         """All of it as bytes, for unpack(): some hundred bytes for each series."""
-        parts = [_PREFIX.pack(_MAGIC, self.since_us, self.taken_us, self.table[0], 0, self.count)]
+        parts = [_PREFIX.pack(_MAGIC, self.since_us, self.taken_us, self.table[0], self.count)]
         parts.append(struct.pack("<QQ", self.table[1], self.table[2]))
         cdef uint32_t i
         for i in range(self.count):
@@ -309,7 +309,7 @@ def empty(table=(0, 0, 0)) -> Frame:
 def unpack(data: bytes) -> Frame:
     """A frame from what pack() made. ValueError if it is anything else."""
     try:
-        magic, since_us, taken_us, created_us, _spare, count = _PREFIX.unpack_from(data)
+        magic, since_us, taken_us, created_us, count = _PREFIX.unpack_from(data)
         at = _PREFIX.size
         seeds = struct.unpack_from("<QQ", data, at)
         at += 16

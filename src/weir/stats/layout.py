@@ -252,7 +252,8 @@ def places(rows: int, routes: int, workers: int, endpoints: int = 0) -> Places:
         routes * SKETCH_BYTES,
         endpoints * GAUGES * 8,
     )
-    return Places(index_entries, *shared, workers_at, worker_bytes, *own, workers_at + workers * worker_bytes)
+    total = workers_at + workers * worker_bytes
+    return Places._make((index_entries, *shared, workers_at, worker_bytes, *own, total))
 
 
 def lay_out(start: int, *sizes: int) -> tuple[list[int], int]:
@@ -451,7 +452,8 @@ def name_all(
     parts = [name for name in fields if not name.endswith("_length")]
     for number, name in enumerate(new, count):
         for part, text in zip(parts, name, strict=True):
-            write(table, at + size * number, fields, **{f"{part}_length": len(text), part: text})
+            entry: dict[str, int | bytes] = {f"{part}_length": len(text), part: text}
+            write(table, at + size * number, fields, **entry)
         numbers[name] = number
     # The count comes last: who reads it finds the names.
     write(table, 0, HEADER, **{counter: count + len(new)})

@@ -74,7 +74,7 @@ class Filter:
 class Quantiles(NamedTuple):
     """Of a time, in microseconds; all 0 if nothing was counted."""
 
-    count: int
+    samples: int
     sum_us: int
     mean_us: float
     p50_us: float
