@@ -100,6 +100,19 @@ def test_a_difference_is_what_came_between_and_the_sum_gives_it_back(
     assert len(third.minus(third)) == 0
 
 
+def test_an_exchange_that_was_half_counted_is_not_lost() -> None:
+    """A worker counts a request and observes its time in two steps; a frame may be taken between."""
+    table = made()
+    counters = Counters(table, 0)
+    row = counters.find_row(0, b"/")
+    counters.add(row, REQUESTS, 1)
+    before = take(table)
+    counters.observe_us(row, 0, 1000)
+    between = take(table).minus(before)
+    assert between.column(REQUESTS) == [0]
+    assert sum(between.histogram(0, 0)) == 1
+
+
 @given(counted)
 def test_packed_and_unpacked_it_is_the_same(what: Counted) -> None:
     table = made()

@@ -11,7 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.math cimport exp2
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 import struct
 import time
@@ -106,7 +106,7 @@ cdef class Frame:
         return [quantile(self.numbers + <uint64_t>i * WIDTH + at, share) for i in range(self.count)]
 
     def minus(self, Frame older not None) -> Frame:
-        """What was counted after `older` was taken; series without a new exchange are left out.
+        """What was counted after `older` was taken; series in which nothing changed are left out.
 
         ValueError if the frames are of two tables. A number that went back (it cannot in one table) counts as 0.
         """
@@ -123,7 +123,8 @@ cdef class Frame:
             to = made.numbers + <uint64_t>made.count * WIDTH
             if j < older.count and older.keys_at[j] == self.keys_at[i]:
                 old = older.numbers + <uint64_t>j * WIDTH
-                if old[K_REQUESTS] == new[K_REQUESTS]:
+                # All of it: an exchange may have been half counted when the older one was taken.
+                if memcmp(old, new, WIDTH * sizeof(uint64_t)) == 0:
                     continue
                 subtract(to, new, old)
             else:
@@ -201,6 +202,12 @@ cdef class Frame:
             made.keys_at[made.count] = key
             made.count += 1
         made.table, made.since_us, made.taken_us = tuple(table), self.since_us, self.taken_us
+        return made
+
+    def spanning(self, since_us: int, taken_us: int) -> Frame:
+        """The same numbers, said to be of another time."""
+        cdef Frame made = self.select(range(self.count))
+        made.since_us, made.taken_us = since_us, taken_us
         return made
 
     def pack(self) -> bytes:
@@ -334,26 +341,27 @@ def unpack(data: bytes) -> Frame:
 
 
 def from_series(series, table, since_us: int, taken_us: int) -> Frame:
-    """A frame of pairs of key and what pack_series() made; those of the same key are added up.
+    """A frame of pairs of key and what pack_series() made, in any order; those of the same key are added up.
 
     ValueError for bytes that pack_series() cannot have made.
     """
-    ordered = sorted(series)
-    cdef Frame made = blank(<uint32_t>len(ordered))
-    cdef uint64_t* to
-    cdef uint64_t[WIDTH] one
-    for key, data in ordered:
-        memset(one, 0, sizeof(one))
-        read_series(one, data)
-        to = made.numbers + <uint64_t>made.count * WIDTH
-        if made.count and made.keys_at[made.count - 1] == <uint64_t>key:
-            add(to - WIDTH, one)
-            continue
-        memcpy(to, one, sizeof(one))
-        made.keys_at[made.count] = key
-        made.count += 1
+    cdef Frame made = blank(0)
+    cdef uint32_t room = 0
+    cdef dict places = {}
+    for key, data in series:
+        place = places.get(key)
+        if place is None:
+            if made.count == room:
+                room = 2 * room + 16
+                grow(made, room)
+            place = places[key] = made.count
+            made.keys_at[made.count] = key
+            memset(made.numbers + <uint64_t>made.count * WIDTH, 0, WIDTH * sizeof(uint64_t))
+            made.count += 1
+        read_series(made.numbers + <uint64_t>place * WIDTH, data)
     made.table, made.since_us, made.taken_us = tuple(table), since_us, taken_us
-    return made
+    keys = list(places)
+    return made if all([keys[i] < keys[i + 1] for i in range(len(keys) - 1)]) else made.rekey(keys, made.table)
 
 
 def quantile_of(counts, share: float) -> float:
@@ -458,7 +466,7 @@ cdef uint32_t put_number(uint8_t* p, uint32_t at, uint64_t number) noexcept nogi
 
 
 cdef int read_series(uint64_t* to, bytes data) except -1:
-    # to[0:WIDTH], zero before.
+    # Adds to to[0:WIDTH].
     cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
     cdef uint64_t n = len(data), at = 0, place = 0
     cdef uint64_t[2] pair
@@ -478,6 +486,6 @@ cdef int read_series(uint64_t* to, bytes data) except -1:
         if pair[0] >= WIDTH - place:
             raise ValueError("a packed series with more numbers than a series has")
         place += pair[0]
-        to[place] = pair[1]
+        to[place] += pair[1]
         place += 1
     return 0
