@@ -52,7 +52,9 @@ class StatsService(Stats):
             raise _invalid(f"interval: {interval:g} s is not {LEAST_INTERVAL_S:g} s to {MOST_INTERVAL_S:g} s")
         _check(request)
         if self._watchers >= MOST_WATCHERS:
-            raise ConnectError(Code.RESOURCE_EXHAUSTED, f"{MOST_WATCHERS} clients watch already; ask again with GetStats")
+            raise ConnectError(
+                Code.RESOURCE_EXHAUSTED, f"{MOST_WATCHERS} clients watch already; ask again with GetStats"
+            )
         self._watchers += 1
         try:
             before = self.state.frame()

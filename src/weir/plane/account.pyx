@@ -36,6 +36,7 @@ cdef void account(Workspace workspace, uint32_t row, const LogRecord* record) no
     counters[K_TOTAL_US] += record.total_us
     for part in range(LEDGER_PARTS):
         counters[K_REQUEST_HEAD_US + part] += record.parts_us[part]
+        workspace.counters.observe_part(record.route, part, record.parts_us[part])
     workspace.counters.observe(row, 0, record.total_us)
     if record.first_byte_us >= 0:
         counters[K_FIRST_BYTE_US] += record.first_byte_us
