@@ -36,6 +36,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("stats",), "rows", "16384", "stats.rows", 16_384),
     (("stats",), "header", '"X-Total"', "stats.header", "X-Total"),
     (("stats",), "page", '"/stats"', "stats.page", "/stats"),
+    (("stats",), "paths", '"exact"', "stats.paths", "exact"),
     (("listener",), "request_header_timeout", '"5s"', "listener.request_header_timeout_ms", 5_000),
     (("listener",), "idle_timeout", '"75s"', "listener.idle_timeout_ms", 75_000),
     (("listener",), "send_timeout", '"30s"', "listener.send_timeout_ms", 30_000),
@@ -74,6 +75,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
 UNIX_MODE = ("listener", "unix_mode")
 ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
+OPENAPI = ("stats", "openapi")  # tests/config/test_openapi.py
 
 
 def text_with(table: tuple[str, ...], line: str) -> str:
@@ -124,7 +126,7 @@ def test_each_key_reaches_the_plan_and_nothing_else(
 
 
 def test_every_key_of_the_model_is_tested() -> None:
-    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES | {UNIX_MODE, ERROR_PAGES}
+    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES | {UNIX_MODE, ERROR_PAGES, OPENAPI}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -132,7 +134,7 @@ def test_every_key_of_the_model_is_tested() -> None:
 def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
-    structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints"}
+    structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi"}
     assert set(flat(plan_of(LEAST))) == tested | structure
 
 

@@ -66,6 +66,10 @@ def summary(plan: Plan) -> list[str]:
         lines.append(f"{cluster.name}: {', '.join(endpoint.text for endpoint in cluster.endpoints)}")
     if plan.stats.page:
         lines.append(f"statistics page: {plan.stats.page}")
+    if plan.stats.paths == "exact":
+        lines.append("statistics: each path by itself")
+    elif plan.stats.openapi:
+        lines.append(f"statistics: {len(plan.stats.openapi)} path templates from descriptions")
     if plan.log.access != "off":
         lines.append(f"access log: {plan.log.access} ({plan.log.format})")
     return lines

@@ -40,7 +40,13 @@ def compile_plan(config: Config) -> Plan:
         listeners=tuple(listeners),
         routes=tuple(routes),
         clusters=tuple(clusters),
-        stats=StatsPlan(rows=_rows(config), header=config.stats.header, page=config.stats.page),
+        stats=StatsPlan(
+            rows=_rows(config),
+            header=config.stats.header,
+            page=config.stats.page,
+            paths=config.stats.paths,
+            openapi=config.stats.openapi,
+        ),
         log=LogPlan(
             access=config.log.access,
             format=config.log.format,

@@ -14,7 +14,7 @@ from typing import Any
 from weir.config.address import address_key, is_literal
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
-from weir.config.kinds import closest
+from weir.config.kinds import OFF, closest
 from weir.config.model import Cluster, Listener, Log, Pool, Queue, Retry, Stats, Table, kind_of_field
 from weir.config.plan import AddressPlan
 from weir.config.positions import Loc
@@ -95,6 +95,9 @@ def _stats(raw: Raw) -> Iterator[Finding]:
     if "rows" in stats and rows is not None and rows <= listeners:
         message = f"{rows} rows are not enough for {listeners} listeners, which take one each"
         yield Finding(("stats", "rows"), "value", message, f"write {2 * listeners} or more")
+    if _value(Stats, stats, "paths") == "exact" and stats.get("openapi", OFF) != OFF:
+        message = 'without effect: paths is "exact", every path is counted by itself'
+        yield Finding(("stats", "openapi"), "key", message, "take one of them out")
 
 
 def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iterator[Finding]:

@@ -111,6 +111,20 @@ class Stats(Table):
         'are not passed on. `""` is the same as `"off"`.',
         example="/stats",
     )
+    paths: Annotated[str, kinds.choice("template", "exact")] = _setting(
+        StatsPlan,
+        "paths",
+        "`template`: paths that differ only in identifiers are counted together, `/users/17` as `/users/{id}`. "
+        "`exact`: each path by itself. See [statistics](statistics.md#series).",
+        example="exact",
+    )
+    openapi: Annotated[tuple[str, ...], kinds.openapi()] = _setting(
+        StatsPlan,
+        "openapi",
+        "Files that describe the API: OpenAPI 3 or Swagger 2, as YAML or JSON. Paths that match one of their templates "
+        "are counted under it, `/users/{userId}`. The path of a file is taken from the directory weir was started in.",
+        example="openapi.yaml",
+    )
 
 
 class Listener(Table):

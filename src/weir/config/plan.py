@@ -140,6 +140,8 @@ class StatsPlan:
     rows: int = 4_096
     header: str = "X-Bytes"  # response field with the running total of the series; "": none
     page: str = ""  # path of the tutorial's plain-text page; "": none
+    paths: str = "template"  # paths are counted under their template, or "exact": each by itself
+    openapi: tuple[str, ...] = ()  # templates from descriptions of APIs, which come before the rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.machines import MACHINES
 from weir.plane.pool cimport Pool
+from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport STATE_PLACES
 from weir.plane.stream cimport Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
@@ -28,6 +29,7 @@ cdef class Plane:
                  Dialer dialer=None):
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
+        workspace.series = SeriesNames(plan.stats.paths == "exact", plan.stats.openapi)
         self.workspace = workspace
         self.clusters = [Cluster(workspace, cluster) for cluster in plan.clusters]
         self.routes = [Route(route, number, self.clusters[route.cluster]) for number, route in enumerate(plan.routes)]
