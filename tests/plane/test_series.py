@@ -127,6 +127,14 @@ def test_steps_for_a_path_are_bounded() -> None:
     assert time.perf_counter() - started < 1
 
 
+def test_patterns_of_a_segment_are_bounded() -> None:
+    """Each that is tried is a step; those with the longest literals are tried first."""
+    names = SeriesNames(False, [f"/jobs/{{job}}:{'x' * n}" for n in range(1, 201)])
+    assert names.name(b"/jobs/17:" + b"x" * 200) == b"/jobs/{job}:" + b"x" * 200
+    assert names.name(b"/jobs/17:" + b"x" * 100) == b"/jobs/{job}:" + b"x" * 100
+    assert names.name(b"/jobs/17:" + b"x" * 10) == b"/jobs/17:" + b"x" * 10
+
+
 segments = st.sampled_from(["a", "b", "ab", "a-b", "a-b.c", "{x}", "{x}{y}", "{x}-{y}", "a{x}", "{x}.c", "{x}-b", ""])
 shapes = st.lists(segments, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
 parts = st.sampled_from(["a", "b", "ab", "aa", "a-b", "a-b.c", "x.c", "x-b", "-", "a-", "5", ""])
