@@ -46,6 +46,14 @@ def test_how_paths_are_counted_is_summed_up(tmp_path: Path) -> None:
     good = GOOD.replace("[stats]\n", '[stats]\nopenapi = "api.yaml"\n')
     (tmp_path / "weir.toml").write_text(good)
     assert "  statistics: 2 path templates from descriptions" in weir("check", "weir.toml", cwd=tmp_path).stdout
+    more = "".join(f"'/{{a}}/{n}': {{}}, '/{{b}}/{n}': {{}}, " for n in range(12))
+    (tmp_path / "api.yaml").write_text(f"openapi: 3.1.0\npaths: {{{more}}}\n")
+    lines = weir("check", "weir.toml", cwd=tmp_path).stdout.splitlines()
+    assert "  statistics: 24 path templates from descriptions" in lines
+    assert [line for line in lines if "is counted as" in line] == [
+        f"    /{{b}}/{n} is counted as /{{a}}/{n}" for n in range(10)
+    ]
+    assert "    and 2 more are doubles" in lines
     (tmp_path / "weir.toml").write_text(good.replace("openapi = ", 'paths = "exact" # '))
     assert "  statistics: each path by itself" in weir("check", "weir.toml", cwd=tmp_path).stdout
     (tmp_path / "api.yaml").write_text("openapi: 3.1.0\npaths:\n  users: {}\n")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "summary"]
 
+MOST_DOUBLES = 10
+
 
 @click.command()
 @click.argument("path", required=False, type=config_path_type())
@@ -70,6 +72,16 @@ def summary(plan: Plan) -> list[str]:
         lines.append("statistics: each path by itself")
     elif plan.stats.openapi:
         lines.append(f"statistics: {len(plan.stats.openapi)} path templates from descriptions")
+        lines += _doubles(plan.stats.openapi)
     if plan.log.access != "off":
         lines.append(f"access log: {plan.log.access} ({plan.log.format})")
     return lines
+
+
+def _doubles(templates: tuple[str, ...]) -> list[str]:
+    """A line for each template that never gives its name to a series; of many, only some."""
+    from weir.config.openapi import doubles
+
+    found = doubles(templates)
+    lines = [f"  {template} is counted as {other}" for template, other in found[:MOST_DOUBLES]]
+    return lines + ([f"  and {len(found) - MOST_DOUBLES} more are doubles"] if len(found) > MOST_DOUBLES else [])

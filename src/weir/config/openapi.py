@@ -12,15 +12,15 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from weir.config.errors import quoted, refuse
 
-__all__ = ["MOST_BYTES", "MOST_FILES", "MOST_TEMPLATES", "read_templates"]
+__all__ = ["MOST_BYTES", "MOST_TEMPLATES", "doubles", "read_templates"]
 
-# The largest descriptions in public use have some 12 MiB and 1500 paths.
-MOST_BYTES = 16 << 20
+# The largest descriptions in public use have some 14 MB and 1200 paths.
+MOST_BYTES = 32 << 20
 MOST_TEMPLATES = 10_000
 MOST_FILES = 100
 MOST_BASES = 100
@@ -52,18 +52,28 @@ class _Wrong(Exception):
 def read_templates(files: Sequence[str]) -> tuple[str, ...]:
     """The path templates of some files, base paths included, such as ``/v1/users/{userId}``.
 
-    Their literal parts are percent-encoded as in requests. Where two files have templates that differ only in the names
-    of parameters, that of the first file is taken. Raises ConfigError for the first file with which something is wrong.
+    Their literal parts are percent-encoded as in requests. Each is there once, in the order of the files. Raises
+    ConfigError for the first file with which something is wrong.
     """
     if len(files) > MOST_FILES:
         refuse(f"{len(files)} files are more than {MOST_FILES}")
-    found: dict[str, str] = {}
+    found: dict[str, None] = {}
     for file in files:
-        for template in _read_file(file):
-            found.setdefault(_PARAMETER.sub("{}", template), template)
+        found |= dict.fromkeys(_read_file(file))
         if len(found) > MOST_TEMPLATES:
-            _refuse_many(f"with {quoted(file)}: ")
-    return tuple(found.values())
+            message = f"with {quoted(file, 200)} there are more than {MOST_TEMPLATES} path templates"
+            refuse(message, "files with fewer paths, or fewer servers")
+    return tuple(found)
+
+
+def doubles(templates: Sequence[str]) -> list[tuple[str, str]]:
+    """Templates that differ from an earlier one in the names of parameters only, and that one, which gives the name.
+
+    OpenAPI forbids them within a file, but they are found in files of good repute, and in different files anyway.
+    """
+    first: dict[str, str] = {}
+    pairs = [(template, first.setdefault(_PARAMETER.sub("{}", template), template)) for template in templates]
+    return [(template, other) for template, other in pairs if template != other]
 
 
 def _read_file(file: str) -> list[str]:
@@ -96,10 +106,6 @@ def _text_of(file: str) -> str:
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte 0x{content[error.start]:02X} at {error.start}"
         refuse(f"{quoted(file, 200)} {message}", "save the file as UTF-8")
-
-
-def _refuse_many(before: str = "") -> NoReturn:
-    refuse(f"{before}more than {MOST_TEMPLATES} path templates", "a file with fewer paths, or fewer servers")
 
 
 # -- reading -----------------------------------------------------------------------------------------------------
@@ -192,22 +198,18 @@ def _templates(document: object) -> list[str]:
     paths = document.get("paths")
     if not isinstance(paths, dict):
         raise _Wrong(("paths",) if "paths" in document else (), "has no paths")
-    found: dict[str, str] = {}
+    found: dict[str, None] = {}
     for path, item in paths.items():
         if path.startswith("x-"):
             continue
         template = _template(("paths", path), path)
         for base in _bases_of(("paths", path), item, default):
-            whole = _measured(("paths", path), base + template)
-            other = found.setdefault(_PARAMETER.sub("{}", whole), whole)
-            if other != whole:
-                message = f"these are the paths of {quoted(other, 200)} too: only names of parameters differ"
-                raise _Wrong(("paths", path), message, "OpenAPI allows one of them")
+            found[_measured(("paths", path), base + template)] = None
             if len(found) > MOST_TEMPLATES:
                 raise _Wrong(("paths",), f"more than {MOST_TEMPLATES} path templates")
     if not found:
         raise _Wrong(("paths",), "has no paths")
-    return list(found.values())
+    return list(found)
 
 
 def _template(loc: Loc, path: str) -> str:
