@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.config.conftest import Refusals
 from weir.config.compile import compile_plan
@@ -172,6 +175,8 @@ def test_of_several_files_the_first_gives_the_name(tmp_path: Path) -> None:
         ("openapi: 3.1.0\npaths:\n  '/a{b}}': {}\n", "not a path template"),
         ('openapi: 3.1.0\npaths:\n  "/{a\\x1b[31m}": {}\n', "it has characters that cannot be shown"),
         ("openapi: 3.1.0\npaths:\n  /a: {}\n  /a: {}\n", 'line 4, column 3: paths: "/a": is there twice'),
+        ("openapi: 3.1.0\npaths: *a\n", "line 2, column 1: paths: nothing has the anchor"),
+        ("openapi: 3.1.0\npaths: {/a: {}}\n---\nb: 1\n", "more than one document in the file"),
         ("openapi: 3.1.0\npaths:\n  ? [a]\n  : {}\n", "line 3, column 5: paths: a key that is no text"),
         (
             "openapi: 3.1.0\nx: &x {/a: {}}\npaths:\n  <<: *x\n  /b: {}\n",
@@ -194,7 +199,7 @@ def test_of_several_files_the_first_gives_the_name(tmp_path: Path) -> None:
         ),
         (
             "openapi: 3.1.0\nservers: &s [*s]\npaths: {/a: {}}\n",
-            "line 2, column 1: servers: 0: too large or too deeply",
+            "line 2, column 1: servers: 0: a server has a url",
         ),
     ],
 )
@@ -245,10 +250,45 @@ def test_aliases_of_aliases_cost_nothing(tmp_path: Path) -> None:
     lines += ["m0: &m0 {k: v}", *(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}" for n in range(1, 40))]
     started = time.perf_counter()
     assert read(tmp_path, "\n".join(lines)) == ("/a",)
-    lines[1] = "paths: {/a: {servers: *a9}}"
-    lines.append(lines.pop(1))
-    assert "too large" in said(tmp_path, "\n".join(lines)) or "a server has a url" in said(tmp_path, "\n".join(lines))
+    for last, expected in (
+        ("openapi: 3.1.0\npaths: {/a: {servers: *a39}}", "a server has a url"),
+        ("openapi: 3.1.0\npaths: {/a: {servers: [{url: '/{v}', variables: {v: {enum: *a39}}}]}}", ("/{v}/a",)),
+        ("openapi: 3.1.0\npaths: {/a: {servers: [{url: '/{v}', variables: {v: {default: *m39}}}]}}", ("/{v}/a",)),
+        ("openapi: *a39", "neither OpenAPI 3 nor Swagger 2"),
+        ("swagger: 2.0\nbasePath: *a39\npaths: {/a: {}}", ("/a",)),
+        ("openapi: 3.1.0\npaths: *a39", "has no paths"),
+        ("openapi: 3.1.0\npaths: *m39", "a path begins with /"),
+        ("*a39", "a key that is no text"),
+    ):
+        text = "\n".join([*lines[2:], last])
+        if isinstance(expected, tuple):
+            assert read(tmp_path, text) == expected
+        else:
+            assert expected in said(tmp_path, text if last != "*a39" else text + ": 1")
     assert time.perf_counter() - started < 30
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_refused_or_read(data: st.DataObject) -> None:
+    """Whatever is in it, the answer is templates that the plane takes, or one problem; nothing else leaves."""
+    text = data.draw(st.sampled_from([SHOP, json.dumps(yaml.safe_load(SHOP)), paths("/a/{b}", "/c")]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text)))
+        gone = data.draw(st.integers(0, 12))
+        put = data.draw(st.one_of(st.text("{}[]:,-?&*!<>'\"\n\t #%@|~0a/", max_size=6), st.text(max_size=3)))
+        text = text[:at] + put + text[at + gone :]
+    with tempfile.NamedTemporaryFile(suffix=data.draw(st.sampled_from([".yaml", ".json"]))) as file:
+        Path(file.name).write_bytes(text.encode(errors="surrogatepass"))
+        message: str = ""
+        found: tuple[str, ...] = ()
+        try:
+            found = read_templates([file.name])
+        except ConfigError as error:
+            message = str(error)
+    assert bool(message) != bool(found)
+    assert message.isprintable()  # on one line, nothing that a terminal would act on
+    assert SeriesNames(False, found).templates == len(found)
 
 
 def test_tags_construct_nothing(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Path templates from descriptions of APIs: OpenAPI 3 and Swagger 2, as JSON or YAML.
 
 What is wanted of such a file is little: the keys of `paths`, and below which base path they are served. YAML is read as
-a tree of nodes of which only that is looked at; no value is constructed, so that neither tags nor merge keys nor
-aliases of aliases do anything, and every complaint has its line.
+the parser's events, of which plain dictionaries, lists and texts are made here. Nothing else is constructed: tags and
+merge keys do nothing, aliases of aliases are what they are in the file, and every complaint has its line.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ MOST_FILES = 100
 MOST_BASES = 100
 MOST_TEMPLATE_BYTES = 1_024
 MOST_SEGMENTS = 64  # SERIES_SEGMENTS of weir.plane.series
-MOST_NODES = 1_000_000  # that are looked at, each as often as aliases name it
-MOST_DEPTH = 12
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 ROOT_KEYS = ("openapi", "swagger", "basePath", "servers", "paths")
@@ -128,59 +126,83 @@ def _parse_yaml(text: str, places: dict[Loc, tuple[int, int]]) -> object:
     # With libyaml, where it is: ten times as fast.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        node = yaml.compose(text, Loader=loader)
+        return _Events(yaml.parse(text, Loader=loader), places).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise _Wrong((), f"not YAML: {error.problem or error.context}{place}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        said = str(error).splitlines()[0] if isinstance(error, yaml.YAMLError) else "nested too deeply"
-        raise _Wrong((), f"not YAML: {said}") from error
-    if node is None:
-        raise _Wrong((), "the file is empty")
-    return _Nodes(places).value(node, ())
+    except yaml.YAMLError as error:
+        raise _Wrong((), f"not YAML: {str(error).splitlines()[0]}") from error
+    except RecursionError as error:
+        raise _Wrong((), "not a description of an API: nested too deeply") from error
 
 
-class _Nodes:
-    """Makes plain values of YAML nodes, as far as they are wanted, and notes the places of keys."""
+class _Events:
+    """Makes plain values of YAML's events, and notes the places of keys that may be complained of."""
 
-    def __init__(self, places: dict[Loc, tuple[int, int]]) -> None:
+    def __init__(self, events: Iterator[Any], places: dict[Loc, tuple[int, int]]) -> None:
+        self.events = events
         self.places = places
-        self.left = MOST_NODES
+        self.anchors: dict[str, object] = {}
 
-    def value(self, node: Any, loc: Loc) -> Any:
-        self.left -= 1
-        if self.left < 0 or len(loc) > MOST_DEPTH:
-            raise _Wrong(loc[:2], "too large or too deeply nested")
-        if node.id == "scalar":
-            return None if node.tag == "tag:yaml.org,2002:null" else node.value
-        if node.id == "sequence":
-            return [self.value(element, (*loc, str(number))) for number, element in enumerate(node.value)]
-        made: dict[str, Any] = {}
-        for key, element in node.value:
-            self._note(loc, key, made)
-            if _is_wanted(loc, key.value):
-                made[key.value] = self.value(element, (*loc, key.value))
+    def document(self) -> object:
+        self._next()  # the stream's start
+        if self._next() != "DocumentStartEvent":
+            raise _Wrong((), "the file is empty")
+        found = self._value((), self._take())
+        self._next()
+        if self._next() != "StreamEndEvent":
+            raise _Wrong((), "more than one document in the file")
+        return found
+
+    def _take(self) -> Any:
+        return next(self.events)
+
+    def _next(self) -> str:
+        return type(self._take()).__name__
+
+    def _value(self, loc: Loc | None, event: Any) -> Any:
+        """The value that begins with an event. `loc` is None where nobody looks: only its anchors may be wanted."""
+        kind = type(event).__name__
+        if kind == "AliasEvent":
+            # What contains itself is no trouble: nobody follows it to its end.
+            if event.anchor not in self.anchors:
+                raise _Wrong(loc or (), f"nothing has the anchor {quoted(event.anchor)}")
+            return self.anchors[event.anchor]
+        made: Any = {} if kind == "MappingStartEvent" else []
+        if kind == "ScalarEvent":
+            made = None if event.implicit[0] and event.value in ("", "~", "null", "Null", "NULL") else event.value
+        if event.anchor is not None:
+            self.anchors[event.anchor] = made
+        if kind == "SequenceStartEvent":
+            while type(element := self._take()).__name__ != "SequenceEndEvent":
+                made.append(self._value(_below(loc, str(len(made))), element))
+        elif kind == "MappingStartEvent":
+            while type(key := self._take()).__name__ != "MappingEndEvent":
+                self._entry(loc, key, made)
         return made
 
-    def _note(self, loc: Loc, key: Any, made: dict[str, Any]) -> None:
-        place = (key.start_mark.line + 1, key.start_mark.column + 1)
-        if key.id != "scalar":
-            self.places[loc] = place
-            raise _Wrong(loc, "a key that is no text")
-        self.places[(*loc, key.value)] = place
-        if key.value in made:
-            raise _Wrong((*loc, key.value), "is there twice")
-        if key.value == "<<" and loc == ("paths",):
-            raise _Wrong((*loc, "<<"), "merge keys are no part of OpenAPI", "write the paths out")
+    def _entry(self, loc: Loc | None, key: Any, made: dict[str, Any]) -> None:
+        is_text = type(key).__name__ == "ScalarEvent"
+        if loc is not None:
+            here = (*loc, key.value) if is_text else loc
+            self.places[here] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            if not is_text:
+                raise _Wrong(loc, "a key that is no text")
+            if key.value in made:
+                raise _Wrong(here, "is there twice")
+            if here == ("paths", "<<"):
+                raise _Wrong(here, "merge keys are no part of OpenAPI", "write the paths out")
+        name = self._value(None, key)
+        made[name if isinstance(name, str) else ""] = self._value(_below(loc, name), self._take())
 
 
-def _is_wanted(loc: Loc, key: str) -> bool:
-    if not loc:
-        return key in ROOT_KEYS
-    if loc[0] == "paths" and len(loc) == 2:
-        return key == "servers" or key in METHODS
-    return loc[0] != "paths" or len(loc) != 3 or loc[2] not in METHODS or key == "servers"
+def _below(loc: Loc | None, key: object) -> Loc | None:
+    """The place of a key or element in what is at `loc`; None where nobody looks."""
+    if loc is None or not isinstance(key, str) or not (loc or key in ROOT_KEYS):
+        return None
+    # As deep as the servers of an operation: paths, path, method, servers, number.
+    return (*loc, key) if len(loc) < 5 else None
 
 
 # -- what it says ------------------------------------------------------------------------------------------------
@@ -189,10 +211,10 @@ def _is_wanted(loc: Loc, key: str) -> bool:
 def _templates(document: object) -> list[str]:
     if not isinstance(document, dict):
         raise _Wrong((), "not a description of an API", "OpenAPI 3 or Swagger 2, as JSON or YAML")
-    if str(document.get("openapi", "")).startswith("3."):
+    if _text(document.get("openapi")).startswith("3."):
         default = _bases(("servers",), document.get("servers"))
-    elif str(document.get("swagger", "")) in ("2.0", "2"):
-        default = [_base(("basePath",), document.get("basePath") or "/")]
+    elif _text(document.get("swagger")) in ("2.0", "2"):
+        default = [_base(("basePath",), _text(document.get("basePath")))]
     else:
         raise _Wrong((), "neither OpenAPI 3 nor Swagger 2", 'openapi: "3.1.0" or swagger: "2.0" says so')
     paths = document.get("paths")
@@ -279,15 +301,22 @@ def _values(variable: object, name: str) -> list[str]:
     """What may stand for a variable; one that nothing is said of stays a parameter."""
     if isinstance(variable, dict):
         listed = variable.get("enum")
-        values = [str(value) for value in listed] if isinstance(listed, list) and listed else []
-        return values or [str(variable.get("default", f"{{{name}}}"))]
+        values = [text for text in map(_text, listed) if text] if isinstance(listed, list) else []
+        default = _text(variable.get("default"))
+        if values or default:
+            return values or [default]
     return [f"{{{name}}}"]
 
 
-def _base(loc: Loc, url: object) -> str:
+def _base(loc: Loc, url: str) -> str:
     """The path of a server's URL, without a slash at its end."""
     try:
-        path = urlsplit(str(url)).path.strip("/")
+        path = urlsplit(url).path.strip("/")
     except ValueError as error:
-        raise _Wrong(loc, f"{quoted(str(url))} is not a URL") from error
+        raise _Wrong(loc, f"{quoted(url)} is not a URL") from error
     return "" if path in ("", ".") else _template(loc, "/" + path)
+
+
+def _text(value: object) -> str:
+    """A text, or a number as one; of anything else nothing: a list of lists of aliases would have no end as text."""
+    return str(value) if isinstance(value, (str, int, float)) else ""
