@@ -54,6 +54,9 @@ def test_how_paths_are_counted_is_summed_up(tmp_path: Path) -> None:
         f"    /{{b}}/{n} is counted as /{{a}}/{n}" for n in range(10)
     ]
     assert "    and 2 more are doubles" in lines
+    own = good.replace('to = "app"', 'to = "app"\npaths = "exact"')
+    (tmp_path / "weir.toml").write_text(own)
+    assert "  statistics of :8080: each path by itself" in weir("check", "weir.toml", cwd=tmp_path).stdout
     (tmp_path / "weir.toml").write_text(good.replace("openapi = ", 'paths = "exact" # '))
     assert "  statistics: each path by itself" in weir("check", "weir.toml", cwd=tmp_path).stdout
     (tmp_path / "api.yaml").write_text("openapi: 3.1.0\npaths:\n  users: {}\n")

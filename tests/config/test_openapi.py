@@ -319,6 +319,28 @@ def test_exact_paths_need_no_description(tmp_path: Path, refusals: Refusals) -> 
     )
 
 
+def test_a_listener_has_its_own(tmp_path: Path, refusals: Refusals) -> None:
+    (tmp_path / "api.yaml").write_text(SHOP)
+    (tmp_path / "other.json").write_text(paths("/a"))
+    api, other = (json.dumps(str(tmp_path / name)) for name in ("api.yaml", "other.json"))
+    listeners = "".join(
+        f'[[listener]]\naddress = ":808{n}"\nto = "h:1"\n{line}\n'
+        for n, line in enumerate(["", 'paths = "exact"', f"openapi = {other}", 'openapi = "off"', 'openapi = "stats"'])
+    )
+    plan = compile_plan(load_text(f"[stats]\nopenapi = {api}\n" + listeners, "f"))
+    assert plan.stats.openapi == SHOP_TEMPLATES
+    assert [(route.paths, route.openapi) for route in plan.routes] == [
+        *(("stats", None), ("exact", None), ("stats", ("/a",)), ("stats", ()), ("stats", None)),
+    ]
+    for line in ('paths = "exact"', ""):
+        text = f'{listeners}{line}\nopenapi = {api}\n[stats]\npaths = "exact"\n'
+        assert refusals(text.replace('openapi = "stats"\n', ""))[-1].endswith("take one of them out")
+    # Where one listener goes by templates, those of [stats] are for it.
+    text = TEXT.format(api) + 'paths = "exact"\n'
+    assert refusals(text)
+    assert load_text(text.replace("[stats]", 'paths = "template"\n[stats]'), "f").stats.paths == "exact"
+
+
 def test_what_is_read_is_what_the_plane_takes(tmp_path: Path) -> None:
     names = SeriesNames(False, read(tmp_path, SHOP))
     assert names.name(b"/v2/users/17/orders/9.pdf") == b"/v2/users/{userId}/orders/{orderId}.pdf"

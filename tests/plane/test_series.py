@@ -189,6 +189,21 @@ def test_exact_requests_are_counted_by_path() -> None:
     scene.close()
 
 
+def test_a_route_may_count_in_its_own_way() -> None:
+    for route, expected in (
+        ({"paths": "exact"}, "/things/blue/parts"),
+        ({"paths": "template"}, "/things/{thingId}/parts"),
+        ({"openapi": ("/things/{it}/parts",)}, "/things/{it}/parts"),
+        ({"openapi": ()}, "/things/blue/parts"),
+        ({"paths": "stats", "openapi": None}, "/things/{thingId}/parts"),
+    ):
+        scene = Scene(stats={"openapi": ("/things/{thingId}/parts",)}, route=route)
+        scene.client(b"GET /things/blue/parts HTTP/1.1\r\nHost: h\r\n\r\n")
+        scene.send(scene.endpoint(), OK)
+        assert scene.counters(expected)["requests"] == 1
+        scene.close()
+
+
 # A time of the build that people use: others check or trace each step.
 @pytest.mark.figures
 def test_it_costs_the_same_with_many_templates() -> None:

@@ -75,8 +75,8 @@ WORDS = each("""
 {id} {date} {more} :id * user-123 item_5 -5 5- 5--5 24-7 2024-05 1_000_000
 123-456 12-34-567 1-2-3-4-5-6-7- -1234-5678 1234--5678 12345678-
 deadbeef facade DEADBEEF abcde12 1234567g 12345678g
-abcdefab-abcd-abcd-abcd-abcdefabcdef 11111111-1111-1111-1111-11111111111g 11111111_1111_1111
-top-10-things-to-do-in-2024 iphone-15-pro-max-256gb-5g how-to-use-utf8-and-base64-in-python3
+abcdefab-abcd-abcd-abcd-abcdefabcdef 1111111-111111111111111111111111111a 11111111-1111-1111-1111-11111111111g
+top-10-things-to-do-in-2024 iphone-15-pro-max-256gb-5g how-to-use-utf8-and-base64-in-python3 11111111_1111_1111
 CreateS3BucketForUser getOAuth2TokenByUserId getUsersV2ByEmail DescribeInternetGateways
 qwertyuiopasdfghjklzxcvbnm QWERTYUIOPaSdFgHjKlZxCvBnM a1b2c3d4e5f6g7h a1b2c3d4e5g7.h8i9j0
 caf%C3%A9 %31%32%33 1%2F2 123;v=1 a,1,2 1,2 +49123456789 1:2 @1 3f2504e0!

@@ -68,20 +68,25 @@ def summary(plan: Plan) -> list[str]:
         lines.append(f"{cluster.name}: {', '.join(endpoint.text for endpoint in cluster.endpoints)}")
     if plan.stats.page:
         lines.append(f"statistics page: {plan.stats.page}")
-    if plan.stats.paths == "exact":
-        lines.append("statistics: each path by itself")
-    elif plan.stats.openapi:
-        lines.append(f"statistics: {len(plan.stats.openapi)} path templates from descriptions")
-        lines += _doubles(plan.stats.openapi)
+    lines += _counting("statistics", plan.stats.paths, plan.stats.openapi)
+    for route in plan.routes:
+        if route.paths != "stats" or route.openapi is not None:
+            paths = plan.stats.paths if route.paths == "stats" else route.paths
+            lines += _counting(f"statistics of {route.name}", paths, route.openapi)
     if plan.log.access != "off":
         lines.append(f"access log: {plan.log.access} ({plan.log.format})")
     return lines
 
 
-def _doubles(templates: tuple[str, ...]) -> list[str]:
-    """A line for each template that never gives its name to a series; of many, only some."""
+def _counting(what: str, paths: str, templates: tuple[str, ...] | None) -> list[str]:
+    """How paths are counted, unless it is by the rule alone; with templates that never give their name to a series."""
+    if paths == "exact":
+        return [f"{what}: each path by itself"]
+    if not templates:
+        return []
     from weir.config.openapi import doubles
 
     found = doubles(templates)
-    lines = [f"  {template} is counted as {other}" for template, other in found[:MOST_DOUBLES]]
+    lines = [f"{what}: {len(templates)} path templates from descriptions"]
+    lines += [f"  {template} is counted as {other}" for template, other in found[:MOST_DOUBLES]]
     return lines + ([f"  and {len(found) - MOST_DOUBLES} more are doubles"] if len(found) > MOST_DOUBLES else [])

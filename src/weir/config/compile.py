@@ -35,7 +35,15 @@ def compile_plan(config: Config) -> Plan:
             clusters.append(ClusterPlan(name=listener.to.text, endpoints=(listener.to,)))
         to = listener.to.text if isinstance(listener.to, AddressPlan) else listener.to
         listeners.append(_listener(listener, len(routes)))
-        routes.append(RoutePlan(name=listener.address.text, cluster=places[to], max_body_bytes=listener.max_body))
+        routes.append(
+            RoutePlan(
+                name=listener.address.text,
+                cluster=places[to],
+                max_body_bytes=listener.max_body,
+                paths=listener.paths,
+                openapi=listener.openapi,
+            )
+        )
     return Plan(
         listeners=tuple(listeners),
         routes=tuple(routes),

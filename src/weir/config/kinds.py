@@ -352,12 +352,17 @@ def error_pages() -> Kind:
     return Kind(read, 'directory, or `"off"`', {"type": "string", "minLength": 1}, lambda value: OFF)
 
 
-def openapi() -> Kind:
-    """A file that describes an API, or an array of them, read as a tuple of path templates; ``"off"`` for none."""
+def openapi(none: str = "") -> Kind:
+    """A file that describes an API, or an array of them, read as a tuple of path templates; ``"off"`` for none.
+
+    `none` is a word that may be written instead, and is read as None.
+    """
 
     def read(value: object) -> object:
         if value == OFF:
             return ()
+        if none and value == none:
+            return None
         if value == []:
             refuse("no file", 'write "off"')
         listed = value if isinstance(value, list) else [value]
@@ -365,7 +370,8 @@ def openapi() -> Kind:
 
     file = {"type": "string", "minLength": 1}
     schema = {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": file}
-    return Kind(read, 'file, array of files, or `"off"`', schema, lambda value: OFF)
+    text = 'file, array of files, or `"off"`' + (f', or `"{none}"`' if none else "")
+    return Kind(read, text, schema, lambda value: none if value is None else OFF)
 
 
 def file_mode() -> Kind:

@@ -214,6 +214,15 @@ class Listener(Table):
         "prefer JSON. See [error answers](errors.md).",
         example="/etc/weir/errors",
     )
+    paths: Annotated[str, kinds.choice("template", "exact", "stats")] = _setting(
+        RoutePlan, "paths", "How this listener's paths are counted; `stats`: as it says in `[stats]`.", example="exact"
+    )
+    openapi: Annotated[tuple[str, ...] | None, kinds.openapi("stats")] = _setting(
+        RoutePlan,
+        "openapi",
+        "Files that describe the API behind this listener; `stats`: those of `[stats]`.",
+        example="openapi.yaml",
+    )
     unix_mode: Annotated[int, kinds.file_mode()] = _setting(
         ListenerPlan, "unix_mode", "Permissions of the socket file; for `unix:` addresses only.", example="0660"
     )

@@ -97,6 +97,8 @@ class RoutePlan:
     name: str
     cluster: int  # index into Plan.clusters
     max_body_bytes: int = 0  # 0: no limit
+    paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
+    openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,13 @@ cdef class Plane:
                  Dialer dialer=None):
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
-        workspace.series = SeriesNames(plan.stats.paths == "exact", plan.stats.openapi)
         self.workspace = workspace
         self.clusters = [Cluster(workspace, cluster) for cluster in plan.clusters]
-        self.routes = [Route(route, number, self.clusters[route.cluster]) for number, route in enumerate(plan.routes)]
+        series = {}     # routes that count alike have one between them
+        self.routes = [
+            Route(route, number, self.clusters[route.cluster], series_of(plan.stats, route, series))
+            for number, route in enumerate(plan.routes)
+        ]
         self.options = [
             (
                 ListenerOptions(listener, plan.stats, self.routes[listener.route], make_page),
@@ -172,3 +175,12 @@ cdef class Plane:
         peer.ss_family = AF_UNIX
         (<Listener>self.listeners[listener]).accepted += 1
         (<Listener>self.listeners[listener]).welcome(stream, &peer)
+
+
+def series_of(stats, route, made) -> SeriesNames:
+    """How a route's paths become series; taken from `made`, or made and put there."""
+    exact = (stats.paths if route.paths == "stats" else route.paths) == "exact"
+    templates = stats.openapi if route.openapi is None else route.openapi
+    if (exact, templates) not in made:
+        made[exact, templates] = SeriesNames(exact, templates)
+    return made[exact, templates]

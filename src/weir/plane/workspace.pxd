@@ -12,7 +12,6 @@ from weir.plane.codes cimport Reason
 from weir.plane.counters cimport Counters
 from weir.plane.engine cimport Engine
 from weir.plane.head cimport Head
-from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport MACHINE_COUNT, STATE_PLACES, Machine, is_legal_move
 from weir.plane.stream cimport Dialer
 from weir.plane.timers cimport TimerWheel
@@ -26,7 +25,6 @@ cdef class Workspace:
     cdef TimerWheel wheel
     cdef BufferPool buffers
     cdef Counters counters
-    cdef SeriesNames series
     cdef AccessLog log
     cdef Dialer dialer
     cdef Head request_head              # of the request that was parsed last

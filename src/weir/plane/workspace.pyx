@@ -13,7 +13,6 @@ from weir.plane.codes cimport R_DRAINING
 from weir.plane.counters cimport Counters
 from weir.plane.engine cimport Engine
 from weir.plane.machines import MACHINES
-from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport Machine
 from weir.plane.stream cimport Dialer
 
@@ -32,7 +31,6 @@ cdef class Workspace:
         self.id_state = int.from_bytes(os.urandom(8), "little")
         self.closing_reason = R_DRAINING
         self.counters = counters
-        self.series = SeriesNames(False, ())
         self.reasons = counters.reasons()
         self.log = log
         self.dialer = dialer
