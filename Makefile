@@ -112,7 +112,7 @@ docs: $(VENV)/.dev $(DOCUMENTS)
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
 	find src -name '*.so' -delete
-	find src/weir/plane -name '*.c' -delete
+	find src/weir -name '*.c' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 packages-build packages-test packages-bench packages-fuzz: packages-%:
