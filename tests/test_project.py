@@ -25,7 +25,7 @@ PLANE_ORDER = (
     *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters"),
     "accesslog",
     *("engine", "selector", "stream"),
-    *("text", "head", "framing", "host", "fields", "chunked", "accept", "parsers"),
+    *("text", "templates", "series", "head", "framing", "host", "fields", "chunked", "accept", "parsers"),
     *("workspace", "fake", "account", "answers"),
     *(
         "upstream",

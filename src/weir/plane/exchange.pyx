@@ -91,7 +91,9 @@ cdef class Exchange(UpstreamUser):
             self.body_in_inbuf = held if framing.kind == B_CHUNKED else 0
         self.request.start(framing.kind, framing.length, False, False)
         self.response.payload = 0
-        self.row = self.workspace.counters.find(route.number, owner.inbuf.data + self.path.at, self.path.length)
+        self.row = route.series.find(
+            self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
+        )
         self.workspace.exchanges += 1
         self.cluster.count_request()
         return 0

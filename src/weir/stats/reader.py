@@ -74,10 +74,10 @@ class Counts(NamedTuple):
 class Series(NamedTuple):
     """One row of the table.
 
-    `path` is the path as received, decoded as UTF-8 with `surrogateescape` (what is no UTF-8 comes back with
-    `path.encode(errors="surrogateescape")`); `(other)` where `is_other`; its first 200 bytes where `path_bytes`, its
-    length, is more. `total` and `first_byte` are histograms, BUCKETS counts each (see bucket_end_us()); empty if the
-    snapshot was taken without.
+    `path` is the template, or the path as received, decoded as UTF-8 with `surrogateescape` (what is no UTF-8 comes
+    back with `path.encode(errors="surrogateescape")`); `(other)` where `is_other`; its first 200 bytes where
+    `path_bytes`, its length, is more. `total` and `first_byte` are histograms, BUCKETS counts each (see
+    bucket_end_us()); empty if the snapshot was taken without.
     """
 
     row: int
