@@ -16,10 +16,10 @@ from weir.plane.head cimport (
     F_CONNECTION, F_CONTENT_LENGTH, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS, F_KEEP_ALIVE, F_OTHER, F_PROXY,
     F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION, F_PROXY_CONNECTION, F_TE,
     F_TRANSFER_ENCODING, F_UPGRADE, F_VIA, F_X_FORWARDED_FOR, F_X_FORWARDED_HOST, F_X_FORWARDED_PROTO, F_X_REAL_IP,
-    F_X_REQUEST_ID, Field, FieldId, Head, M_CONNECT, M_OPTIONS, M_TRACE, T_ABSOLUTE, known_name,
+    Field, FieldId, Head, M_CONNECT, M_OPTIONS, M_TRACE, T_ABSOLUTE, known_name,
 )
 from weir.plane.host cimport check_host
-from weir.plane.ids cimport IDENTITY_BYTES, identity_drops, put_identity, put_request_id
+from weir.plane.ids cimport IDENTITY_BYTES, drop_replaced, put_identity, put_request_id
 from weir.plane.text cimport equals_lower, list_has_token, put_bytes, put_number, same_text
 from weir.plane.timing cimport SERVER_TIMING_BYTES, put_server_timing
 
@@ -160,17 +160,17 @@ cdef uint32_t fields_drop_nominated(const char* p, Head* head) noexcept nogil:
     return members
 
 
-cdef bint fields_is_alias(const char* s, uint32_t n, uint32_t names) noexcept nogil:
+cdef bint fields_is_alias(const char* s, uint32_t n) noexcept nogil:
     cdef char name[ALIAS_LIMIT]
     cdef uint32_t i
     if n > ALIAS_LIMIT:
         return False
     for i in range(n):
         name[i] = c"-" if s[i] == c"_" else s[i]
-    return names >> known_name(name, n) & 1
+    return NOT_ALIASED >> known_name(name, n) & 1
 
 
-cdef void fields_drop_aliases(const char* p, Head* head, uint32_t names) noexcept nogil:
+cdef void fields_drop_aliases(const char* p, Head* head) noexcept nogil:
     # CGI and its heirs (WSGI, PHP) spell X-Forwarded-For and X_Forwarded_For alike: what weir vouches for, or keeps
     # from the endpoint, cannot be said under the other spelling.
     cdef uint32_t i
@@ -178,7 +178,7 @@ cdef void fields_drop_aliases(const char* p, Head* head, uint32_t names) noexcep
     for i in range(head.field_count):
         field = &head.fields[i]
         if field.id == F_OTHER and memchr(p + field.name, c"_", field.name_length) != NULL:
-            if fields_is_alias(p + field.name, field.name_length, names):
+            if fields_is_alias(p + field.name, field.name_length):
                 field.drop = 1
 
 
@@ -214,7 +214,7 @@ cdef Step check_request(
     if fields_check_expect(p, head, framing, expect) == FAILED:
         head.reason = R_EXPECTATION_FAILED
         return FAILED
-    fields_drop_aliases(p, head, NOT_ALIASED)
+    fields_drop_aliases(p, head)
     if head.count[<int>F_CONNECTION] == 0:
         return DONE
     if fields_drop_nominated(p, head) > OPTIONS_LIMIT:
@@ -370,8 +370,7 @@ cdef uint32_t write_request_head(
     if policy.host_length != 0:
         drops |= <uint32_t>1 << F_HOST
     if policy.identity != NULL:
-        drops |= identity_drops(policy.identity)
-        fields_drop_aliases(p, head, drops & <uint32_t>1 << F_X_REQUEST_ID)
+        drop_replaced(p, head, policy.identity)
     # As it came, if it may go on so: the minor version is the byte before the CRLF that ends the line.
     if head.target_form == T_ABSOLUTE or p[head.fields_at - 3] != c"1" or drops >> F_HOST & 1:
         out = fields_put_request_line(out, p, head)
@@ -405,14 +404,12 @@ cdef uint32_t write_request_head(
     return <uint32_t>(out - start)
 
 
-cdef void fields_drop_counter(const char* p, Head* head, const ResponsePolicy* policy) noexcept nogil:
+cdef inline void fields_drop_called(const char* p, Head* head, const char* name, uint32_t n) noexcept nogil:
     cdef uint32_t i
     cdef Field* field
     for i in range(head.field_count):
         field = &head.fields[i]
-        if field.name_length != policy.counter_length:
-            continue
-        if same_text(p + field.name, policy.counter, policy.counter_length):
+        if field.name_length == n and same_text(p + field.name, name, n):
             field.drop = 1
 
 
@@ -463,9 +460,9 @@ cdef uint32_t write_response_head(
     else:
         padded = fields_take_padded_length(p, head)
     if policy.counter_length != 0:
-        fields_drop_counter(p, head, policy)
+        fields_drop_called(p, head, policy.counter, policy.counter_length)
     if policy.identity != NULL and policy.identity.id_length:
-        drops |= <uint32_t>1 << F_X_REQUEST_ID
+        fields_drop_called(p, head, b"X-Request-Id", 12)
     if p[7] != c"1" or head.fields_at - head.status_at == 5:
         out = fields_put_status_line(out, p, head)
         run = head.fields_at

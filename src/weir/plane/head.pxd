@@ -46,9 +46,6 @@ cpdef enum FieldId:
     F_REFERER = 25
     F_AUTHORIZATION = 26        # these two may tie a connection to one client
     F_WWW_AUTHENTICATE = 27
-    F_X_REQUEST_ID = 28
-    F_TRACEPARENT = 29
-    F_TRACESTATE = 30
 
 cpdef enum Method:
     M_OTHER = 0                 # any other token: forwarded, taken as not idempotent

@@ -43,8 +43,8 @@ cdef void identify(
     Identity* identity
 ) noexcept nogil
 
-# Which fields of the request's head, by 1 << FieldId, do not go on because put_identity writes them.
-cdef uint32_t identity_drops(const Identity* identity) noexcept nogil
+# Marks the lines of the request's head that do not go on because put_identity says them anew (Field.drop).
+cdef void drop_replaced(const char* p, Head* head, const Identity* identity) noexcept nogil
 # The fields of the request that goes on; and the one of the response.
 cdef char* put_identity(char* out, const Identity* identity) noexcept nogil
 cdef char* put_request_id(char* out, const Identity* identity) noexcept nogil

@@ -9,8 +9,8 @@ goes with it, unread.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from weir.plane.head cimport F_TRACEPARENT, F_TRACESTATE, F_X_REQUEST_ID, Field, Head
-from weir.plane.text cimport put_bytes
+from weir.plane.head cimport F_OTHER, Field, Head
+from weir.plane.text cimport equals_lower, lower, put_bytes
 
 cdef enum:
     # 00-<trace id>-<parent id>-<flags>
@@ -20,6 +20,13 @@ cdef enum:
     FLAGS_AT = 53
     SAMPLED = 1
     RANDOM_TRACE_ID = 2
+
+cdef enum Name:
+    NAME_OTHER
+    NAME_ID
+    NAME_ID_ALIAS       # CGI, WSGI and PHP spell X_Request_Id and X-Request-Id alike
+    NAME_PARENT
+    NAME_STATE
 
 cdef const char* DIGITS = b"0123456789abcdef"
 
@@ -48,11 +55,38 @@ cdef void make_id(uint64_t* state, Identity* identity) noexcept nogil:
 # -- what the client says ---------------------------------------------------------------------------------
 
 
-cdef inline const Field* only_field(const Head* head, int known) noexcept nogil:
+cdef Name name_of(const char* p, const Field* field) noexcept nogil:
+    # Not among the names that the scanner knows: a request pays for this only where ids are wanted.
+    cdef const char* model = b"x-request-id"
+    cdef const char* s = p + field.name
+    cdef bint alias = False
+    cdef int i
+    if field.id != F_OTHER:
+        return NAME_OTHER
+    if field.name_length == 10:
+        return NAME_STATE if equals_lower(s, b"tracestate", 10) else NAME_OTHER
+    if field.name_length == 11:
+        return NAME_PARENT if equals_lower(s, b"traceparent", 11) else NAME_OTHER
+    if field.name_length != 12:
+        return NAME_OTHER
+    for i in range(12):
+        if s[i] == c"_" and model[i] == c"-":
+            alias = True
+        elif lower(s[i]) != model[i]:
+            return NAME_OTHER
+    return NAME_ID_ALIAS if alias else NAME_ID
+
+
+cdef const Field* only_field(const char* p, const Head* head, Name name) noexcept nogil:
     # NULL if there is none, and if there is more than one: then nobody can say which is meant.
-    if head.count[known] != 1:
-        return NULL
-    return &head.fields[head.first[known] - 1]
+    cdef const Field* found = NULL
+    cdef uint32_t i
+    for i in range(head.field_count):
+        if name_of(p, &head.fields[i]) == name:
+            if found != NULL:
+                return NULL
+            found = &head.fields[i]
+    return found
 
 
 cdef inline bint is_id_byte(char c) noexcept nogil:
@@ -65,7 +99,7 @@ cdef inline bint is_id_byte(char c) noexcept nogil:
 
 
 cdef bint take_id(const char* p, const Head* head, Identity* identity) noexcept nogil:
-    cdef const Field* field = only_field(head, F_X_REQUEST_ID)
+    cdef const Field* field = only_field(p, head, NAME_ID)
     cdef uint32_t i
     if field == NULL or field.value_length == 0 or field.value_length > ID_MOST:
         return False
@@ -98,7 +132,7 @@ cdef bint is_hex(const char* s, uint32_t n, bint not_zero) noexcept nogil:
 
 
 cdef bint take_trace(const char* p, const Head* head, Identity* identity) noexcept nogil:
-    cdef const Field* field = only_field(head, F_TRACEPARENT)
+    cdef const Field* field = only_field(p, head, NAME_PARENT)
     cdef const char* s
     if field == NULL or field.value_length < TRACEPARENT_LENGTH:
         return False
@@ -158,16 +192,18 @@ cdef void identify(
 # -- what weir says ---------------------------------------------------------------------------------------
 
 
-cdef uint32_t identity_drops(const Identity* identity) noexcept nogil:
-    cdef uint32_t drops = 0
-    if identity.id_length:
-        drops = <uint32_t>1 << F_X_REQUEST_ID
-    if identity.traced:
-        drops |= <uint32_t>1 << F_TRACEPARENT
-        # Of a trace that is not gone on with, or of none that could be read.
-        if not identity.joined:
-            drops |= <uint32_t>1 << F_TRACESTATE
-    return drops
+cdef void drop_replaced(const char* p, Head* head, const Identity* identity) noexcept nogil:
+    cdef uint32_t i
+    cdef Name name
+    for i in range(head.field_count):
+        name = name_of(p, &head.fields[i])
+        if name == NAME_ID or name == NAME_ID_ALIAS:
+            head.fields[i].drop |= identity.id_length != 0
+        elif name == NAME_PARENT:
+            head.fields[i].drop |= identity.traced
+        elif name == NAME_STATE:
+            # Of a trace that is not gone on with, or of none that could be read.
+            head.fields[i].drop |= identity.traced and not identity.joined
 
 
 cdef char* put_request_id(char* out, const Identity* identity) noexcept nogil:
