@@ -15,6 +15,7 @@ from weir.plane.columns cimport (
     K_RETRIES,
     K_STATUS_1XX,
     K_TOTAL_US,
+    ROW_REASONS,
 )
 from weir.plane.workspace cimport Workspace
 
@@ -29,11 +30,13 @@ cdef void account(Workspace workspace, uint32_t row, const LogRecord* record) no
         counters[K_STATUS_1XX + record.status // 100 - 1] += 1
     if record.reason != R_NONE:
         counters[K_ERRORS] += 1
+        counters[ROW_REASONS + <int>record.reason] += 1
         workspace.reasons[<int>record.reason] += 1
     counters[K_RETRIES] += record.retries
     counters[K_TOTAL_US] += record.total_us
     for part in range(LEDGER_PARTS):
         counters[K_REQUEST_HEAD_US + part] += record.parts_us[part]
+        workspace.counters.observe_part(record.route, part, record.parts_us[part])
     workspace.counters.observe(row, 0, record.total_us)
     if record.first_byte_us >= 0:
         counters[K_FIRST_BYTE_US] += record.first_byte_us

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BUCKETS", "COUNTERS", "COUNTER_PLACES", "HISTOGRAMS", "CounterInfo"]
+__all__ = ["BUCKETS", "COUNTERS", "COUNTER_PLACES", "HISTOGRAMS", "PARTS", "REASONS_AT", "REASON_PLACES", "SKETCH_BYTES", "CounterInfo"]
 
 
 class CounterInfo(NamedTuple):
@@ -15,9 +15,13 @@ class CounterInfo(NamedTuple):
     text: str
 
 
-COUNTER_PLACES = 64
+COUNTER_PLACES = 128
+REASONS_AT = 64
+REASON_PLACES = 64
 HISTOGRAMS = 2
 BUCKETS = 256
+PARTS = 5
+SKETCH_BYTES = 4096
 
 COUNTERS: tuple[CounterInfo, ...] = (
     CounterInfo("requests", "1", "Exchanges that ended, well or not."),
