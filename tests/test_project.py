@@ -23,9 +23,9 @@ MOST_LINES = 500
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
     *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters"),
-    "accesslog",
+    *("text", "accesslog"),
     *("engine", "selector", "stream"),
-    *("text", "templates", "series", "head", "framing", "host", "fields", "chunked", "accept", "parsers"),
+    *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept", "parsers"),
     *("workspace", "fake", "account", "answers"),
     *(
         "upstream",
