@@ -70,7 +70,7 @@ def _files(*suffixes: str) -> list[Path]:
         path
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in suffixes and path not in made and "__pycache__" not in path.parts
+        if path.suffix in suffixes and path not in made and not {"__pycache__", "_gen"} & set(path.parts)
     )
 
 
