@@ -115,7 +115,6 @@ async def test_orders_and_filters(port: int, request_: dict[str, Any], paths: li
     ("method", "request_", "message"),
     [
         ("GetStats", {"limit": 10_001}, "limit: 10001 is more than 10000"),
-        ("GetStats", {"sort": 99}, "sort: 99 is none of AVERAGE_BYTES, "),
         ("GetStats", {"since": "2026-01-01T00:00:00Z", "window": "5s"}, "since, window: give one of the two"),
         ("GetStats", {"since": "1971-01-01T00:00:00Z"}, "since: that was before the year 2000"),
         ("GetStats", {"window": "-5s"}, "window: -5 s is no time that was counted"),
@@ -131,7 +130,7 @@ async def test_what_cannot_be_meant_is_refused(port: int, method: str, request_:
 
 
 async def test_garbage_is_refused(port: int) -> None:
-    for body in (b"{", b"[]", b'{"limit": "many"}', b"\xff\xfe"):
+    for body in (b"{", b"[]", b'{"limit": "many"}', b'{"sort": "SORT_BY_TASTE"}', b"\xff\xfe"):
         assert 400 <= (await ask(port, SERVICE + "GetStats", body)).status < 500
     assert (await ask(port, SERVICE + "GetNothing", b"{}")).status == 404
     too_long = json.dumps({"filter": {"contains": "x" * 100_000}}).encode()
@@ -220,7 +219,7 @@ async def test_watchers_are_told_what_was_counted_in_each_interval() -> None:
         got = await watching
     assert len(got) >= 5
     assert sum(stats.total.requests for stats in got) == counted
-    assert all(later.since.to_nanos() == earlier.taken.to_nanos() for earlier, later in zip(got, got[1:], strict=False))
+    assert all(later.since.to_nanos() == earlier.taken.to_nanos() for earlier, later in pairwise(got))
 
 
 async def test_a_hundred_watchers_and_one_that_does_not_read() -> None:
