@@ -150,7 +150,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("", "access_log = 'stdout'", '1:1: access_log: unknown key; "access" belongs in [log]'),
     ("", "daemon = true", f"1:1: daemon: unknown key; known here: {', '.join(Config.model_fields)}"),
     ("", "[clusters]", '1:1: clusters: unknown key; did you mean "cluster"?'),
-    ("[stats]", '"X Y" = 1', '2:1: stats."X Y": unknown key; known here: rows, header, page'),
+    ("[stats]", '"X Y" = 1', '2:1: stats."X Y": unknown key; known here: rows, header, page, paths, openapi'),
     ("[[cluster]]", "queue.sise = 1", '4:7: cluster.app.queue.sise: unknown key; did you mean "size"?'),
     # tables and arrays
     ("", "log = 'stdout'", "1:7: log: wanted a table, found a string; write [log] and its keys below"),

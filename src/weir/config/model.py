@@ -114,6 +114,20 @@ class Stats(Table):
         'are not passed on. `""` is the same as `"off"`.',
         example="/stats",
     )
+    paths: Annotated[str, kinds.choice("template", "exact")] = _setting(
+        StatsPlan,
+        "paths",
+        "`template`: paths that differ only in identifiers are counted together, `/users/17` as `/users/{id}`. "
+        "`exact`: each path by itself. See [statistics](statistics.md#series).",
+        example="exact",
+    )
+    openapi: Annotated[tuple[str, ...], kinds.openapi()] = _setting(
+        StatsPlan,
+        "openapi",
+        "Files that describe the API: OpenAPI 3 or Swagger 2, as YAML or JSON. Paths that match one of their templates "
+        "are counted under it, `/users/{userId}`. The path of a file is taken from the directory weir was started in.",
+        example="openapi.yaml",
+    )
 
 
 class History(Table):
@@ -252,6 +266,15 @@ class Listener(Table):
         "A directory with error pages of your own: `502.html`, `5xx.html`, `4xx.txt`, or `5xx.json` for clients that "
         "prefer JSON. See [error answers](errors.md).",
         example="/etc/weir/errors",
+    )
+    paths: Annotated[str, kinds.choice("template", "exact", "stats")] = _setting(
+        RoutePlan, "paths", "How this listener's paths are counted; `stats`: as it says in `[stats]`.", example="exact"
+    )
+    openapi: Annotated[tuple[str, ...] | None, kinds.openapi("stats")] = _setting(
+        RoutePlan,
+        "openapi",
+        "Files that describe the API behind this listener; `stats`: those of `[stats]`.",
+        example="openapi.yaml",
     )
     unix_mode: Annotated[int, kinds.file_mode()] = _setting(
         ListenerPlan, "unix_mode", "Permissions of the socket file; for `unix:` addresses only.", example="0660"

@@ -98,6 +98,8 @@ class RoutePlan:
     name: str
     cluster: int  # index into Plan.clusters
     max_body_bytes: int = 0  # 0: no limit
+    paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
+    openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ class StatsPlan:
     rows: int = 4_096
     header: str = "X-Bytes"  # response field with the running total of the series; "": none
     page: str = ""  # path of the tutorial's plain-text page; "": none
+    paths: str = "template"  # paths are counted under their template, or "exact": each by itself
+    openapi: tuple[str, ...] = ()  # templates from descriptions of APIs, which come before the rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,9 @@ cdef class Exchange(UpstreamUser):
                 owner.inbuf.data + base, head, owner.options.request_id, owner.options.trace,
                 owner.options.trace_sample, &self.workspace.id_state, &self.identity,
             )
-        self.row = self.workspace.counters.find(route.number, owner.inbuf.data + self.path.at, self.path.length)
+        self.row = route.series.find(
+            self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
+        )
         self.workspace.exchanges += 1
         self.cluster.count_request()
         return 0

@@ -6,11 +6,13 @@ from weir.plane.answers cimport ErrorPages
 from weir.plane.cluster cimport Cluster
 from weir.plane.head cimport HeadLimits
 from weir.plane.ids cimport IdPolicy, TracePolicy
+from weir.plane.series cimport SeriesNames
 
 cdef class Route:
     cdef readonly str name
     cdef readonly uint32_t number
     cdef Cluster cluster
+    cdef SeriesNames series
     cdef uint64_t max_body_bytes        # 0: no limit
 
 cdef class ListenerOptions:
