@@ -121,6 +121,7 @@ TESTED_IN = {
     "admin/messages.py": "admin/test_rpc.py",
     "admin/state.py": "admin/test_rpc.py",
     "admin/store.py": "admin/test_history.py",
+    "admin/ticks.py": "admin/test_rpc.py",
     "stats/names.py": "stats/test_view.py",
     "stats/publish.py": "stats/test_reader.py",
     "plane/account.pyx": "plane/test_exchange.py",
