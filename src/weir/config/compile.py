@@ -9,6 +9,7 @@ from weir.config.plan import (
     HistoryPlan,
     ListenerPlan,
     LogPlan,
+    OtlpPlan,
     Plan,
     PoolPlan,
     QueuePlan,
@@ -68,6 +69,12 @@ def compile_plan(config: Config) -> Plan:
             minutes_for_ms=config.history.minutes_for,
             max_age_ms=config.history.max_age,
             max_bytes=config.history.max_size,
+        ),
+        otlp=OtlpPlan(
+            endpoint=config.otlp.endpoint,
+            headers=config.otlp.headers,
+            interval_ms=config.otlp.interval,
+            timeout_ms=config.otlp.timeout,
         ),
         drain_timeout_ms=config.drain_timeout,
     )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -28,12 +29,14 @@ __all__ = [
     "choice",
     "closest",
     "cluster_name",
+    "collector_url",
     "count",
     "destination",
     "duration",
     "endpoint",
     "error_pages",
     "field_name",
+    "fields",
     "file_mode",
     "history_file",
     "host_field",
@@ -358,6 +361,44 @@ def history_file() -> Kind:
 
     schema = {"type": "string", "pattern": "^(off|/.*[^/]|)$"}
     return Kind(read, 'path of a file, or `"off"`', schema, lambda value: value or OFF)
+
+
+def collector_url() -> Kind:
+    """An http or https URL; ``""`` and ``"off"`` for none."""
+
+    def read(value: object) -> str:
+        text = _text(value, 'a URL, or "off"', "http://127.0.0.1:4318")
+        if text in ("", OFF):
+            return ""
+        try:
+            url = urlsplit(text)
+            good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and text.isprintable()
+        except ValueError:
+            good = False
+        if not good or url.username is not None or url.query or url.fragment:
+            refuse(f"{quoted(text)} is not the URL of a collector", 'write "http://127.0.0.1:4318", say')
+        return text
+
+    schema = {"type": "string", "pattern": "^(off|https?://.*|)$"}
+    return Kind(read, 'URL, or `"off"`', schema, lambda value: value or OFF)
+
+
+def fields() -> Kind:
+    """A table of field names and values, as pairs in their order."""
+
+    def read(value: object) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, dict):
+            refuse("this is no table", 'write { "X-Key" = "value" }')
+        for name, text in value.items():
+            if not _TOKEN.fullmatch(name):
+                refuse(f"{quoted(name)} is not the name of a field", 'write { "X-Key" = "value" }')
+            if not isinstance(text, str) or not text.isprintable() or not text.isascii():
+                # The value may be a secret: it is not shown.
+                refuse(f"the value of {quoted(name)} is not one line of ASCII text", 'write { "X-Key" = "value" }')
+        return tuple(value.items())
+
+    schema = {"type": "object", "additionalProperties": {"type": "string"}}
+    return Kind(read, "table of texts", schema, lambda value: dict(value))
 
 
 def error_pages() -> Kind:

@@ -21,6 +21,7 @@ from weir.config.plan import (
     HistoryPlan,
     ListenerPlan,
     LogPlan,
+    OtlpPlan,
     Plan,
     PoolPlan,
     QueuePlan,
@@ -35,6 +36,7 @@ __all__ = [
     "History",
     "Listener",
     "Log",
+    "Otlp",
     "Pool",
     "Queue",
     "Retry",
@@ -150,6 +152,23 @@ class History(Table):
     )
     max_size: Annotated[int, kinds.size("1MiB", "64GiB")] = _setting(
         HistoryPlan, "max_bytes", "Size of the file. Beyond it the oldest records are removed.", example="1GiB"
+    )
+
+
+class Otlp(Table):
+    """Export of the metrics over OTLP/HTTP, to a collector of OpenTelemetry's."""
+
+    endpoint: Annotated[str, kinds.collector_url()] = _setting(
+        OtlpPlan, "endpoint", "The collector. Without a path it is `/v1/metrics`.", example="http://127.0.0.1:4318"
+    )
+    headers: Annotated[tuple[tuple[str, str], ...], kinds.fields()] = _setting(
+        OtlpPlan, "headers", "Fields to send along, for collectors that want a key.", example={"X-Key": "..."}
+    )
+    interval: Annotated[int, kinds.duration("1s", "1h")] = _setting(
+        OtlpPlan, "interval_ms", "How often metrics are sent.", example="60s"
+    )
+    timeout: Annotated[int, kinds.duration("100ms", "1m")] = _setting(
+        OtlpPlan, "timeout_ms", "How long the collector may take to answer.", example="5s"
     )
 
 
@@ -408,6 +427,7 @@ class Config(Table):
     log: Log = Field(default_factory=Log, description="The access log.")
     stats: Stats = Field(default_factory=Stats, description="Counting what passes.")
     history: History = Field(default_factory=History, description="What was counted, minute by minute.")
+    otlp: Otlp = Field(default_factory=Otlp, description="Export of the metrics.")
     listener: Annotated[tuple[Listener, ...], Field(strict=False)] = Field(
         description="Addresses that clients connect to.", json_schema_extra={"minItems": 1}
     )
@@ -424,7 +444,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    tables = {model.__name__: model for model in (Cluster, History, Listener, Log, Pool, Queue, Retry, Stats)}
+    tables = {model.__name__: model for model in (Cluster, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats)}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
     _finish(made, Config)

@@ -193,4 +193,5 @@ class Plan:
     stats: StatsPlan = field(default_factory=StatsPlan)
     log: LogPlan = field(default_factory=LogPlan)
     history: HistoryPlan = field(default_factory=HistoryPlan)
+    otlp: OtlpPlan = field(default_factory=OtlpPlan)
     drain_timeout_ms: int = 30_000
