@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from weir.config import kinds
 from weir.config.plan import (
     AddressPlan,
+    AdminPlan,
     ClusterPlan,
     ErrorPagePlan,
     HistoryPlan,
@@ -30,6 +31,7 @@ from weir.config.plan import (
 )
 
 __all__ = [
+    "Admin",
     "Cluster",
     "Config",
     "History",
@@ -135,6 +137,27 @@ class History(Table):
     )
     max_size: Annotated[int, kinds.size("1MiB", "64GiB")] = _setting(
         HistoryPlan, "max_bytes", "Size of the file. Beyond it the oldest records are removed.", example="1GiB"
+    )
+
+
+class Admin(Table):
+    """The admin process: metrics, remote calls, and the live page."""
+
+    address: Annotated[AddressPlan | None, kinds.admin_address()] = _setting(
+        AdminPlan,
+        "address",
+        "Where it answers: an address of this machine's own loopback, `unix:` and a path, or, with a token, any other. "
+        "When it is left out and somebody else has that port, weir goes on without.",
+        example="unix:/run/weir-admin.sock",
+    )
+    token: Annotated[str, kinds.token()] = _setting(
+        AdminPlan,
+        "token",
+        "What every request must bring: `Authorization: Bearer` and this token.",
+        example="3q2-7wAAAABhbGxvd2Vk",
+    )
+    token_file: Annotated[str, kinds.token_file()] = _setting(
+        AdminPlan, "token", "The file that has the token in its first line.", example="/etc/weir/token"
     )
 
 
@@ -351,8 +374,26 @@ class Config(Table):
     drain_timeout: Annotated[int, kinds.duration("10ms", "24h")] = _setting(
         Plan,
         "drain_timeout_ms",
-        "On TERM and INT, what is in flight may take so long to end. Then it is cut off.",
+        "On TERM, INT and HUP, what is in flight may take so long to end. Then it is cut off.",
         example="10s",
+    )
+    workers: Annotated[int, kinds.count(1, 256, none="auto")] = _setting(
+        Plan,
+        "workers",
+        "Processes that serve. `auto`: one for each processor that weir may use.",
+        example=4,
+    )
+    single_process: Annotated[bool, kinds.flag()] = _setting(
+        Plan,
+        "single_process",
+        "Serve in the process that was started, without a supervisor: nothing is restarted, and HUP is not known.",
+        example=True,
+    )
+    heartbeat_timeout: Annotated[int, kinds.duration("2s", "1h")] = _setting(
+        Plan,
+        "heartbeat_timeout_ms",
+        "A worker that gives no sign of life for so long is replaced.",
+        example="30s",
     )
     log: Log = Field(default_factory=Log, description="The access log.")
     stats: Stats = Field(default_factory=Stats, description="Counting what passes.")
