@@ -31,7 +31,15 @@ MOST_NAMES = 8
 
 def contradictions(raw: Raw) -> list[Finding]:
     """All that contradicts itself in a parsed configuration."""
-    findings = [*_processes(raw), *_log(raw), *_stats(raw), *_admin(raw), *_clusters(raw), *_destinations(raw), *_loops(raw)]
+    findings = [
+        *_processes(raw),
+        *_log(raw),
+        *_stats(raw),
+        *_admin(raw),
+        *_clusters(raw),
+        *_destinations(raw),
+        *_loops(raw),
+    ]
     seen: dict[tuple[str, int], Loc] = {}
     for place, listener in _tables(raw, "listener"):
         findings += _listener(("listener", place), listener, seen)
@@ -107,15 +115,15 @@ def _processes(raw: Raw) -> Iterator[Finding]:
 def _admin(raw: Raw) -> Iterator[Finding]:
     admin = _table(raw, "admin")
     address = _value(Admin, admin, "address")
-    if "token" in admin and "token_file" in admin:
+    secrets = [key for key in ("token", "token_file") if admin.get(key, "off") != "off"]
+    if len(secrets) == 2:
         yield Finding(("admin", "token"), "key", "token_file says it too", "take one of the two out")
     if "address" in admin and address is None:
         if admin["address"] == "off":
-            for key in ("token", "token_file"):
-                if key in admin:
-                    yield Finding(("admin", key), "key", 'without effect: address is "off"', "take it out")
+            for key in secrets:
+                yield Finding(("admin", key), "key", 'without effect: address is "off"', "take it out")
         return
-    if address.path is None and not _is_loopback(address.host or "") and not {"token", "token_file"} & set(admin):
+    if address.path is None and not _is_loopback(address.host or "") and not secrets:
         message = f"{quoted(address.text)} can be reached from other machines, and there is no token"
         hint = f'write "127.0.0.1:{address.port}" or "unix:/run/weir-admin.sock", or add token_file = "/etc/weir/token"'
         yield Finding(("admin", "address"), "value", message, hint)

@@ -386,21 +386,23 @@ def flag() -> Kind:
 
 
 def token() -> Kind:
-    """A bearer token (RFC 6750 section 2.1). It is a secret: no message shows it."""
+    """A bearer token (RFC 6750 section 2.1); ``"off"`` for none, read as ``""``. No message shows it."""
 
     def read(value: object) -> str:
         if not isinstance(value, str):
             refuse(f"wanted a token, a string, found {units.kind_of(value)}")
-        return _token("the token", value)
+        return "" if value == OFF else _token("the token", value)
 
-    return Kind(read, "16 to 256 letters, digits and `-._~+/=`", {"type": "string"}, lambda value: value)
+    return Kind(read, _TOKEN_TEXT, {"type": "string", "minLength": 1}, lambda value: value or OFF)
 
 
 def token_file() -> Kind:
-    """A file with a bearer token, read as the token."""
+    """A file with a bearer token, read as the token; ``"off"`` for none, read as ``""``."""
 
     def read(value: object) -> str:
         path = _text(value, "the path of a file", "/etc/weir/token")
+        if path == OFF:
+            return ""
         try:
             with open(path, "rb") as file:
                 content = file.read(4096)
@@ -409,7 +411,10 @@ def token_file() -> Kind:
             refuse(f"{quoted(path)} cannot be read: {reason.lower()}")
         return _token(f"what {quoted(path)} holds", content.decode("latin-1").strip())
 
-    return Kind(read, "path of a file", {"type": "string", "minLength": 1}, lambda value: value)
+    return Kind(read, 'path of a file, or `"off"`', {"type": "string", "minLength": 1}, lambda value: value or OFF)
+
+
+_TOKEN_TEXT = '16 to 256 letters, digits and `-._~+/=`, or `"off"`'
 
 
 def _token(what: str, text: str) -> str:

@@ -398,6 +398,7 @@ class Config(Table):
     log: Log = Field(default_factory=Log, description="The access log.")
     stats: Stats = Field(default_factory=Stats, description="Counting what passes.")
     history: History = Field(default_factory=History, description="What was counted, minute by minute.")
+    admin: Admin = Field(default_factory=Admin, description="The admin process.")
     listener: Annotated[tuple[Listener, ...], Field(strict=False)] = Field(
         description="Addresses that clients connect to.", json_schema_extra={"minItems": 1}
     )
@@ -414,7 +415,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    tables = {model.__name__: model for model in (Cluster, History, Listener, Log, Pool, Queue, Retry, Stats)}
+    tables = {model.__name__: model for model in (Admin, Cluster, History, Listener, Log, Pool, Queue, Retry, Stats)}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
     _finish(made, Config)
