@@ -14,7 +14,7 @@ from typing import Any
 from weir.config.address import address_key, is_literal
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
-from weir.config.kinds import closest
+from weir.config.kinds import OFF, closest
 from weir.config.model import Admin, Cluster, Config, Listener, Log, Pool, Queue, Retry, Stats, Table, kind_of_field
 from weir.config.plan import AddressPlan
 from weir.config.positions import Loc
@@ -36,6 +36,7 @@ def contradictions(raw: Raw) -> list[Finding]:
         *_log(raw),
         *_stats(raw),
         *_admin(raw),
+        *_descriptions(raw),
         *_clusters(raw),
         *_destinations(raw),
         *_loops(raw),
@@ -140,6 +141,22 @@ def _same_place(one: AddressPlan, other: AddressPlan) -> bool:
         return True
     everywhere = ("", "::", "0.0.0.0")
     return one.path is None and one.port == other.port and (one.host in everywhere or other.host in everywhere)
+
+
+def _descriptions(raw: Raw) -> Iterator[Finding]:
+    """Descriptions of APIs that nothing is counted by."""
+    stats = _table(raw, "stats")
+    everywhere = _value(Stats, stats, "paths")
+    own = [(place, table, _value(Listener, table, "paths")) for place, table in _tables(raw, "listener")]
+    tables: list[tuple[Loc, Raw, str]] = [
+        (("listener", place), table, everywhere if paths == "stats" else paths) for place, table, paths in own
+    ]
+    if all(paths != "template" for _, _, paths in own):
+        tables.insert(0, (("stats",), stats, everywhere))
+    for loc, table, paths in tables:
+        if paths == "exact" and table.get("openapi", OFF) not in (OFF, "stats"):
+            message = 'without effect: paths is "exact", every path is counted by itself'
+            yield Finding((*loc, "openapi"), "key", message, "take one of them out")
 
 
 def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iterator[Finding]:

@@ -99,6 +99,8 @@ class RoutePlan:
     name: str
     cluster: int  # index into Plan.clusters
     max_body_bytes: int = 0  # 0: no limit
+    paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
+    openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,10 @@ class ListenerPlan:
     max_target_bytes: int = 8_192
     forwarded: str = "replace"  # X-Forwarded-*: "replace", "append", "keep" (as received), "off" (removed)
     via: str = "request"  # Via is added to: "request", "response", "both", "off"
+    request_id: str = "pass"  # X-Request-Id: "pass" as it came, "keep" a well-formed one or make it, "replace" it
+    trace: str = "pass"  # traceparent: "pass" as it came, "join" the client's trace or begin one, "restart": begin one
+    trace_sample_percent: int = 100  # of the traces that weir begins
+    server_timing: str = "off"  # Server-Timing in responses: "on" or "off"
     half_close: str = "serve"  # a client that closes its sending side: "serve" it, or "abort"
     unix_mode: int = 0o666  # permissions of a Unix socket
     error_pages: tuple[ErrorPagePlan, ...] = ()
@@ -142,6 +148,8 @@ class StatsPlan:
     rows: int = 4_096
     header: str = "X-Bytes"  # response field with the running total of the series; "": none
     page: str = ""  # path of the tutorial's plain-text page; "": none
+    paths: str = "template"  # paths are counted under their template, or "exact": each by itself
+    openapi: tuple[str, ...] = ()  # templates from descriptions of APIs, which come before the rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,7 @@ class LogPlan:
     """The access log."""
 
     access: str = "off"  # "off", "stdout", or the path of a file
-    format: str = "combined"  # "combined", "common", "json", "short" (path: status, as in the tutorial)
+    format: str = "combined"  # "combined", "common", "json", "short" (path: status), "ledger" (common and times)
     flush_ms: int = 200  # a line is written at most this much later
     buffer_bytes: int = 8_388_608  # lines waiting for a slow disk or pipe; beyond it they are dropped, counted
 
