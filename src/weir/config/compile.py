@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from weir.config.model import Cluster, Config, Listener, Pool
+from weir.config.model import Admin, Cluster, Config, Listener, Pool
 from weir.config.plan import (
     AddressPlan,
+    AdminPlan,
     ClusterPlan,
     HistoryPlan,
     ListenerPlan,
@@ -76,7 +77,11 @@ def compile_plan(config: Config) -> Plan:
             interval_ms=config.otlp.interval,
             timeout_ms=config.otlp.timeout,
         ),
+        admin=_admin(config.admin),
+        workers=config.workers,
+        single_process=config.single_process,
         drain_timeout_ms=config.drain_timeout,
+        heartbeat_timeout_ms=config.heartbeat_timeout,
     )
 
 
@@ -84,6 +89,12 @@ def _rows(config: Config) -> int:
     # Each listener's route has a row of its own, so thousands of listeners would leave the default no room for paths.
     given = "rows" in config.stats.model_fields_set
     return config.stats.rows if given else max(config.stats.rows, 2 * len(config.listener))
+
+
+def _admin(admin: Admin) -> AdminPlan:
+    return AdminPlan(
+        address=admin.address, written="address" in admin.model_fields_set, token=admin.token or admin.token_file
+    )
 
 
 def _listener(listener: Listener, route: int) -> ListenerPlan:

@@ -26,6 +26,7 @@ __all__ = [
     "REFUSED",
     "Kind",
     "access_log",
+    "admin_address",
     "choice",
     "closest",
     "cluster_name",
@@ -38,6 +39,7 @@ __all__ = [
     "field_name",
     "fields",
     "file_mode",
+    "flag",
     "history_file",
     "host_field",
     "listen",
@@ -45,6 +47,8 @@ __all__ = [
     "page_path",
     "ratio",
     "size",
+    "token",
+    "token_file",
 ]
 
 OFF = "off"  # switches off whatever can be off
@@ -235,6 +239,16 @@ def listen() -> Kind:
     return Kind(read, "address to listen on", {"type": "string", "minLength": 1}, lambda value: value.text)
 
 
+def admin_address() -> Kind:
+    """Where the admin process listens, read as AddressPlan; ``"off"`` for none, read as None."""
+
+    def read(value: object) -> object:
+        return None if value == OFF else parse_listen(_address(value, "an address", "127.0.0.1:", "8079"))
+
+    schema = {"type": "string", "minLength": 1}
+    return Kind(read, 'address to listen on, or `"off"`', schema, lambda value: OFF if value is None else value.text)
+
+
 def endpoint() -> Kind:
     """Where to connect, read as AddressPlan."""
 
@@ -399,6 +413,59 @@ def fields() -> Kind:
 
     schema = {"type": "object", "additionalProperties": {"type": "string"}}
     return Kind(read, "table of texts", schema, lambda value: dict(value))
+
+
+def flag() -> Kind:
+    """Yes or no."""
+
+    def read(value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        words = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
+        meant = words.get(value.lower()) if isinstance(value, str) else None
+        refuse(f"wanted true or false, found {units.kind_of(value)}", f"write {meant}, without quotes" if meant else "")
+
+    return Kind(read, "true or false", {"type": "boolean"})
+
+
+def token() -> Kind:
+    """A bearer token (RFC 6750 section 2.1); ``"off"`` for none, read as ``""``. No message shows it."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            refuse(f"wanted a token, a string, found {units.kind_of(value)}")
+        return "" if value == OFF else _token("the token", value)
+
+    return Kind(read, _TOKEN_TEXT, {"type": "string", "minLength": 1}, lambda value: value or OFF)
+
+
+def token_file() -> Kind:
+    """A file with a bearer token, read as the token; ``"off"`` for none, read as ``""``."""
+
+    def read(value: object) -> str:
+        path = _text(value, "the path of a file", "/etc/weir/token")
+        if path == OFF:
+            return ""
+        try:
+            with open(path, "rb") as file:
+                content = file.read(4096)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            refuse(f"{quoted(path)} cannot be read: {reason.lower()}")
+        return _token(f"what {quoted(path)} holds", content.decode("latin-1").strip())
+
+    return Kind(read, 'path of a file, or `"off"`', {"type": "string", "minLength": 1}, lambda value: value or OFF)
+
+
+_TOKEN_TEXT = '16 to 256 letters, digits and `-._~+/=`, or `"off"`'
+
+
+def _token(what: str, text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9._~+/-]+=*", text):
+        refuse(f"{what} is not a bearer token", "letters, digits and -._~+/=, on one line")
+    if not 16 <= len(text) <= 256:
+        refuse(f"{what} has {len(text)} characters", "16 to 256; one can be made by: openssl rand -hex 16")
+    return text
 
 
 def error_pages() -> Kind:
