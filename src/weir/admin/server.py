@@ -39,6 +39,12 @@ class Server(uvicorn.Server):
         yield
 
 
+def is_worth_saying(record: logging.LogRecord) -> bool:
+    """Not what uvicorn says of streams that were cut off at the end: that is what was asked for."""
+    cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut_off and not str(record.msg).startswith("Cancel ")
+
+
 @asynccontextmanager
 async def serve(plan: Plan, memory: Any, sockets: Sequence[socket.socket], *, token: str = "") -> AsyncIterator[None]:
     """Serves on `sockets` (bound; they stay the caller's to close) while the context lasts.
@@ -70,6 +76,8 @@ async def serve(plan: Plan, memory: Any, sockets: Sequence[socket.socket], *, to
 @asynccontextmanager
 async def serving(app: Any, sockets: Sequence[socket.socket], state: AdminState) -> AsyncIterator[None]:
     """One uvicorn on some sockets."""
+    # It stays; adding it again changes nothing.
+    logging.getLogger("uvicorn.error").addFilter(is_worth_saying)
     server = Server(
         uvicorn.Config(
             app,
