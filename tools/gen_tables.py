@@ -204,7 +204,7 @@ def strictness_md() -> str:
         "What weir makes of messages that are unusual or wrong: what it refuses, with which [reason](reasons.md), and"
     ]
     lines += ["what goes on in which form. What could be read in two ways is refused, even where the RFC would allow a"]
-    lines += ["recipient to repair it. Numbers are those of RFCs.", ""]
+    lines += ["recipient to repair it. Numbers are those of RFCs; Trace Context is the W3C's.", ""]
     lines += [
         "Each row is a test: `tests/plane/test_strictness.py` sends the bytes, and a second request right behind them,"
     ]

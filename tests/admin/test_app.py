@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.admin.served import STATS, Counted, ask, curl, served
+from tests.admin.rig import STATS, Counted, ask, curl, served
 from weir._gen import stats_pb as pb
 
 GRPC_WEB = ("-H", "Content-Type: application/grpc-web+proto", "-H", "X-Grpc-Web: 1", "--data-binary", "@-")

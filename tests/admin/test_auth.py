@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.served import STATS, Counted, ask, curl, served, served_unix
+from tests.admin.rig import STATS, Counted, ask, curl, served, served_unix
 from weir.admin.auth import is_local_name
 
 TOKEN = "a-token-of-32-characters-or-more"

@@ -8,7 +8,7 @@ import pytest
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 
-from tests.admin.served import PLAN, Counted, curl, served
+from tests.admin.rig import PLAN, Counted, curl, served
 from weir._gen.health_pb import HealthCheckRequest, HealthCheckResponse
 from weir.admin.health import HealthService
 from weir.admin.state import AdminState

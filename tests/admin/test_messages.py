@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.admin.served import PLAN, Counted
+from tests.admin.rig import PLAN, Counted
 from weir.admin.messages import histogram_message, reason_counts, status_message, timestamp, view_message
 from weir.admin.state import AdminState
 from weir.plane.counters import Counters

@@ -12,7 +12,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.admin.served import STATS, Counted, Server, ask, curl, next_message, served, watching
+from tests.admin.rig import STATS, Counted, Server, ask, curl, next_message, served, watching
+from weir._gen import stats_pb as pb
+from weir._gen.health_connect import HealthClient
+from weir._gen.health_pb import HealthCheckRequest, HealthCheckResponse
+from weir._gen.stats_connect import StatsClient
 from weir.admin.rpc import LEAST_INTERVAL_S, MOST_LIMIT
 from weir.stats.view import RELATIVE_ERROR
 
@@ -149,6 +153,26 @@ async def test_other_says_what_it_stands_for() -> None:
     assert "others" not in api.json
 
 
+async def test_histograms_are_on_the_grid_and_can_be_merged() -> None:
+    async with served(some_traffic()) as server:
+        answer = await ask(server, "GetStats", {"filter": {"path": "/item/1"}, "histograms": True})
+    (series,) = answer.json["series"]
+    histogram = series["totalHistogram"]
+    assert histogram["scale"] == 3
+    assert histogram["counts"] == ["10"]
+    assert 2 ** (histogram["offset"] / 8) < 1000 <= 2 ** ((histogram["offset"] + 1) / 8)
+
+
+async def test_the_generated_clients() -> None:
+    async with served(some_traffic()) as server:
+        async with StatsClient(server.url) as client:
+            answer = await client.get_stats(pb.GetStatsRequest(sort=pb.Sort.P99, limit=1), use_get=True)
+        async with HealthClient(server.url) as health:
+            state = await health.check(HealthCheckRequest(service="weir.v1.Stats"))
+    assert [series.path for series in answer.series] == ["/item/2"]
+    assert state.status is HealthCheckResponse.ServingStatus.SERVING
+
+
 async def test_reset_counts_anew_and_changes_nothing_else() -> None:
     counted = some_traffic()
     async with served(counted) as server:
@@ -160,6 +184,8 @@ async def test_reset_counts_anew_and_changes_nothing_else() -> None:
         assert (answer["since"], answer["total"]["requests"]) == (reset.json["since"], "2")
         history = (await ask(server, "GetHistory")).json["points"]
         assert sum(int(point.get("requests", 0)) for point in history) == 19
+        metrics = await curl(f"{server.url}/metrics")
+        assert f'weir_response_body_bytes_total{{route="main"}} {2**40}'.encode() in metrics.body
 
 
 async def test_a_window_begins_no_later_than_asked() -> None:
@@ -200,11 +226,13 @@ async def test_status() -> None:
 async def test_a_watcher_gets_what_was_counted_in_each_interval() -> None:
     counted = some_traffic()
     async with served(counted) as server, watching(server, {"interval": "0.2s"}) as (reader, _):
-        counts = []
+        counts, last = [], ""
         for number in range(4):
             flags, message = await next_message(reader)
             assert flags == 0
             counts.append(int(message["stats"]["total"].get("requests", 0)))
+            assert last in ("", message["stats"]["since"]), "nothing between two answers is left out"
+            last = message["stats"]["taken"]
             counted.count(b"/item/1", number + 1)
         while sum(counts) < 10:
             flags, message = await next_message(reader)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.served import PLAN, Counted
+from tests.admin.rig import PLAN, Counted
 from weir.admin import state as module
 from weir.admin.state import AdminState
 from weir.config.plan import HistoryPlan, Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.admin.served import Counted
+from tests.admin.rig import Counted
 from weir.admin.ticks import LostError, Ticks
 from weir.stats.frame import Frame, take
 

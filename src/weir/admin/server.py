@@ -23,7 +23,9 @@ __all__ = ["AdminRefusedError", "serve"]
 
 log = logging.getLogger("weir.admin")
 
-# After the streams were told to end: how long connections may take.
+# After the streams were told to end: how long connections may take to send what there is, and when uvicorn gives up
+# on what is left of them (whole seconds; it should never come to that).
+LINGER_S: Final = 0.5
 GRACE_S: Final = 1
 
 
@@ -103,9 +105,26 @@ async def serving(app: Any, sockets: Sequence[socket.socket], state: AdminState)
     finally:
         state.stopping.set()
         server.should_exit = True
+        cutting = asyncio.create_task(cut_later(server))
         await running
+        cutting.cancel()
+        cut(server)
         for copy in copies:
             copy.close()
+
+
+async def cut_later(server: Server) -> None:
+    # In small steps: however busy the loop is, those that were told to end get their turns in between.
+    for _ in range(10):
+        await asyncio.sleep(LINGER_S / 10)
+    cut(server)
+
+
+def cut(server: Server) -> None:
+    """Ends the connections that are still open: of clients that do not read, as a rule."""
+    for connection in list(server.server_state.connections):
+        if connection.transport is not None:
+            connection.transport.abort()
 
 
 def protocol() -> dict[str, Any]:

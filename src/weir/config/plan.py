@@ -19,6 +19,7 @@ __all__ = [
     "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
+    "OtlpPlan",
     "Plan",
     "PoolPlan",
     "QueuePlan",
@@ -170,6 +171,16 @@ class HistoryPlan:
     minutes_for_ms: int = 172_800_000  # minute records older than this are folded into hours
     max_age_ms: int = 7_776_000_000
     max_bytes: int = 268_435_456
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpPlan:
+    """Export of the metrics over OTLP/HTTP."""
+
+    endpoint: str = ""  # URL, with the path (/v1/metrics if it has none); "": no export
+    headers: tuple[tuple[str, str], ...] = ()
+    interval_ms: int = 15_000
+    timeout_ms: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)

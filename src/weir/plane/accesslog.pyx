@@ -74,8 +74,8 @@ fill_tables()
 cdef class AccessLog:
     """Lines of one worker, in a batch of at most `size` bytes.
 
-    `format` is "combined", "common", "json", "short", "ledger" or "off"; ValueError for another one. `lines` and `dropped` only
-    grow. A line that might not fit into what is left of the batch is dropped, and counted in `dropped`.
+    `format` is "combined", "common", "json", "short", "ledger" or "off"; ValueError for another one. `lines` and
+    `dropped` only grow. A line that might not fit into what is left of the batch is dropped, and counted in `dropped`.
     """
 
     def __cinit__(self, str format, size):
@@ -131,10 +131,9 @@ cdef class AccessLog:
                      target: bytes = b"", path: bytes = b"", version_minor: int = 1, has_head: bool = True,
                      status: int = 0, reason: int = 0, response_body_bytes: int = 0, request_body_bytes: int = 0,
                      host: bytes = b"", referer: bytes = b"", user_agent: bytes = b"", endpoint: bytes = b"",
-                     total_us: int = 0, first_byte_us: int = -1, parts_us: tuple = (0, 0, 0, 0, 0), retries: int = 0, id: bytes = b"",
-                     trace: bytes = b"") -> None:
-        """Adds one line `repeat` times; the arguments are LogRecord's fields, `trace` its three ids one behind another.
-        """
+                     total_us: int = 0, first_byte_us: int = -1, parts_us: tuple = (0, 0, 0, 0, 0), retries: int = 0,
+                     id: bytes = b"", trace: bytes = b"") -> None:
+        """Adds one line `repeat` times; the arguments are LogRecord's fields (`trace`: its three ids in a row)."""
         cdef int64_t _i
         cdef int64_t turns = repeat
         cdef int64_t now = wall_s

@@ -94,8 +94,8 @@ cdef class Exchange(UpstreamUser):
         self.response.payload = 0
         if owner.options.identifies:
             identify(
-                owner.inbuf.data + base, head, owner.options.request_id, owner.options.trace, owner.options.trace_sample,
-                &self.workspace.id_state, &self.identity,
+                owner.inbuf.data + base, head, owner.options.request_id, owner.options.trace,
+                owner.options.trace_sample, &self.workspace.id_state, &self.identity,
             )
         self.row = route.series.find(
             self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length

@@ -5,7 +5,7 @@ as no line between them is left out; a head of which nothing is left out is one 
 itself says is written behind the run, and only what RFC 9110 section 7.2 wants first (Host) before it.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memchr
 
 from weir.plane.codes cimport (

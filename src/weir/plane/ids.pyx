@@ -93,8 +93,8 @@ cdef inline bint is_id_byte(char c) noexcept nogil:
     # What ids are made of: UUIDs, hexadecimal and decimal numbers, base64 and base64url, and what joins several.
     # Nothing of it means anything to HTML, JSON, a shell's words, or a log.
     return (
-        c"a" <= c <= c"z" or c"A" <= c <= c"Z" or c"0" <= c <= c"9"
-        or c == c"-" or c == c"_" or c == c"." or c == c"~" or c == c"+" or c == c"/" or c == c"=" or c == c":" or c == c"@"
+        c"a" <= c <= c"z" or c"A" <= c <= c"Z" or c"-" <= c <= c":"    # - . / 0 to 9 :
+        or c == c"_" or c == c"~" or c == c"+" or c == c"=" or c == c"@"
     )
 
 

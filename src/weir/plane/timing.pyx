@@ -1,4 +1,4 @@
-"""Server-Timing (W3C Server Timing): the parts of an exchange's time, in milliseconds, for whoever sees the response."""
+"""Server-Timing (W3C): the parts of an exchange's time, in milliseconds, for whoever sees the response."""
 
 from libc.stdint cimport int64_t
 
