@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "weir.config": (),
     "weir.control": ("weir.config.plan", "weir.plane", "weir.stats", "weir.reasons"),
     "weir._gen": (),
+    "weir.client": ("weir._gen",),
     "weir.admin": ("weir", "weir._gen", "weir.config.plan", "weir.stats", "weir.reasons"),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": ("weir", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
@@ -113,15 +114,13 @@ def _allows(allowed: str, imported: str) -> bool:
 # Modules without a test file of their own, and the file whose tests are theirs: parts of an exchange are tested
 # by transcripts of whole exchanges, and small helpers by the tests of what they help.
 TESTED_IN = {
-    "admin/app.py": "admin/test_server.py",
-    "admin/auth.py": "admin/test_server.py",
     "admin/exposition.py": "admin/test_metrics.py",
     "admin/families.py": "admin/test_metrics.py",
-    "admin/health.py": "admin/test_rpc.py",
-    "admin/messages.py": "admin/test_rpc.py",
-    "admin/state.py": "admin/test_rpc.py",
     "admin/store.py": "admin/test_history.py",
-    "admin/ticks.py": "admin/test_rpc.py",
+    "client/aio.py": "client/test_client.py",
+    "client/calls.py": "client/test_client.py",
+    "client/errors.py": "client/test_client.py",
+    "client/sync.py": "client/test_client.py",
     "stats/names.py": "stats/test_view.py",
     "stats/publish.py": "stats/test_reader.py",
     "plane/account.pyx": "plane/test_exchange.py",
