@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.tutorial import BEGIN, END, replaced
 from tests.cli.support import listening, running
 from tests.e2e.peers import CLOSE, Endpoint, chunked, dial, ok
 from tests.e2e.servers import pattern
@@ -524,6 +525,23 @@ def test_a_client_that_does_not_read_holds_up_the_backend(start: StartPart, endp
         assert len(client.response().body) == len(body)
 
 
+@pytest.mark.parametrize("name", CONCURRENT)
+def test_a_body_does_not_wait_for_the_heads_acknowledgement(start: StartPart, endpoint: Endpoint, name: str) -> None:
+    """Nagle's algorithm and delayed acknowledgements make 40 ms of each response that is written in two pieces."""
+    part = start(name)
+    endpoint.reply(ok(b"body"))
+
+    def seconds_for_40(client: Wire) -> float:
+        began = time.monotonic()
+        for _ in range(40):
+            client.send(get("/"))
+            client.response()
+        return time.monotonic() - began
+
+    with part.connect() as client:
+        assert min(seconds_for_40(client) for _ in range(3)) < 0.8
+
+
 @pytest.mark.parametrize("name", [*ALL, "part5_client"])
 def test_the_ports_are_the_decks_unless_others_are_given(name: str) -> None:
     done = subprocess.run(
@@ -544,3 +562,16 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
         imported |= set(re.findall(r"^(?:from|import) (\w+)", (TUTORIAL / name).read_text(), re.MULTILINE))
     assert imported - own <= set(sys.stdlib_module_names)
     assert files == ["http1.py", "part1.py", "part2.py", "part3.py", "part4.py", "part5_client.py", "part5_server.py"]
+
+
+def test_the_readme_tells_of_every_program_and_has_figures_of_every_part() -> None:
+    text = (TUTORIAL / "README.md").read_text()
+    assert [path.name for path in TUTORIAL.glob("*.py") if f"({path.name})" not in text] == []
+    for target in re.findall(r"\]\(([^)\s#]+)[^)\s]*\)", text):
+        assert (TUTORIAL / target).exists(), target
+    figures = text.partition(BEGIN)[2].partition(END)[0]
+    assert re.findall(r"^\| (part\d|weir) \| \d+/s \|", figures, re.MULTILINE) == [*(p[:5] for p in ALL), "weir"]
+    assert replaced(text, figures) == text
+    assert replaced(text, "new\n").partition(BEGIN)[2].startswith(f"new\n{END}")
+    with pytest.raises(ValueError, match="no <!-- figures"):
+        replaced("a document", figures)
