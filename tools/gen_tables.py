@@ -7,10 +7,12 @@ spec/reasons.toml   -> src/weir/plane/codes.pxd, src/weir/reasons.py, docs/reaso
 spec/counters.toml  -> src/weir/plane/columns.pxd, src/weir/stats/columns.py
 spec/states.toml    -> src/weir/plane/states.pxd, src/weir/plane/machines.py, docs/states.md
 spec/strictness.toml -> docs/strictness.md
+spec/metrics.toml   -> src/weir/admin/metric_table.py, docs/metric-table.md
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from collections.abc import Callable
@@ -92,30 +94,37 @@ def columns_pxd() -> str:
         "cdef enum:",
     ]
     lines += [f"    K_{counter['name'].upper()} = {number}" for number, counter in enumerate(spec["counter"])]
-    row = spec["row"]
-    lines += [f"    ROW_COUNTERS = {row['counters']}", f"    ROW_HISTOGRAMS = {row['histograms']}"]
-    lines += [f"    ROW_BUCKETS = {row['buckets']}", ""]
+    row, route = spec["row"], spec["route"]
+    lines += [f"    ROW_COUNTERS = {row['counters']}", f"    ROW_REASONS = {row['reasons_at']}"]
+    lines += [f"    REASON_PLACES = {row['reasons']}", f"    ROW_HISTOGRAMS = {row['histograms']}"]
+    lines += [f"    ROW_BUCKETS = {row['buckets']}", f"    ROUTE_PARTS = {route['parts']}"]
+    lines += [f"    SKETCH_BITS = {route['sketch_bits']}", ""]
     return "\n".join(lines)
 
 
 def columns_py() -> str:
     spec = table("counters.toml")
-    row = spec["row"]
+    row, route = spec["row"], spec["route"]
+    numbers = {
+        "COUNTER_PLACES": row["counters"],
+        "REASONS_AT": row["reasons_at"],
+        "REASON_PLACES": row["reasons"],
+        "HISTOGRAMS": row["histograms"],
+        "BUCKETS": row["buckets"],
+        "PARTS": route["parts"],
+        "SKETCH_BYTES": 1 << route["sketch_bits"],
+    }
+    names = sorted(["COUNTERS", "CounterInfo", *numbers], key=lambda name: (not name.isupper(), name))
     lines = [f'"""The counters of a row of the shared table, in order. {NOTE.format(spec="counters.toml")}"""', ""]
     lines += ["from __future__ import annotations", "", "from typing import NamedTuple", ""]
-    lines += ['__all__ = ["BUCKETS", "COUNTERS", "COUNTER_PLACES", "HISTOGRAMS", "CounterInfo"]', "", ""]
+    lines += ["__all__ = [" + ", ".join(f'"{name}"' for name in names) + "]", "", ""]
     lines += [
         "class CounterInfo(NamedTuple):",
         '    """One counter: its name, its unit (UCUM) and what it counts."""',
         "",
     ]
     lines += ["    name: str", "    unit: str", "    text: str", "", ""]
-    lines += [
-        f"COUNTER_PLACES = {row['counters']}",
-        f"HISTOGRAMS = {row['histograms']}",
-        f"BUCKETS = {row['buckets']}",
-        "",
-    ]
+    lines += [*(f"{name} = {number}" for name, number in numbers.items()), ""]
     lines += ["COUNTERS: tuple[CounterInfo, ...] = ("]
     lines += [f'    CounterInfo("{c["name"]}", "{c["unit"]}", "{c["text"]}"),' for c in spec["counter"]]
     return "\n".join([*lines, ")", ""])
@@ -195,7 +204,7 @@ def strictness_md() -> str:
         "What weir makes of messages that are unusual or wrong: what it refuses, with which [reason](reasons.md), and"
     ]
     lines += ["what goes on in which form. What could be read in two ways is refused, even where the RFC would allow a"]
-    lines += ["recipient to repair it. Numbers are those of RFCs.", ""]
+    lines += ["recipient to repair it. Numbers are those of RFCs; Trace Context is the W3C's.", ""]
     lines += [
         "Each row is a test: `tests/plane/test_strictness.py` sends the bytes, and a second request right behind them,"
     ]
@@ -213,6 +222,32 @@ def strictness_md() -> str:
     return "\n".join([*lines, ""])
 
 
+def metric_table_py() -> str:
+    lines = [f'"""The metrics, as data. {NOTE.format(spec="metrics.toml")}"""', ""]
+    lines += ["from __future__ import annotations", "", "from typing import NamedTuple", ""]
+    lines += ['__all__ = ["METRICS", "Metric"]', "", "", "class Metric(NamedTuple):"]
+    lines += ['    """One metric: see spec/metrics.toml."""', ""]
+    lines += ["    name: str", "    kind: str", "    unit: str", "    labels: tuple[str, ...]", "    text: str", "", ""]
+    lines += ["METRICS: tuple[Metric, ...] = ("]
+    for metric in table("metrics.toml")["metric"]:
+        labels = ", ".join(json.dumps(label) for label in metric["labels"])
+        labels = f"({labels}{',' if len(metric['labels']) == 1 else ''})"
+        name, kind, unit, text = (json.dumps(metric[key]) for key in ("name", "kind", "unit", "text"))
+        lines.append(f"    Metric({name}, {kind}, {unit}, {labels}, {text}),")
+    return "\n".join([*lines, ")", ""])
+
+
+def metric_table_md() -> str:
+    lines = [f"<!-- {NOTE.format(spec='metrics.toml')} -->", "", "# All metrics", ""]
+    lines += ["Samples of a counter have `_total` behind the name. Labels are bounded: never a path."]
+    lines += ["How to scrape and what the labels mean: [metrics](metrics.md).", ""]
+    lines += ["| name | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+    for metric in table("metrics.toml")["metric"]:
+        labels = ", ".join(f"`{label}`" for label in metric["labels"]) or "none"
+        lines.append(f"| `{metric['name']}` | {metric['kind']} | {labels} | {metric['text']} |")
+    return "\n".join([*lines, ""])
+
+
 OUTPUTS: dict[str, Callable[[], str]] = {
     "src/weir/plane/codes.pxd": codes_pxd,
     "src/weir/reasons.py": reasons_py,
@@ -223,6 +258,8 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "src/weir/plane/machines.py": machines_py,
     "docs/states.md": states_md,
     "docs/strictness.md": strictness_md,
+    "src/weir/admin/metric_table.py": metric_table_py,
+    "docs/metric-table.md": metric_table_md,
 }
 
 

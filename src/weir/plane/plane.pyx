@@ -10,6 +10,7 @@ from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.machines import MACHINES
 from weir.plane.pool cimport Pool
+from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport STATE_PLACES
 from weir.plane.stream cimport Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
@@ -20,17 +21,25 @@ cdef class Plane:
     """Listeners, routes, clusters and pools of a plan (`weir.config.plan.Plan`).
 
     `max_connections` bounds the client connections of all listeners together. `counters` and `log` are this
-    worker's; `make_page()` returns the statistics page as bytes; `dialer` is for tests. Nothing listens until
-    listen() is called, and endpoints are unknown until set_addresses().
+    worker's; `make_page()` returns the statistics page as bytes; `dialer` is for tests; `route_numbers` are the
+    routes' places in the statistics table, unless they are those in the plan. Nothing listens until listen() is
+    called, and endpoints are unknown until set_addresses().
     """
 
     def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,
-                 Dialer dialer=None):
+                 Dialer dialer=None, route_numbers=None):
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
         self.workspace = workspace
         self.clusters = [Cluster(workspace, cluster) for cluster in plan.clusters]
-        self.routes = [Route(route, number, self.clusters[route.cluster]) for number, route in enumerate(plan.routes)]
+        numbers = range(len(plan.routes)) if route_numbers is None else route_numbers
+        if not all([0 <= number < <int>counters.routes for number in numbers]):
+            raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
+        series = {}     # routes that count alike have one between them
+        self.routes = [
+            Route(route, number, self.clusters[route.cluster], series_of(plan.stats, route, series))
+            for route, number in zip(plan.routes, numbers, strict=True)
+        ]
         self.options = [
             (
                 ListenerOptions(listener, plan.stats, self.routes[listener.route], make_page),
@@ -106,6 +115,10 @@ cdef class Plane:
                 pool.close_all()
         self.workspace.spare_exchange = None
 
+    def accepted(self) -> int:
+        """Client connections that were accepted so far."""
+        return sum([(<Listener>listener).accepted for listener in self.listeners])
+
     def ledger(self) -> dict[str, int]:
         """What is open, in progress or taken now; all of it is 0 when nothing is connected and pools are empty."""
         return {
@@ -170,3 +183,12 @@ cdef class Plane:
         peer.ss_family = AF_UNIX
         (<Listener>self.listeners[listener]).accepted += 1
         (<Listener>self.listeners[listener]).welcome(stream, &peer)
+
+
+def series_of(stats, route, made) -> SeriesNames:
+    """How a route's paths become series; taken from `made`, or made and put there."""
+    exact = (stats.paths if route.paths == "stats" else route.paths) == "exact"
+    templates = stats.openapi if route.openapi is None else route.openapi
+    if (exact, templates) not in made:
+        made[exact, templates] = SeriesNames(exact, templates)
+    return made[exact, templates]
