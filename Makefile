@@ -89,6 +89,7 @@ lint: $(VENV)/.dev
 	@$(BIN)/mypy
 	@echo "== generated files"
 	@$(BIN)/python tools/gen_tables.py --check
+	@$(BIN)/python tools/gen_proto.py --check
 	@$(BIN)/python tools/gen_config_docs.py --check
 	@$(BIN)/python tools/render_site.py --check
 
@@ -106,6 +107,7 @@ build: $(VENV)/.built
 
 docs: $(VENV)/.dev $(DOCUMENTS)
 	$(BIN)/python tools/gen_tables.py
+	$(BIN)/python tools/gen_proto.py
 	$(BIN)/python tools/gen_config_docs.py
 	$(BIN)/python tools/render_site.py
 

@@ -37,4 +37,9 @@ COUNTERS: tuple[CounterInfo, ...] = (
     CounterInfo("total_us", "us", "Sum of the total times: first byte of the request head to the last byte of the response."),
     CounterInfo("first_byte_us", "us", "Sum of the times from the first byte of the request head to the response head from the endpoint."),
     CounterInfo("first_bytes", "1", "Exchanges that have a first byte: what first_byte_us is to be divided by."),
+    CounterInfo("request_head_us", "us", "TR: sum of the times from the first byte of the request head to its last."),
+    CounterInfo("queue_us", "us", "Tw: sum of the times from there until the exchange had its connection, without Tc; attempts that failed included."),
+    CounterInfo("connect_us", "us", "Tc: sum of the times that the connects of these connections took, as far as the exchange was there; 0 for one used before."),
+    CounterInfo("response_head_us", "us", "Tr: sum of the times from there to the final response head, the sending of the request included."),
+    CounterInfo("data_us", "us", "Td: sum of the times from there to the end. TR, Tw, Tc, Tr and Td sum to total_us."),
 )

@@ -63,6 +63,11 @@ class Counts(NamedTuple):
     total_us: int = 0
     first_byte_us: int = 0
     first_bytes: int = 0
+    request_head_us: int = 0
+    queue_us: int = 0
+    connect_us: int = 0
+    response_head_us: int = 0
+    data_us: int = 0
 
 
 class Series(NamedTuple):
