@@ -11,23 +11,21 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-import time
 from array import array
 from collections import deque
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import monotonic, perf_counter, time
+from typing import Any, Final, NamedTuple, Protocol
 
 from weir.stats import layout, reader
-from weir.stats.frame import Frame, quantile_of, take, unpack
-from weir.stats.names import Name, TableNames
+from weir.stats.frame import Frame, quantile_of, unpack
+from weir.stats.names import Name
 from weir.stats.reader import Counts
 
 __all__ = ["WINDOWS", "ChartPoint", "Live", "Minutes", "Other"]
 
 log = logging.getLogger("weir.admin")
-
-T = TypeVar("T")
 
 TICK_S: Final = 1.0
 # While nobody looks: often enough for the charts.
@@ -38,7 +36,7 @@ CHART_SPAN_S: Final = 3600
 NOW_S: Final = 5.0
 SPARK_STEP_S: Final = 2.0
 SPARK_POINTS: Final = 30
-# What the table may be about, in seconds, and how much longer it may be at most: for each, frames are kept so far apart.
+# What the table may be about, in seconds, and how much longer it may be at most: frames are kept so far apart.
 WINDOWS: Final = {60: 10, 300: 60, 3600: 600}
 # Clocks of ticks are not exact: what is due within this is due.
 _SLACK_S: Final = 0.3
@@ -131,20 +129,30 @@ class _Bases:
 
 
 class Live:
-    """Samples a table while `run()` runs; `memory` is the table or any buffer with one.
+    """Samples a table while `run()` runs.
 
+    `memory` is the table or any buffer with one, `take()` makes a frame of it, `names` are the names of its rows;
     `history` fills the charts with what was before, and shows the hour of one path; None: there is none.
+    Once `stopping` is set nobody waits for a tick any more.
     """
 
-    def __init__(self, memory: Any, names: TableNames | None = None, history: Minutes | None = None) -> None:
+    def __init__(
+        self,
+        memory: Any,
+        take: Callable[[], Frame],
+        names: Mapping[int, Name],
+        history: Minutes | None = None,
+        stopping: asyncio.Event | None = None,
+    ) -> None:
         self.memory = memory
-        self.names: Mapping[int, Name] = TableNames(memory) if names is None else names
+        self.names = names
         self.history = history
+        self.stopping = asyncio.Event() if stopping is None else stopping
+        self._take = take
         self.chart: deque[ChartPoint] = deque(maxlen=int(CHART_SPAN_S / CHART_STEP_S))
         self.ticks = 0
         self.viewers = 0
         self.tick_ms = 0.0
-        self.closing = False
         header = layout.read_header(memory)
         self._rows = header.rows
         self.created_s = header.created_us / 1e6
@@ -163,19 +171,26 @@ class Live:
 
     async def run(self) -> None:
         """Samples until it is cancelled."""
-        await self._recall()
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S if self.viewers else IDLE_TICK_S):
-                    await self._hurry.wait()
-            self._hurry.clear()
-            self.tick()
+        end = asyncio.create_task(self._wake_at_the_end())
+        try:
+            await self._recall()
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_S if self.viewers else IDLE_TICK_S):
+                        await self._hurry.wait()
+                self._hurry.clear()
+                self.tick()
+        finally:
+            end.cancel()
+            # Nobody ticks any more: who waits for it is sent home.
+            self.stopping.set()
+            self._ticked.set()
 
     def tick(self) -> None:
         """Takes a frame now."""
-        started = time.perf_counter()
-        now = time.monotonic()
-        self.frame = take(self.memory)
+        started = perf_counter()
+        now = monotonic()
+        self.frame = self._take()
         self.workers = reader.workers(self.memory)
         self.endpoints = reader.endpoints(self.memory)
         self._memo.clear()
@@ -184,25 +199,24 @@ class Live:
         self._note_spark(now)
         self._note_bases(now)
         self.ticks += 1
-        self.tick_ms = (time.perf_counter() - started) * 1000
+        self.tick_ms = (perf_counter() - started) * 1000
         ticked, self._ticked = self._ticked, asyncio.Event()
         ticked.set()
 
     async def next_tick(self) -> None:
-        """Returns when there is news, or at once when the end has begun."""
-        if not self.closing:
+        """Returns when there is news, or `stopping` is set: then streams end."""
+        if not self.stopping.is_set():
             await self._ticked.wait()
 
-    def close(self) -> None:
-        """Ends every stream: nobody waits for another tick."""
-        self.closing = True
+    async def _wake_at_the_end(self) -> None:
+        await self.stopping.wait()
         self._ticked.set()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """While somebody looks there is a tick each second; the first comes at once if the last is old."""
         self.viewers += 1
-        if time.monotonic() - self._moments[-1].at > TICK_S:
+        if self.viewers == 1 or monotonic() - self._moments[-1].at > TICK_S:
             self._hurry.set()
         try:
             yield
@@ -223,7 +237,7 @@ class Live:
         self._charted = newest
 
     def _point(self, old: _Moment, new: _Moment) -> ChartPoint:
-        return make_point(new.total.minus(old.total), time.time(), new.at - old.at, self.in_flight)
+        return make_point(new.total.minus(old.total), time(), new.at - old.at, self.in_flight)
 
     def _note_spark(self, now: float) -> None:
         if self._sparks and now - self._sparks[-1][0] < SPARK_STEP_S - _SLACK_S:
@@ -244,7 +258,7 @@ class Live:
     async def _recall(self) -> None:
         """Puts the hour before into the charts, from the history: a restart leaves no gap that is not one."""
         minutes = await self._from_history("", "")
-        first = self.chart[0].at_s if self.chart else time.time()
+        first = self.chart[0].at_s if self.chart else time()
         spent = [minute_point(minute) for minute in minutes if minute.start_s + 60 <= first]
         # One appends from the left, and what is too much falls off at the right: so the newest of the old come first.
         kept = [*spent, *self.chart][-(self.chart.maxlen or 0) :]
@@ -297,7 +311,7 @@ class Live:
 
     def others(self) -> list[Other]:
         """The `(other)` rows that have counted anything."""
-        now = time.monotonic()
+        now = monotonic()
         if self._others[0] and now - self._others[0] < _OTHERS_FOR_S:
             return self._others[1]
         column = self.frame.column(Counts._fields.index("requests"))
@@ -322,7 +336,7 @@ class Live:
 
     async def minutes(self, route: str, path: str) -> list[ChartPoint]:
         """The last hour of one path, minute by minute; empty if nobody keeps it."""
-        now = time.monotonic()
+        now = monotonic()
         known = self._minutes.get((route, path))
         if known is None or now - known[0] > _MINUTES_FOR_S:
             points = await self._from_history(route, path)
@@ -336,7 +350,7 @@ class Live:
             return []
         try:
             oldest = await self.history.oldest_s()
-            since = max(time.time() - CHART_SPAN_S, oldest or 0)
+            since = max(time() - CHART_SPAN_S, oldest or 0)
             if oldest is None and not path:
                 return []
             return list(await self.history.points(since, route=route, path=path))
@@ -355,26 +369,25 @@ def make_point(delta: Frame, at_s: float, seconds: float, in_flight: int | None)
 def minute_point(minute: MinutePoint) -> ChartPoint:
     times = [minute.p50_us, minute.p90_us, minute.p99_us] if minute.counts.requests else [None] * 3
     # A minute stands where it ends, as the other points do; the one that is not over yet, now.
-    seconds = min(60.0, max(time.time() - minute.start_s, 1.0))
+    seconds = min(60.0, max(time() - minute.start_s, 1.0))
     return chart_point(minute.start_s + seconds, seconds, minute.counts, None, times)
 
 
 def chart_point(
     at_s: float, seconds: float, counts: Counts, in_flight: int | None, times: Sequence[float | None]
 ) -> ChartPoint:
-    rates = (counts.requests, counts.errors, counts.status_5xx, counts.response_body_bytes)
-    per_second = [round(count / seconds, 2) if seconds > 0 else 0.0 for count in rates]
-    return ChartPoint(round(at_s, 1), *per_second, in_flight, *times)
+    def rate(count: int) -> float:
+        return round(count / seconds, 2) if seconds > 0 else 0.0
 
-
-@asynccontextmanager
-async def sampling(live: Live) -> AsyncIterator[Live]:
-    """Runs it; at the end its streams are ended, too."""
-    task = asyncio.create_task(live.run(), name="weir-live")
-    try:
-        yield live
-    finally:
-        live.close()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    p50, p90, p99 = times
+    return ChartPoint(
+        round(at_s, 1),
+        rate(counts.requests),
+        rate(counts.errors),
+        rate(counts.status_5xx),
+        rate(counts.response_body_bytes),
+        in_flight,
+        p50,
+        p90,
+        p99,
+    )

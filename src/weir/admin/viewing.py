@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from weir.admin.live import WINDOWS, ChartPoint, Live
+from weir.admin.live import WINDOWS, Live
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.names import Name
@@ -43,8 +43,8 @@ class QuestionError(ValueError):
 class Question:
     """What a viewer has chosen.
 
-    `window` is a key of WINDOWS, or 0 for all since the start. With `path` (and `route`) the answer also has all of that
-    one series. `route` alone does not filter the table; `only` does.
+    `window` is a key of WINDOWS, or 0 for all since the start. `q` and `only` (a route) filter the table. With `path`
+    and `route` the answer also has all of that one series.
     """
 
     sort: str = Sort.REQUESTS.value
@@ -59,13 +59,14 @@ class Question:
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> Question:
         """From the parameters of an address; what is missing has its default. QuestionError."""
-        sort = given.get("sort", cls.sort)
+        usual = cls()
+        sort = given.get("sort", usual.sort)
         if sort not in SORTS:
             raise QuestionError(f"sort: one of {', '.join(SORTS)}")
         for name in ("q", "only", "route", "path"):
             if len(given.get(name, "")) > _MOST_CHARACTERS:
                 raise QuestionError(f"{name}: at most {_MOST_CHARACTERS} characters")
-        window = _number(given, "window", cls.window, (0, max(WINDOWS)))
+        window = _number(given, "window", usual.window, (0, max(WINDOWS)))
         if window and window not in WINDOWS:
             raise QuestionError(f"window: one of 0 (since the start), {', '.join(map(str, WINDOWS))} seconds")
         return cls(
@@ -73,15 +74,11 @@ class Question:
             reverse=bool(_number(given, "reverse", 0, (0, 1))),
             q=given.get("q", ""),
             only=given.get("only", ""),
-            limit=_number(given, "limit", cls.limit, LIMITS),
+            limit=_number(given, "limit", usual.limit, LIMITS),
             window=window,
             route=given.get("route", ""),
             path=given.get("path", ""),
         )
-
-
-# Fields of a dataclass with slots are no attributes of the class: these are what parse() takes as defaults.
-_DEFAULT: Final = Question()
 
 
 def _number(given: Mapping[str, str], name: str, default: int, bounds: tuple[int, int]) -> int:
@@ -262,8 +259,3 @@ def _trimmed(buckets: Sequence[int]) -> list[Any]:
     """The first bucket that counted anything, and the counts from there to the last one."""
     used = [bucket for bucket, count in enumerate(buckets[:BUCKETS_USED]) if count]
     return [used[0], list(buckets[used[0] : used[-1] + 1])] if used else [0, []]
-
-
-def chart_points(points: Sequence[ChartPoint]) -> list[list[Any]]:
-    """As they stand in JSON."""
-    return [list(point) for point in points]
