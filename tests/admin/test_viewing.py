@@ -136,7 +136,16 @@ def test_what_is_no_question(given: dict[str, str], says: str) -> None:
 
 def test_questions() -> None:
     assert Question.parse({}) == Question()
-    full = {"sort": "p99", "reverse": "1", "q": "a", "only": "b", "limit": "7", "window": "0", "route": "r", "path": "/p"}
+    full = {
+        "sort": "p99",
+        "reverse": "1",
+        "q": "a",
+        "only": "b",
+        "limit": "7",
+        "window": "0",
+        "route": "r",
+        "path": "/p",
+    }
     assert Question.parse(full) == Question("p99", True, "a", "b", 7, 0, "r", "/p")
 
 
