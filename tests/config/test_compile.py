@@ -36,6 +36,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("stats",), "rows", "16384", "stats.rows", 16_384),
     (("stats",), "header", '"X-Total"', "stats.header", "X-Total"),
     (("stats",), "page", '"/stats"', "stats.page", "/stats"),
+    (("stats",), "paths", '"exact"', "stats.paths", "exact"),
     (("history",), "path", '"/var/lib/weir/h.db"', "history.path", "/var/lib/weir/h.db"),
     (("history",), "flush", '"30s"', "history.flush_ms", 30_000),
     (("history",), "minutes_for", '"24h"', "history.minutes_for_ms", 86_400_000),
@@ -48,11 +49,16 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("listener",), "max_fields", "64", "listener.max_fields", 64),
     (("listener",), "max_target", "4000", "listener.max_target_bytes", 4_000),
     (("listener",), "max_body", '"10MiB"', "route.max_body_bytes", 10 << 20),
+    (("listener",), "paths", '"exact"', "route.paths", "exact"),
     (("listener",), "max_connections", "500", "listener.max_connections", 500),
     (("listener",), "max_requests", "1000", "listener.max_requests", 1_000),
     (("listener",), "backlog", "128", "listener.backlog", 128),
     (("listener",), "forwarded", '"append"', "listener.forwarded", "append"),
     (("listener",), "via", '"off"', "listener.via", "off"),
+    (("listener",), "request_id", '"keep"', "listener.request_id", "keep"),
+    (("listener",), "trace", '"join"', "listener.trace", "join"),
+    (("listener",), "trace_sample", '"5%"', "listener.trace_sample_percent", 5),
+    (("listener",), "server_timing", '"on"', "listener.server_timing", "on"),
     (("listener",), "half_close", '"abort"', "listener.half_close", "abort"),
     (("cluster",), "host", '"app.internal:8080"', "cluster.host", "app.internal:8080"),
     (("cluster",), "connect_timeout", '"1s"', "cluster.connect_timeout_ms", 1_000),
@@ -79,6 +85,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
 UNIX_MODE = ("listener", "unix_mode")
 ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
+OPENAPI = {("stats", "openapi"), ("listener", "openapi")}  # tests/config/test_openapi.py
 
 
 def text_with(table: tuple[str, ...], line: str) -> str:
@@ -130,7 +137,7 @@ def test_each_key_reaches_the_plan_and_nothing_else(
 
 
 def test_every_key_of_the_model_is_tested() -> None:
-    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES | {UNIX_MODE, ERROR_PAGES}
+    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES | {UNIX_MODE, ERROR_PAGES, *OPENAPI}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -138,7 +145,7 @@ def test_every_key_of_the_model_is_tested() -> None:
 def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
-    structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints"}
+    structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     assert set(flat(plan_of(LEAST))) == tested | structure
 
 

@@ -36,12 +36,26 @@ def compile_plan(config: Config) -> Plan:
             clusters.append(ClusterPlan(name=listener.to.text, endpoints=(listener.to,)))
         to = listener.to.text if isinstance(listener.to, AddressPlan) else listener.to
         listeners.append(_listener(listener, len(routes)))
-        routes.append(RoutePlan(name=listener.address.text, cluster=places[to], max_body_bytes=listener.max_body))
+        routes.append(
+            RoutePlan(
+                name=listener.address.text,
+                cluster=places[to],
+                max_body_bytes=listener.max_body,
+                paths=listener.paths,
+                openapi=listener.openapi,
+            )
+        )
     return Plan(
         listeners=tuple(listeners),
         routes=tuple(routes),
         clusters=tuple(clusters),
-        stats=StatsPlan(rows=_rows(config), header=config.stats.header, page=config.stats.page),
+        stats=StatsPlan(
+            rows=_rows(config),
+            header=config.stats.header,
+            page=config.stats.page,
+            paths=config.stats.paths,
+            openapi=config.stats.openapi,
+        ),
         log=LogPlan(
             access=config.log.access,
             format=config.log.format,
@@ -84,6 +98,10 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         max_target_bytes=max_target,
         forwarded=listener.forwarded,
         via=listener.via,
+        request_id=listener.request_id,
+        trace=listener.trace,
+        trace_sample_percent=listener.trace_sample,
+        server_timing=listener.server_timing,
         half_close=listener.half_close,
         unix_mode=listener.unix_mode,
         error_pages=listener.error_pages,

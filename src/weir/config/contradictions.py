@@ -14,7 +14,7 @@ from typing import Any
 from weir.config.address import address_key, is_literal
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
-from weir.config.kinds import closest
+from weir.config.kinds import OFF, closest
 from weir.config.model import Cluster, Listener, Log, Pool, Queue, Retry, Stats, Table, kind_of_field
 from weir.config.plan import AddressPlan
 from weir.config.positions import Loc
@@ -31,7 +31,7 @@ MOST_NAMES = 8
 
 def contradictions(raw: Raw) -> list[Finding]:
     """All that contradicts itself in a parsed configuration."""
-    findings = [*_log(raw), *_stats(raw), *_clusters(raw), *_destinations(raw), *_loops(raw)]
+    findings = [*_log(raw), *_stats(raw), *_descriptions(raw), *_clusters(raw), *_destinations(raw), *_loops(raw)]
     seen: dict[tuple[str, int], Loc] = {}
     for place, listener in _tables(raw, "listener"):
         findings += _listener(("listener", place), listener, seen)
@@ -95,6 +95,22 @@ def _stats(raw: Raw) -> Iterator[Finding]:
     if "rows" in stats and rows is not None and rows <= listeners:
         message = f"{rows} rows are not enough for {listeners} listeners, which take one each"
         yield Finding(("stats", "rows"), "value", message, f"write {2 * listeners} or more")
+
+
+def _descriptions(raw: Raw) -> Iterator[Finding]:
+    """Descriptions of APIs that nothing is counted by."""
+    stats = _table(raw, "stats")
+    everywhere = _value(Stats, stats, "paths")
+    own = [(place, table, _value(Listener, table, "paths")) for place, table in _tables(raw, "listener")]
+    tables: list[tuple[Loc, Raw, str]] = [
+        (("listener", place), table, everywhere if paths == "stats" else paths) for place, table, paths in own
+    ]
+    if all(paths != "template" for _, _, paths in own):
+        tables.insert(0, (("stats",), stats, everywhere))
+    for loc, table, paths in tables:
+        if paths == "exact" and table.get("openapi", OFF) not in (OFF, "stats"):
+            message = 'without effect: paths is "exact", every path is counted by itself'
+            yield Finding((*loc, "openapi"), "key", message, "take one of them out")
 
 
 def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from weir.config import units
 from weir.config.address import parse_endpoint, parse_listen
 from weir.config.errors import ConfigError, quoted, refuse
+from weir.config.openapi import read_templates
 from weir.config.pages import read_pages
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "history_file",
     "host_field",
     "listen",
+    "openapi",
     "page_path",
     "ratio",
     "size",
@@ -366,6 +368,28 @@ def error_pages() -> Kind:
         return () if text == OFF else read_pages(text)
 
     return Kind(read, 'directory, or `"off"`', {"type": "string", "minLength": 1}, lambda value: OFF)
+
+
+def openapi(none: str = "") -> Kind:
+    """A file that describes an API, or an array of them, read as a tuple of path templates; ``"off"`` for none.
+
+    `none` is a word that may be written instead, and is read as None.
+    """
+
+    def read(value: object) -> object:
+        if value == OFF:
+            return ()
+        if none and value == none:
+            return None
+        if value == []:
+            refuse("no file", 'write "off"')
+        listed = value if isinstance(value, list) else [value]
+        return read_templates([_text(file, "a file, or an array of them", "openapi.yaml") for file in listed])
+
+    file = {"type": "string", "minLength": 1}
+    schema = {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": file}
+    text = 'file, array of files, or `"off"`' + (f', or `"{none}"`' if none else "")
+    return Kind(read, text, schema, lambda value: none if value is None else OFF)
 
 
 def file_mode() -> Kind:

@@ -72,11 +72,12 @@ class Log(Table):
         "opened anew on the signal USR1.",
         example="/var/log/weir/access.log",
     )
-    format: Annotated[str, kinds.choice("combined", "common", "json", "short")] = _setting(
+    format: Annotated[str, kinds.choice("combined", "common", "json", "short", "ledger")] = _setting(
         LogPlan,
         "format",
         "What a line looks like: `combined` and `common` as Apache and nginx write them, `json` one object a line, "
-        "`short` only path and status.",
+        "`short` only path and status, `ledger` as `common` and then where the time went, reason, endpoint and ids "
+        "([access log](access-log.md)).",
         example="json",
     )
     flush: Annotated[int, kinds.duration("10ms", "1m")] = _setting(
@@ -112,6 +113,20 @@ class Stats(Table):
         "Requests for this path are answered with a plain-text table of what was counted, on every listener, and "
         'are not passed on. `""` is the same as `"off"`.',
         example="/stats",
+    )
+    paths: Annotated[str, kinds.choice("template", "exact")] = _setting(
+        StatsPlan,
+        "paths",
+        "`template`: paths that differ only in identifiers are counted together, `/users/17` as `/users/{id}`. "
+        "`exact`: each path by itself. See [statistics](statistics.md#series).",
+        example="exact",
+    )
+    openapi: Annotated[tuple[str, ...], kinds.openapi()] = _setting(
+        StatsPlan,
+        "openapi",
+        "Files that describe the API: OpenAPI 3 or Swagger 2, as YAML or JSON. Paths that match one of their templates "
+        "are counted under it, `/users/{userId}`. The path of a file is taken from the directory weir was started in.",
+        example="openapi.yaml",
     )
 
 
@@ -211,6 +226,33 @@ class Listener(Table):
     via: Annotated[str, kinds.choice("request", "response", "both", "off")] = _setting(
         ListenerPlan, "via", "Messages that a Via field is added to.", example="off"
     )
+    request_id: Annotated[str, kinds.choice("pass", "keep", "replace")] = _setting(
+        ListenerPlan,
+        "request_id",
+        "X-Request-Id of requests: `pass` it on as it came, `keep` a well-formed one and make one where there is none, "
+        "or `replace` it (if clients are not trusted). With the last two it is in the response and the log, too.",
+        example="keep",
+    )
+    trace: Annotated[str, kinds.choice("pass", "join", "restart")] = _setting(
+        ListenerPlan,
+        "trace",
+        "`traceparent` and `tracestate` of requests (W3C Trace Context): `pass` them on as they came, `join` the trace "
+        "with an id of weir's own and begin one where there is none, or `restart`: begin one for every request.",
+        example="join",
+    )
+    trace_sample: Annotated[int, kinds.ratio()] = _setting(
+        ListenerPlan,
+        "trace_sample_percent",
+        "How many of the traces that weir begins are marked as sampled. In a trace of the client's the client decides.",
+        example="5%",
+    )
+    server_timing: Annotated[str, kinds.choice("on", "off")] = _setting(
+        ListenerPlan,
+        "server_timing",
+        "A Server-Timing field in responses: how long the request head, the queue, the connect and the endpoint took. "
+        "Whoever gets the response can read it.",
+        example="on",
+    )
     half_close: Annotated[str, kinds.choice("serve", "abort")] = _setting(
         ListenerPlan,
         "half_close",
@@ -224,6 +266,15 @@ class Listener(Table):
         "A directory with error pages of your own: `502.html`, `5xx.html`, `4xx.txt`, or `5xx.json` for clients that "
         "prefer JSON. See [error answers](errors.md).",
         example="/etc/weir/errors",
+    )
+    paths: Annotated[str, kinds.choice("template", "exact", "stats")] = _setting(
+        RoutePlan, "paths", "How this listener's paths are counted; `stats`: as it says in `[stats]`.", example="exact"
+    )
+    openapi: Annotated[tuple[str, ...] | None, kinds.openapi("stats")] = _setting(
+        RoutePlan,
+        "openapi",
+        "Files that describe the API behind this listener; `stats`: those of `[stats]`.",
+        example="openapi.yaml",
     )
     unix_mode: Annotated[int, kinds.file_mode()] = _setting(
         ListenerPlan, "unix_mode", "Permissions of the socket file; for `unix:` addresses only.", example="0660"

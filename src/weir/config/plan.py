@@ -19,6 +19,7 @@ __all__ = [
     "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
+    "OtlpPlan",
     "Plan",
     "PoolPlan",
     "QueuePlan",
@@ -98,6 +99,8 @@ class RoutePlan:
     name: str
     cluster: int  # index into Plan.clusters
     max_body_bytes: int = 0  # 0: no limit
+    paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
+    openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,10 @@ class ListenerPlan:
     max_target_bytes: int = 8_192
     forwarded: str = "replace"  # X-Forwarded-*: "replace", "append", "keep" (as received), "off" (removed)
     via: str = "request"  # Via is added to: "request", "response", "both", "off"
+    request_id: str = "pass"  # X-Request-Id: "pass" as it came, "keep" a well-formed one or make it, "replace" it
+    trace: str = "pass"  # traceparent: "pass" as it came, "join" the client's trace or begin one, "restart": begin one
+    trace_sample_percent: int = 100  # of the traces that weir begins
+    server_timing: str = "off"  # Server-Timing in responses: "on" or "off"
     half_close: str = "serve"  # a client that closes its sending side: "serve" it, or "abort"
     unix_mode: int = 0o666  # permissions of a Unix socket
     error_pages: tuple[ErrorPagePlan, ...] = ()
@@ -141,6 +148,8 @@ class StatsPlan:
     rows: int = 4_096
     header: str = "X-Bytes"  # response field with the running total of the series; "": none
     page: str = ""  # path of the tutorial's plain-text page; "": none
+    paths: str = "template"  # paths are counted under their template, or "exact": each by itself
+    openapi: tuple[str, ...] = ()  # templates from descriptions of APIs, which come before the rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,7 @@ class LogPlan:
     """The access log."""
 
     access: str = "off"  # "off", "stdout", or the path of a file
-    format: str = "combined"  # "combined", "common", "json", "short" (path: status, as in the tutorial)
+    format: str = "combined"  # "combined", "common", "json", "short" (path: status), "ledger" (common and times)
     flush_ms: int = 200  # a line is written at most this much later
     buffer_bytes: int = 8_388_608  # lines waiting for a slow disk or pipe; beyond it they are dropped, counted
 
@@ -162,6 +171,16 @@ class HistoryPlan:
     minutes_for_ms: int = 172_800_000  # minute records older than this are folded into hours
     max_age_ms: int = 7_776_000_000
     max_bytes: int = 268_435_456
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpPlan:
+    """Export of the metrics over OTLP/HTTP."""
+
+    endpoint: str = ""  # URL, with the path (/v1/metrics if it has none); "": no export
+    headers: tuple[tuple[str, str], ...] = ()
+    interval_ms: int = 15_000
+    timeout_ms: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
