@@ -89,6 +89,7 @@ lint: $(VENV)/.dev
 	@$(BIN)/mypy
 	@echo "== generated files"
 	@$(BIN)/python tools/gen_tables.py --check
+	@$(BIN)/python tools/gen_proto.py --check
 	@$(BIN)/python tools/gen_config_docs.py --check
 	@$(BIN)/python tools/render_site.py --check
 
@@ -106,13 +107,14 @@ build: $(VENV)/.built
 
 docs: $(VENV)/.dev $(DOCUMENTS)
 	$(BIN)/python tools/gen_tables.py
+	$(BIN)/python tools/gen_proto.py
 	$(BIN)/python tools/gen_config_docs.py
 	$(BIN)/python tools/render_site.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
 	find src -name '*.so' -delete
-	find src/weir/plane -name '*.c' -delete
+	find src/weir -name '*.c' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 packages-build packages-test packages-bench packages-fuzz: packages-%:

@@ -1,4 +1,4 @@
-"""Builds the compiled data plane: every .pyx under src/weir/plane is an extension of its own.
+"""Builds the compiled modules: every .pyx under src/weir is an extension of its own; most are the data plane.
 
 Switches, all off in a release build:
 
@@ -19,7 +19,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-PLANE = Path("src/weir/plane")
+SOURCE = Path("src")
+PLANE = SOURCE / "weir/plane"
 
 
 def switch(name: str) -> bool:
@@ -50,7 +51,7 @@ if trace:
 
 extensions = [
     Extension(
-        f"weir.plane.{path.stem}",
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts),
         [str(path)],
         include_dirs=[str(PLANE)],
         extra_compile_args=compile_args,
@@ -59,17 +60,18 @@ extensions = [
         # A header has no place in make's eyes: a changed .pxd is seen through cythonize's own scan.
         depends=[str(header) for header in PLANE.glob("*.h")],
     )
-    for path in sorted(PLANE.glob("*.pyx"))
+    for path in sorted(SOURCE.rglob("*.pyx"))
 ]
 
 
 class BuildExtensions(build_ext):
-    """Compiles several extensions at a time, and makes the folder of their objects before."""
+    """Compiles several extensions at a time, and makes the folders of their objects before."""
 
     def build_extensions(self) -> None:
         # The compilers would make it themselves, each when it is first: setuptools notes a folder as made just before
         # it makes it, and another thread's compiler then finds none.
-        Path(self.build_temp, PLANE).mkdir(parents=True, exist_ok=True)
+        for extension in self.extensions:
+            Path(self.build_temp, extension.sources[0]).parent.mkdir(parents=True, exist_ok=True)
         super().build_extensions()
 
 

@@ -27,7 +27,8 @@ def check_prompt(client: Party, told: list[Request], carried: list[Answers]) -> 
     if client.stream.is_closed or client.stream.write_closed:
         return
     responses, _ = responses_seen(bytes(client.heard), told)
-    finished = sum(response.complete for response in responses)
+    # One that lasts as long as its connection is not finished while that is open.
+    finished = sum(response.complete and not response.until_close for response in responses)
     if finished >= len(told) or tag_in(told[finished].target) is None:
         return
     request = told[finished]

@@ -92,30 +92,37 @@ def columns_pxd() -> str:
         "cdef enum:",
     ]
     lines += [f"    K_{counter['name'].upper()} = {number}" for number, counter in enumerate(spec["counter"])]
-    row = spec["row"]
-    lines += [f"    ROW_COUNTERS = {row['counters']}", f"    ROW_HISTOGRAMS = {row['histograms']}"]
-    lines += [f"    ROW_BUCKETS = {row['buckets']}", ""]
+    row, route = spec["row"], spec["route"]
+    lines += [f"    ROW_COUNTERS = {row['counters']}", f"    ROW_REASONS = {row['reasons_at']}"]
+    lines += [f"    REASON_PLACES = {row['reasons']}", f"    ROW_HISTOGRAMS = {row['histograms']}"]
+    lines += [f"    ROW_BUCKETS = {row['buckets']}", f"    ROUTE_PARTS = {route['parts']}"]
+    lines += [f"    SKETCH_BITS = {route['sketch_bits']}", ""]
     return "\n".join(lines)
 
 
 def columns_py() -> str:
     spec = table("counters.toml")
-    row = spec["row"]
+    row, route = spec["row"], spec["route"]
+    numbers = {
+        "COUNTER_PLACES": row["counters"],
+        "REASONS_AT": row["reasons_at"],
+        "REASON_PLACES": row["reasons"],
+        "HISTOGRAMS": row["histograms"],
+        "BUCKETS": row["buckets"],
+        "PARTS": route["parts"],
+        "SKETCH_BYTES": 1 << route["sketch_bits"],
+    }
+    names = sorted(["COUNTERS", "CounterInfo", *numbers], key=lambda name: (not name.isupper(), name))
     lines = [f'"""The counters of a row of the shared table, in order. {NOTE.format(spec="counters.toml")}"""', ""]
     lines += ["from __future__ import annotations", "", "from typing import NamedTuple", ""]
-    lines += ['__all__ = ["BUCKETS", "COUNTERS", "COUNTER_PLACES", "HISTOGRAMS", "CounterInfo"]', "", ""]
+    lines += ["__all__ = [" + ", ".join(f'"{name}"' for name in names) + "]", "", ""]
     lines += [
         "class CounterInfo(NamedTuple):",
         '    """One counter: its name, its unit (UCUM) and what it counts."""',
         "",
     ]
     lines += ["    name: str", "    unit: str", "    text: str", "", ""]
-    lines += [
-        f"COUNTER_PLACES = {row['counters']}",
-        f"HISTOGRAMS = {row['histograms']}",
-        f"BUCKETS = {row['buckets']}",
-        "",
-    ]
+    lines += [*(f"{name} = {number}" for name, number in numbers.items()), ""]
     lines += ["COUNTERS: tuple[CounterInfo, ...] = ("]
     lines += [f'    CounterInfo("{c["name"]}", "{c["unit"]}", "{c["text"]}"),' for c in spec["counter"]]
     return "\n".join([*lines, ")", ""])

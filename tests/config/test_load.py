@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.config.conftest import Refusals
 from weir.config.errors import ConfigError
 from weir.config.load import MOST_BYTES, from_options, load_file, load_text
+from weir.config.model import Config
 from weir.config.plan import AddressPlan
 
 LISTENER = '[[listener]]\naddress = ":8080"\nto = "app"\n'
@@ -147,7 +148,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ),
     ("", "acess = 'stdout'", '1:1: acess: unknown key; did you mean "access", which belongs in [log]?'),
     ("", "access_log = 'stdout'", '1:1: access_log: unknown key; "access" belongs in [log]'),
-    ("", "daemon = true", "1:1: daemon: unknown key; known here: drain_timeout, log, stats, listener, cluster"),
+    ("", "daemon = true", f"1:1: daemon: unknown key; known here: {', '.join(Config.model_fields)}"),
     ("", "[clusters]", '1:1: clusters: unknown key; did you mean "cluster"?'),
     ("[stats]", '"X Y" = 1', '2:1: stats."X Y": unknown key; known here: rows, header, page'),
     ("[[cluster]]", "queue.sise = 1", '4:7: cluster.app.queue.sise: unknown key; did you mean "size"?'),

@@ -143,10 +143,14 @@ class Scene:
                 return dict(series.counters._asdict())
         return {}
 
-    def close(self) -> None:
-        """Ends the scene and checks the ledger: nothing is open, taken or registered any more."""
+    def close_plane(self) -> None:
+        """Ends what is in progress, as a worker does that stops; the counters are still there."""
         self.plane.close()
         self.turn()
+
+    def close(self) -> None:
+        """Ends the scene and checks the ledger: nothing is open, taken or registered any more."""
+        self.close_plane()
         ledger = self.plane.ledger()
         assert not any(ledger.values()), f"left over: {ledger}"
         assert self.engine.sources == 0

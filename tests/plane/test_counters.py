@@ -260,8 +260,9 @@ def test_what_is_out_of_range_is_refused() -> None:
     for refused in (
         lambda: counters.find_row(1, b"/"),
         lambda: counters.add(8, 0, 1),
-        lambda: counters.add(0, 64, 1),
+        lambda: counters.add(0, 128, 1),
         lambda: counters.observe_us(0, 2, 1),
+        lambda: counters.observe_part_us(0, 5, 1),
         lambda: counters.total_of(-1, 0),
     ):
         with pytest.raises(IndexError):

@@ -32,6 +32,7 @@ def documented(heading: str) -> dict[str, tuple[str, int]]:
     [
         ("Header", layout.HEADER),
         ("Route", layout.ROUTE),
+        ("Endpoint", layout.ENDPOINT),
         ("Directory", layout.DIRECTORY),
         ("Worker", layout.WORKER),
     ],
@@ -49,7 +50,7 @@ def test_document_names_the_counters() -> None:
     ]
 
 
-@pytest.mark.parametrize("fields", [layout.HEADER, layout.ROUTE, layout.DIRECTORY, layout.WORKER])
+@pytest.mark.parametrize("fields", [layout.HEADER, layout.ROUTE, layout.ENDPOINT, layout.DIRECTORY, layout.WORKER])
 def test_fields_are_aligned_and_apart(fields: dict[str, tuple[str, int]]) -> None:
     end = 0
     for form, offset in sorted(fields.values(), key=lambda field: field[1]):
@@ -61,16 +62,21 @@ def test_fields_are_aligned_and_apart(fields: dict[str, tuple[str, int]]) -> Non
 
 @pytest.mark.parametrize("rows", [2, 3, 100, 4096, 5000])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_areas_follow_one_another(rows: int, workers: int) -> None:
-    where = layout.places(rows, 1, workers)
+@pytest.mark.parametrize("endpoints", [0, 40])
+def test_areas_follow_one_another(rows: int, workers: int, endpoints: int) -> None:
+    where = layout.places(rows, 1, workers, endpoints)
     assert where.index_entries >= 4 * rows
     assert where.index_entries & (where.index_entries - 1) == 0
     assert where.routes_at == layout.HEADER_BYTES
-    assert where.directory_at >= where.routes_at + layout.ROUTE_BYTES
+    assert where.directory_at >= where.endpoints_at + endpoints * layout.ENDPOINT_BYTES
     assert where.index_at >= where.directory_at + rows * layout.DIRECTORY_BYTES
     assert where.workers_at >= where.index_at + 8 * where.index_entries
-    assert where.histograms_at >= where.counters_at + rows * 64 * 8
-    assert where.worker_bytes >= where.histograms_at + rows * 2 * 256 * 4
+    assert where.histograms_at >= where.counters_at + rows * 128 * 8
+    assert where.endpoints_at >= where.routes_at + layout.ROUTE_BYTES
+    assert where.parts_at >= where.histograms_at + rows * 2 * 256 * 4
+    assert where.sketches_at >= where.parts_at + 5 * 256 * 4
+    assert where.gauges_at >= where.sketches_at + 4096
+    assert where.worker_bytes >= where.gauges_at + endpoints * 16 * 8
     assert where.total_bytes == where.workers_at + workers * where.worker_bytes
     assert not any(value % 4096 for name, value in where._asdict().items() if name != "index_entries")
 
@@ -100,6 +106,24 @@ def test_a_long_route_name_is_cut_at_a_character() -> None:
         at = layout.read_header(table).places.routes_at
         length = layout.read(table, at, layout.ROUTE, "name_length")
         assert layout.read(table, at, layout.ROUTE, "name")[:length].decode() == "é" * 124
+
+
+def test_new_names_take_spare_places_and_known_ones_keep_theirs() -> None:
+    with layout.create(8, ["a", "b"], 1, spare_routes=2, endpoints=[("app", ":1")], spare_endpoints=1) as table:
+        assert layout.read_header(table).routes == 4
+        assert layout.name_routes(table, ["b", "c", "a", "c"]) == [1, 2, 0, 2]
+        assert layout.route_names(table) == ["a", "b", "c"]
+        with pytest.raises(ValueError, match="places for 4 routes, 3 are taken and 2 are new"):
+            layout.name_routes(table, ["d", "e"])
+        assert layout.name_routes(table, ["a", "d"]) == [0, 3]
+        assert layout.route_names(table) == ["a", "b", "c", "d"]
+        assert layout.name_endpoints(table, [("web", ":1"), ("app", ":1")]) == [1, 0]
+        assert layout.endpoint_names(table) == [("app", ":1"), ("web", ":1")]
+        header = layout.read_header(table)
+        assert (header.routes_named, header.endpoints_named) == (4, 2)
+        layout.write(table, 0, layout.HEADER, routes_named=5)
+        with pytest.raises(layout.LayoutError, match="more names than places"):
+            layout.read_header(table)
 
 
 def test_attach_through_the_descriptor() -> None:
@@ -132,7 +156,7 @@ def test_nobody_can_shrink_the_memory() -> None:
     ("name", "value", "message"),
     [
         ("magic", b"weirstar", "not a statistics table"),
-        ("version", 2, "layout version 2"),
+        ("version", 1, "layout version 1"),
         ("rows", 9999, "is .* and should be"),
         ("workers", 2, "total_bytes is"),
         ("workers", 0, "workers must be"),

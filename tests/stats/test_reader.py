@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from weir.plane.counters import Counters
 from weir.stats import layout
 from weir.stats.columns import BUCKETS, COUNTERS
-from weir.stats.reader import BUCKETS_USED, OTHER, Counts, bucket_end_us, difference, snapshot
+from weir.stats.publish import publish
+from weir.stats.reader import (
+    BUCKETS_USED,
+    OTHER,
+    PARTS_OF_TIME,
+    Counts,
+    EndpointState,
+    bucket_end_us,
+    difference,
+    distinct,
+    endpoints,
+    route_parts,
+    snapshot,
+)
 
 
 def test_counts_are_the_columns() -> None:
@@ -98,6 +113,60 @@ def test_difference() -> None:
 def test_a_difference_of_two_tables_is_refused() -> None:
     with layout.create(8, ["main"], 1) as one, layout.create(8, ["main"], 1) as other, pytest.raises(ValueError):
         difference(snapshot(one), snapshot(other))
+
+
+def test_routes_have_histograms_of_the_parts() -> None:
+    table = layout.create(8, ["main", "api"], workers=2, spare_routes=1)
+    for worker in range(2):
+        counters = Counters(table, worker)
+        for part in range(len(PARTS_OF_TIME)):
+            counters.observe_part_us(1, part, 10**part)
+    parts = route_parts(table)
+    assert list(parts) == ["main", "api"]
+    assert not any(any(part) for part in parts["main"])
+    for number, histogram in enumerate(parts["api"]):
+        (bucket,) = (place for place, count in enumerate(histogram) if count)
+        assert histogram[bucket] == 2
+        assert bucket_end_us(bucket) >= 10**number
+        assert bucket == 0 or bucket_end_us(bucket - 1) < 10**number
+
+
+@pytest.mark.parametrize("paths", [0, 1, 100, 3_000, 12_000, 200_000])
+def test_distinct_paths_under_other_are_estimated(paths: int) -> None:
+    """Within five standard errors; each path comes again, and at both workers, which changes nothing."""
+    table = layout.create(2, ["main"], workers=2)
+    workers = [Counters(table, number) for number in range(2)]
+    workers[0].find_row(0, b"/the only one with a row")
+    numbers = [*range(paths), *range(0, paths, 7)]
+    random.Random(paths).shuffle(numbers)
+    for turn, number in enumerate(numbers):
+        assert workers[turn % 2].find_row(0, b"/item/%d/page" % number) == 0
+    estimate = distinct(table, 0)
+    assert estimate.relative_error == 1.04 / 64
+    assert abs(estimate.paths - paths) <= 5 * estimate.relative_error * paths
+    with pytest.raises(IndexError):
+        distinct(table, 1)
+
+
+def test_endpoints_and_workers_say_what_they_have() -> None:
+    table = layout.create(8, ["main"], workers=2, endpoints=[("app", "127.0.0.1:1"), ("app", "127.0.0.1:2")])
+    pools: list[tuple[int, dict[str, Any]]]
+    pools = [(1, {"open": 5, "idle": 3, "dials": 9, "endpoint": "of no interest"}), (0, {"waiting": 1, "queued": 4})]
+    for worker in range(2):
+        publish(table, worker, gauges={"downstreams": 7, "accepted": 100 + worker}, endpoints=pools)
+    assert endpoints(table) == [
+        EndpointState("app", "127.0.0.1:1", waiting=2, queued=8),
+        EndpointState("app", "127.0.0.1:2", open=10, idle=6, dials=18),
+    ]
+    states = snapshot(table).workers
+    assert [(state.downstreams, state.accepted) for state in states] == [(7, 100), (7, 101)]
+    assert all(0 <= time.monotonic() - state.heartbeat_us / 1e6 < 60 for state in states)
+    with pytest.raises(ValueError, match="worker 2 of 2"):
+        publish(table, 2, gauges={})
+    with pytest.raises(ValueError, match="endpoint 2 of 2"):
+        publish(table, 0, gauges={}, endpoints=[(2, {})])
+    with pytest.raises(KeyError):
+        publish(table, 0, gauges={"upstreem": 1})
 
 
 def test_bucket_ends() -> None:

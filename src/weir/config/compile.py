@@ -6,6 +6,7 @@ from weir.config.model import Cluster, Config, Listener, Pool
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
+    HistoryPlan,
     ListenerPlan,
     LogPlan,
     Plan,
@@ -46,6 +47,13 @@ def compile_plan(config: Config) -> Plan:
             format=config.log.format,
             flush_ms=config.log.flush,
             buffer_bytes=config.log.buffer,
+        ),
+        history=HistoryPlan(
+            path=config.history.path,
+            flush_ms=config.history.flush,
+            minutes_for_ms=config.history.minutes_for,
+            max_age_ms=config.history.max_age,
+            max_bytes=config.history.max_size,
         ),
         drain_timeout_ms=config.drain_timeout,
     )

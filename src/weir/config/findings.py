@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from weir.config.errors import quoted
 from weir.config.kinds import REFUSED, closest
-from weir.config.model import Cluster, Config, Listener, Log, Pool, Queue, Retry, Stats, Table
+from weir.config.model import Cluster, Config, History, Listener, Log, Pool, Queue, Retry, Stats, Table
 from weir.config.positions import Loc
 from weir.config.units import kind_of
 
@@ -20,6 +20,7 @@ __all__ = ["TABLES", "Finding", "from_validation", "table_name"]
 TABLES: dict[tuple[str, ...], type[Table]] = {
     (): Config,
     ("log",): Log,
+    ("history",): History,
     ("stats",): Stats,
     ("listener",): Listener,
     ("cluster",): Cluster,

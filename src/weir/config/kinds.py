@@ -34,6 +34,7 @@ __all__ = [
     "error_pages",
     "field_name",
     "file_mode",
+    "history_file",
     "host_field",
     "listen",
     "page_path",
@@ -338,6 +339,23 @@ def access_log() -> Kind:
         return text
 
     return Kind(read, '`"off"`, `"stdout"`, or the path of a file', {"type": "string", "minLength": 1})
+
+
+def history_file() -> Kind:
+    """The absolute path of a file; ``""`` and ``"off"`` for none."""
+
+    def read(value: object) -> str:
+        text = _text(value, 'the path of a file, or "off"', "/var/lib/weir/history.db")
+        if text in ("", OFF):
+            return ""
+        if not text.startswith("/") or text.endswith("/") or not text.isprintable():
+            refuse(
+                f"{quoted(text)} is not the absolute path of a file", 'write "/var/lib/weir/history.db", say, or "off"'
+            )
+        return text
+
+    schema = {"type": "string", "pattern": "^(off|/.*[^/]|)$"}
+    return Kind(read, 'path of a file, or `"off"`', schema, lambda value: value or OFF)
 
 
 def error_pages() -> Kind:

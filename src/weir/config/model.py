@@ -18,6 +18,7 @@ from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
     ErrorPagePlan,
+    HistoryPlan,
     ListenerPlan,
     LogPlan,
     Plan,
@@ -31,6 +32,7 @@ from weir.config.plan import (
 __all__ = [
     "Cluster",
     "Config",
+    "History",
     "Listener",
     "Log",
     "Pool",
@@ -110,6 +112,29 @@ class Stats(Table):
         "Requests for this path are answered with a plain-text table of what was counted, on every listener, and "
         'are not passed on. `""` is the same as `"off"`.',
         example="/stats",
+    )
+
+
+class History(Table):
+    """What was counted, minute by minute."""
+
+    path: Annotated[str, kinds.history_file()] = _setting(
+        HistoryPlan,
+        "path",
+        "The file that keeps it, so that figures survive a restart. `off`: only in memory.",
+        example="/var/lib/weir/history.db",
+    )
+    flush: Annotated[int, kinds.duration("1s", "5m")] = _setting(
+        HistoryPlan, "flush_ms", "How often it is written: what a KILL may lose.", example="30s"
+    )
+    minutes_for: Annotated[int, kinds.duration("1h", "8760h")] = _setting(
+        HistoryPlan, "minutes_for_ms", "Records of minutes older than this are folded into hours.", example="24h"
+    )
+    max_age: Annotated[int, kinds.duration("1h", "87600h")] = _setting(
+        HistoryPlan, "max_age_ms", "Records older than this are removed.", example="720h"
+    )
+    max_size: Annotated[int, kinds.size("1MiB", "64GiB")] = _setting(
+        HistoryPlan, "max_bytes", "Size of the file. Beyond it the oldest records are removed.", example="1GiB"
     )
 
 
@@ -331,6 +356,7 @@ class Config(Table):
     )
     log: Log = Field(default_factory=Log, description="The access log.")
     stats: Stats = Field(default_factory=Stats, description="Counting what passes.")
+    history: History = Field(default_factory=History, description="What was counted, minute by minute.")
     listener: Annotated[tuple[Listener, ...], Field(strict=False)] = Field(
         description="Addresses that clients connect to.", json_schema_extra={"minItems": 1}
     )
@@ -347,7 +373,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    tables = {model.__name__: model for model in (Cluster, Listener, Log, Pool, Queue, Retry, Stats)}
+    tables = {model.__name__: model for model in (Cluster, History, Listener, Log, Pool, Queue, Retry, Stats)}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
     _finish(made, Config)

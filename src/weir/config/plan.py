@@ -16,6 +16,7 @@ __all__ = [
     "AddressPlan",
     "ClusterPlan",
     "ErrorPagePlan",
+    "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
     "Plan",
@@ -153,6 +154,17 @@ class LogPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryPlan:
+    """Minute records of what was counted, kept by the admin side."""
+
+    path: str = ""  # of the file; "": in memory
+    flush_ms: int = 10_000  # what a KILL may lose
+    minutes_for_ms: int = 172_800_000  # minute records older than this are folded into hours
+    max_age_ms: int = 7_776_000_000
+    max_bytes: int = 268_435_456
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that the data plane is told."""
 
@@ -161,4 +173,5 @@ class Plan:
     clusters: tuple[ClusterPlan, ...]
     stats: StatsPlan = field(default_factory=StatsPlan)
     log: LogPlan = field(default_factory=LogPlan)
+    history: HistoryPlan = field(default_factory=HistoryPlan)
     drain_timeout_ms: int = 30_000

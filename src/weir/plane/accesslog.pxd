@@ -10,8 +10,20 @@ cpdef enum LogFormat:
     LOG_JSON = 2
     LOG_SHORT = 3           # "path: status", as in the tutorial
 
+# The parts of an exchange's time, in their order; they sum to its total (docs/statistics.md). HAProxy's names.
+cpdef enum LedgerPart:
+    L_REQUEST_HEAD = 0      # TR: first byte of the request head to its last
+    L_QUEUE = 1             # Tw: until it has its connection, the connect left out; attempts that failed included
+    L_CONNECT = 2           # Tc: the connect of that connection, as far as the exchange was there; 0: not a new one
+    L_RESPONSE_HEAD = 3     # Tr: until the final response head has come, the sending of the request included
+    L_DATA = 4              # Td: to the end
+
+cdef enum:
+    LEDGER_PARTS = 5
+
 # What one line is made of. Pointers are valid during add() only; length 0: not known.
 cdef struct LogRecord:
+    uint32_t route          # number of the route
     const char* client      # address as text, without port
     uint32_t client_length
     const char* method
@@ -36,6 +48,7 @@ cdef struct LogRecord:
     uint32_t endpoint_length
     int64_t total_us        # first byte of the request head to the end of the exchange
     int64_t first_byte_us   # to the response head; -1: none
+    int64_t parts_us[LEDGER_PARTS]      # by LedgerPart; their sum is total_us
     uint8_t retries
     const char* id          # request id: hexadecimal digits
     uint32_t id_length

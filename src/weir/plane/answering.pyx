@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
-from weir.plane.accesslog cimport LogRecord
+from weir.plane.accesslog cimport L_REQUEST_HEAD, LogRecord
 from weir.plane.account cimport account
 from weir.plane.answers cimport ID_LENGTH, AnswerPolicy, answer_status, make_id, write_error, write_page_head
 from weir.plane.buffer cimport Buffer
@@ -124,11 +124,13 @@ cdef class Answering(ExchangeOwner):
         if self.send_small(self.workspace.compose, n) != FAILED:
             record.status = answer_status(reason)
             record.response_body_bytes = body_bytes
+        record.route = row
         record.client = self.client
         record.client_length = self.client_length
         record.reason = reason
         record.total_us = self.workspace.clock.tick() - self.head_started_us
         record.first_byte_us = -1
+        record.parts_us[<int>L_REQUEST_HEAD] = record.total_us
         account(self.workspace, row, &record)
         self.lingered = 1
         return self._leave()

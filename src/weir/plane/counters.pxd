@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef class Counters:
     cdef readonly uint32_t rows             # in the directory, the routes' (other) rows included
-    cdef readonly uint32_t routes
+    cdef readonly uint32_t routes           # places for routes
     cdef readonly uint32_t workers
     cdef readonly uint32_t worker           # which column is ours
     cdef object _memory                     # keeps the mapping alive
@@ -19,6 +19,8 @@ cdef class Counters:
     cdef uint32_t find(self, uint32_t route, const char* path, uint32_t n) noexcept nogil
     # This worker's own counters of a row: ROW_COUNTERS places (K_*), to be added to in place.
     cdef uint64_t* row(self, uint32_t row) noexcept nogil
+    # Counts `us` in a route's histogram of a part of the time ledger: 0 TR, 1 Tw, 2 Tc, 3 Tr, 4 Td.
+    cdef void observe_part(self, uint32_t route, uint32_t part, int64_t us) noexcept nogil
     # This worker's own counters of reasons: REASON_COUNT places (R_*), to be added to in place.
     cdef uint64_t* reasons(self) noexcept nogil
     # The sum of one counter of a row over all workers.

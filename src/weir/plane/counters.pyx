@@ -10,11 +10,11 @@ worker that was killed goes on with it. A kill between taking a row from the com
 """
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from posix.unistd cimport getpid
 
-from weir.plane.columns cimport ROW_BUCKETS, ROW_COUNTERS, ROW_HISTOGRAMS
+from weir.plane.columns cimport ROUTE_PARTS, ROW_BUCKETS, ROW_COUNTERS, ROW_HISTOGRAMS, SKETCH_BITS
 
 import time
 
@@ -34,7 +34,9 @@ cdef extern from *:
         uint32_t rows, routes, workers, counters, histograms, buckets, index_entries, path_bytes;
         uint64_t routes_at, directory_at, index_at, workers_at, worker_bytes, counters_at, histograms_at;
         uint64_t seed_0, seed_1;
-        uint8_t spare[56];
+        uint32_t endpoints, parts, sketch_bytes, gauges;
+        uint64_t endpoints_at, parts_at, sketches_at, gauges_at;
+        uint8_t spare[8];
         uint32_t rows_taken;
     } weir_table_header;
 
@@ -54,11 +56,13 @@ cdef extern from *:
     } weir_table_worker;
 
     _Static_assert(offsetof(weir_table_header, routes_at) == 64, "header");
+    _Static_assert(offsetof(weir_table_header, gauges_at) == 176, "header");
     _Static_assert(offsetof(weir_table_header, rows_taken) == 192, "header");
     _Static_assert(offsetof(weir_table_row, path) == 56 && sizeof(weir_table_row) == 256, "directory");
     _Static_assert(offsetof(weir_table_worker, exchanges_crowded) == 48, "worker");
     _Static_assert(offsetof(weir_table_worker, reasons) == 512, "worker");
 
+    static inline int weir_zeros(uint64_t v) { return __builtin_clzll(v); }
     static inline uint64_t weir_load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
     static inline uint64_t weir_load64_acquire(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
     static inline uint32_t weir_load32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
@@ -135,6 +139,8 @@ cdef extern from *:
         uint64_t histograms_at
         uint64_t seed_0
         uint64_t seed_1
+        uint64_t parts_at
+        uint64_t sketches_at
         uint32_t rows_taken
     ctypedef struct TableRow "weir_table_row":
         uint32_t kind
@@ -151,6 +157,7 @@ cdef extern from *:
         uint64_t exchanges_full
         uint64_t exchanges_crowded
         uint64_t reasons[64]
+    int weir_zeros(uint64_t v) noexcept nogil
     uint64_t weir_load64(const uint64_t* p) noexcept nogil
     uint64_t weir_load64_acquire(const uint64_t* p) noexcept nogil
     uint32_t weir_load32(const uint32_t* p) noexcept nogil
@@ -217,6 +224,7 @@ cdef class Counters:
                 spare = prepare_row(header, self.worker, hash, route, path, n)
                 if spare == 0:
                     own_header(self._base, self.worker).exchanges_full += 1
+                    note_distinct(header, self.worker, route, hash)
                     return route
                 own = own_header(self._base, self.worker)
                 if weir_publish(&index[at], &entry, tag | spare):
@@ -231,6 +239,7 @@ cdef class Counters:
                     return row
             at = (at + 1) & mask
         own_header(self._base, self.worker).exchanges_crowded += 1
+        note_distinct(header, self.worker, route, hash)
         return route
 
     cdef uint64_t* row(self, uint32_t row) noexcept nogil:
@@ -250,14 +259,13 @@ cdef class Counters:
         return sum
 
     cdef void observe(self, uint32_t row, uint32_t histogram, int64_t us) noexcept nogil:
+        count_duration(row_histogram(<TableHeader*>self._base, self.worker, row, histogram), us)
+
+    cdef void observe_part(self, uint32_t route, uint32_t part, int64_t us) noexcept nogil:
         cdef TableHeader* header = <TableHeader*>self._base
-        cdef uint32_t* place = row_histogram(header, self.worker, row, histogram)
-        if us > <int64_t>LONGEST_US:
-            place += BUCKETS_USED - 1
-        elif us > 1:
-            place += weir_bucket(<uint64_t>us)
-        # Saturates: a full bucket that began again at 0 would be taken for a decrease.
-        place[0] += place[0] != <uint32_t>0xFFFFFFFF
+        cdef char* block = <char*>own_header(self._base, self.worker)
+        cdef uint32_t* parts = <uint32_t*>(block + header.parts_at)
+        count_duration(parts + (<uint64_t>route * ROUTE_PARTS + part) * ROW_BUCKETS, us)
 
     # -- for tests and tools ------------------------------------------------------------------------------
 
@@ -297,6 +305,10 @@ cdef class Counters:
             for _i in range(turns):
                 self.observe(number, which, duration)
 
+    def observe_part_us(self, route: int, part: int, us: int) -> None:
+        """Counts the duration of a part of the time ledger in a route's histograms. IndexError if there is none."""
+        self.observe_part(self._check(route, self.routes, "route"), self._check(part, ROUTE_PARTS, "part"), us)
+
     def total_of(self, row: int, counter: int) -> int:
         """The sum of a counter of a row over all workers. IndexError if there is none such."""
         return self.total(self._check(row, self.rows, "row"), self._check(counter, ROW_COUNTERS, "counter"))
@@ -328,6 +340,32 @@ cdef inline uint64_t* row_counters(TableHeader* header, uint32_t worker, uint32_
 cdef inline uint32_t* row_histogram(TableHeader* header, uint32_t worker, uint32_t row, uint32_t number) noexcept nogil:
     cdef char* block = <char*>own_header(<char*>header, worker)
     return <uint32_t*>(block + header.histograms_at) + (<uint64_t>row * ROW_HISTOGRAMS + number) * ROW_BUCKETS
+
+
+cdef inline void count_duration(uint32_t* buckets, int64_t us) noexcept nogil:
+    if us > <int64_t>LONGEST_US:
+        buckets += BUCKETS_USED - 1
+    elif us > 1:
+        buckets += weir_bucket(<uint64_t>us)
+    # Saturates: a full bucket that began again at 0 would be taken for a decrease.
+    buckets[0] += buckets[0] != <uint32_t>0xFFFFFFFF
+
+
+cdef inline void note_distinct(TableHeader* header, uint32_t worker, uint32_t route, uint64_t hash) noexcept nogil:
+    # HyperLogLog (Flajolet and others, 2007): a register keeps the longest run of zeros among the hashes that it got.
+    # The hash is mixed once more (the last steps of MurmurHash3): its lower bits have chosen places of the index.
+    cdef uint8_t* registers = <uint8_t*>own_header(<char*>header, worker) + header.sketches_at + (
+        <uint64_t>route << SKETCH_BITS
+    )
+    hash ^= hash >> 33
+    hash *= <uint64_t>0xFF51AFD7ED558CCD
+    hash ^= hash >> 33
+    hash *= <uint64_t>0xC4CEB9FE1A85EC53
+    hash ^= hash >> 33
+    cdef uint32_t register = <uint32_t>(hash >> (64 - SKETCH_BITS))
+    cdef uint8_t run = <uint8_t>(1 + weir_zeros(hash << SKETCH_BITS | <uint64_t>1 << (SKETCH_BITS - 1)))
+    if registers[register] < run:
+        registers[register] = run
 
 
 cdef inline TableRow* row_entry(TableHeader* header, uint32_t row) noexcept nogil:

@@ -253,8 +253,9 @@ cdef class Downstream(Answering):
                 buf.end = held
             else:
                 buf = self.inbuf = self.workspace.buffers.regrow(buf, buf.size * 2)
+        self.workspace.clock.tick()
         if buf.start == buf.end:
-            self.head_started_us = self.workspace.clock.tick()
+            self.head_started_us = self.workspace.clock.now_us
         got = self.stream.read_some(buf.data + buf.end, buf.size - buf.end)
         if got > 0:
             buf.end += <uint32_t>got

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from weir.plane.accesslog cimport LogRecord
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
 from weir.plane.codes cimport Reason, Step
@@ -95,6 +96,11 @@ cdef class Exchange(UpstreamUser):
     cdef char request_id[16]            # said in an error answer, and in the log
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none
+    cdef int64_t head_us                # the whole request head was there
+    cdef int64_t waits_us               # since when it waits for a connection: head_us, or when the last attempt failed
+    cdef int64_t connecting_us          # since when it waits for a dial; 0: for something else
+    cdef int64_t connected_us           # when it got the connection that it has; 0: it has none yet
+    cdef int64_t connect_us             # how long the connect of that took, as far as the exchange was there
 
     # Takes down what is wanted of the workspace's request_head, just parsed, which stands at inbuf.start.
     cdef int record(self, ExchangeOwner owner, Route route, const Framing* framing, int64_t started_us) except -1
@@ -114,5 +120,6 @@ cdef class Exchange(UpstreamUser):
     cdef int finish(self, bint keep_upstream, bint keep_client) except -1
 
     cdef int _return_leftover(self) except -1
+    cdef void _split(self, LogRecord* record, int64_t end_us) noexcept
     cdef void _account(self) noexcept
     cdef void _reset(self) noexcept

@@ -11,7 +11,7 @@ How it is sent is forward's part, how its answer comes back is response's. The r
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
-from weir.plane.accesslog cimport LogRecord
+from weir.plane.accesslog cimport L_CONNECT, L_DATA, L_QUEUE, L_REQUEST_HEAD, L_RESPONSE_HEAD, LogRecord
 from weir.plane.account cimport account
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport R_CLIENT_STALLED, R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, Reason, Step
@@ -83,6 +83,8 @@ cdef class Exchange(UpstreamUser):
         self.tied = ties_connection(owner.inbuf.data + base, head, F_AUTHORIZATION)
         self.idempotent = head.method in (M_GET, M_HEAD, M_PUT, M_DELETE, M_OPTIONS)
         self.started_us = started_us
+        # The read that brought the end of the head has asked the clock.
+        self.head_us = self.waits_us = self.workspace.clock.now_us
         if framing.kind == B_LENGTH:
             self.body_in_inbuf = held if held < framing.length else <uint32_t>framing.length
         else:
@@ -176,9 +178,31 @@ cdef class Exchange(UpstreamUser):
         self._reset()
         return 0
 
+    cdef void _split(self, LogRecord* record, int64_t end_us) noexcept:
+        """The time from the first byte to `end_us`, and its parts; what has not begun by then is 0.
+
+        One that ends early gives the time to the part in which it ends: to the connect, if it ends in one, or by one.
+        """
+        cdef int64_t waited_us = (self.connected_us if self.connected_us else end_us) - self.head_us
+        cdef int64_t connect_us = self.connect_us
+        if self.connected_us == 0 and self.connecting_us:
+            connect_us = end_us - self.connecting_us
+        record.total_us = end_us - self.started_us
+        record.parts_us[<int>L_REQUEST_HEAD] = self.head_us - self.started_us
+        record.parts_us[<int>L_QUEUE] = waited_us - connect_us
+        record.parts_us[<int>L_CONNECT] = connect_us
+        record.parts_us[<int>L_RESPONSE_HEAD] = 0
+        record.parts_us[<int>L_DATA] = 0
+        if self.first_byte_us:
+            record.parts_us[<int>L_RESPONSE_HEAD] = self.first_byte_us - self.connected_us
+            record.parts_us[<int>L_DATA] = end_us - self.first_byte_us
+        elif self.connected_us:
+            record.parts_us[<int>L_RESPONSE_HEAD] = end_us - self.connected_us
+
     cdef void _account(self) noexcept:
         cdef LogRecord record
         cdef const char* base = self.owner.inbuf.data
+        record.route = self.route.number
         record.client = self.owner.client
         record.client_length = self.owner.client_length
         record.method = base + self.method_text.at
@@ -208,7 +232,7 @@ cdef class Exchange(UpstreamUser):
         if self.pool is not None:
             record.endpoint = self.pool.endpoint_text
             record.endpoint_length = <uint32_t>len(self.pool.endpoint_text)
-        record.total_us = self.workspace.clock.tick() - self.started_us
+        self._split(&record, self.workspace.clock.tick())
         record.first_byte_us = self.first_byte_us - self.started_us if self.first_byte_us else -1
         record.retries = self.retries
         account(self.workspace, self.row, &record)
@@ -263,6 +287,9 @@ cdef class Exchange(UpstreamUser):
         self.reason = R_NONE
         self.has_id = False
         self.first_byte_us = 0
+        self.connecting_us = 0
+        self.connected_us = 0
+        self.connect_us = 0
         if self.workspace.spare_exchanges < SPARE_EXCHANGES:
             self.next_free = <Exchange>self.workspace.spare_exchange
             self.workspace.spare_exchange = self

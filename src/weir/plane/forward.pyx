@@ -76,10 +76,12 @@ cdef class Forward(Exchange):
             self.pool = self.cluster.chosen
             return self.on_upstream(self.pool.taken)
         if how == A_QUEUED:
+            self.connecting_us = 0
             self.pool = None
             self.workspace.wheel.arm(self, self.cluster.queue_timeout_ms)
             return 0
         if how == A_WAIT_IDLE:
+            self.connecting_us = 0
             self.pool = self.cluster.chosen
             self.workspace.wheel.arm(self, self.pool.wait_idle_ms)
             return 0
@@ -90,6 +92,7 @@ cdef class Forward(Exchange):
     cdef int on_line(self, UpstreamHome home) except -1:
         # The dials of the pool have deadlines of their own; one of them answers.
         self.pool = <Pool>home
+        self.connecting_us = self.workspace.clock.now_us
         self.workspace.wheel.disarm(self)
         return 0
 
@@ -103,6 +106,11 @@ cdef class Forward(Exchange):
         self.pool = <Pool>upstream.home
         self.upstream = upstream
         self.attempts += 1
+        self.connected_us = self.workspace.clock.now_us
+        if upstream.requests == 1 and not upstream.reused:
+            self.connected_us = self.workspace.clock.tick()
+            # It may have been dialled for somebody else, before this exchange was there.
+            self.connect_us = self.connected_us - max(upstream.dialled_us, self.waits_us)
         return self._send_request()
 
     # -- the request --------------------------------------------------------------------------------------
@@ -243,6 +251,7 @@ cdef class Forward(Exchange):
                 if how == A_TAKEN:
                     return self.on_upstream(self.pool.taken)
                 if how == A_CONNECTING:
+                    self.connecting_us = self.workspace.clock.now_us
                     return 0
                 if how == A_FAILED:
                     return self.on_no_upstream(self.pool, self.pool.failure)
@@ -281,4 +290,8 @@ cdef class Forward(Exchange):
         self.accepted = False
         self.fresh = True
         self.retries += 1
+        self.waits_us = self.workspace.clock.tick()
+        self.connecting_us = 0
+        self.connected_us = 0
+        self.connect_us = 0
         return self._acquire()

@@ -20,17 +20,24 @@ cdef class Plane:
     """Listeners, routes, clusters and pools of a plan (`weir.config.plan.Plan`).
 
     `max_connections` bounds the client connections of all listeners together. `counters` and `log` are this
-    worker's; `make_page()` returns the statistics page as bytes; `dialer` is for tests. Nothing listens until
-    listen() is called, and endpoints are unknown until set_addresses().
+    worker's; `make_page()` returns the statistics page as bytes; `dialer` is for tests; `route_numbers` are the
+    routes' places in the statistics table, unless they are those in the plan. Nothing listens until listen() is
+    called, and endpoints are unknown until set_addresses().
     """
 
     def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,
-                 Dialer dialer=None):
+                 Dialer dialer=None, route_numbers=None):
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
         self.workspace = workspace
         self.clusters = [Cluster(workspace, cluster) for cluster in plan.clusters]
-        self.routes = [Route(route, number, self.clusters[route.cluster]) for number, route in enumerate(plan.routes)]
+        numbers = range(len(plan.routes)) if route_numbers is None else route_numbers
+        if not all([0 <= number < <int>counters.routes for number in numbers]):
+            raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
+        self.routes = [
+            Route(route, number, self.clusters[route.cluster])
+            for route, number in zip(plan.routes, numbers, strict=True)
+        ]
         self.options = [
             (
                 ListenerOptions(listener, plan.stats, self.routes[listener.route], make_page),
@@ -105,6 +112,10 @@ cdef class Plane:
             for pool in cluster.pools:
                 pool.close_all()
         self.workspace.spare_exchange = None
+
+    def accepted(self) -> int:
+        """Client connections that were accepted so far."""
+        return sum([(<Listener>listener).accepted for listener in self.listeners])
 
     def ledger(self) -> dict[str, int]:
         """What is open, in progress or taken now; all of it is 0 when nothing is connected and pools are empty."""

@@ -149,11 +149,13 @@ cdef class Pool(UpstreamHome):
         """Tries the addresses not tried yet; False: none took it, self.failure says why."""
         cdef Stream stream
         cdef Address address
+        cdef int64_t now_us
         cdef int count = len(self.addresses)
         while upstream.addresses_tried < count:
             address = self.addresses[(self.preferred + upstream.addresses_tried) % count]
             upstream.addresses_tried += 1
             self.dials += 1
+            now_us = self.workspace.clock.tick()
             stream = self.workspace.dialer.dial(self.workspace.engine, address)
             if stream is None:
                 self.dial_failures += 1
@@ -164,6 +166,7 @@ cdef class Pool(UpstreamHome):
                 continue
             stream.owner = upstream
             upstream.stream = stream
+            upstream.dialled_us = now_us
             if stream.connecting:
                 self.workspace.wheel.arm(upstream, self.connect_timeout_ms)
             return True

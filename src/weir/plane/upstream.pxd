@@ -61,4 +61,5 @@ cdef class Upstream(StreamOwner):
     cdef int addresses_tried
     cdef uint32_t requests
     cdef int64_t born_ms
+    cdef int64_t dialled_us             # when the address that it has was dialled
     cdef int64_t idle_since_ms

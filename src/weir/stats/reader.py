@@ -9,29 +9,42 @@ be counted between the two reads. Differences of two snapshots are right to the 
 
 from __future__ import annotations
 
+import math
 from array import array
+from collections import Counter
 from operator import add, sub
 from typing import Any, Final, NamedTuple
 
 from weir.stats import layout
-from weir.stats.columns import BUCKETS, COUNTER_PLACES, HISTOGRAMS
+from weir.stats.columns import BUCKETS, COUNTER_PLACES, HISTOGRAMS, PARTS, SKETCH_BYTES
 
 __all__ = [
     "BUCKETS_USED",
     "OTHER",
+    "PARTS_OF_TIME",
     "Counts",
+    "Distinct",
+    "EndpointState",
     "Series",
     "Snapshot",
     "WorkerState",
     "bucket_end_us",
     "difference",
+    "distinct",
+    "endpoints",
+    "route_parts",
     "snapshot",
+    "workers",
 ]
 
 # How the row of what found no row of its own is called where a path would stand.
 OTHER: Final = "(other)"
 # Of the places of a histogram; the last counts everything that took longer as well.
 BUCKETS_USED: Final = 216
+# The parts of the time ledger, in the order of a route's histograms: see docs/statistics.md.
+PARTS_OF_TIME: Final = ("TR", "Tw", "Tc", "Tr", "Td")
+# Of an estimate of distinct paths: 1.04 / sqrt(registers), the standard error of HyperLogLog.
+_DISTINCT_ERROR: Final = 1.04 / SKETCH_BYTES**0.5
 
 
 class Counts(NamedTuple):
@@ -50,6 +63,11 @@ class Counts(NamedTuple):
     total_us: int = 0
     first_byte_us: int = 0
     first_bytes: int = 0
+    request_head_us: int = 0
+    queue_us: int = 0
+    connect_us: int = 0
+    response_head_us: int = 0
+    data_us: int = 0
 
 
 class Series(NamedTuple):
@@ -81,6 +99,43 @@ class WorkerState(NamedTuple):
     claims_lost: int
     exchanges_full: int
     exchanges_crowded: int
+    # What it has at the moment of its last heartbeat, and what it has counted since its start.
+    downstreams: int
+    exchanges: int
+    upstreams: int
+    buffers: int
+    buffer_bytes: int
+    accepted: int
+    log_lines: int
+    log_dropped: int
+
+
+class EndpointState(NamedTuple):
+    """Connections to one endpoint, summed over the workers, as they were at their last heartbeats.
+
+    The names are those of docs/shared-memory.md; `queued` is the queue of the endpoint's cluster, the same for all its
+    endpoints.
+    """
+
+    cluster: str
+    endpoint: str
+    open: int = 0
+    idle: int = 0
+    surplus: int = 0
+    connecting: int = 0
+    waiting: int = 0
+    dials: int = 0
+    dial_failures: int = 0
+    reuses: int = 0
+    spoiled: int = 0
+    queued: int = 0
+
+
+class Distinct(NamedTuple):
+    """How many different paths a route's `(other)` row stands for: an estimate, and its relative standard error."""
+
+    paths: int
+    relative_error: float
 
 
 class Snapshot(NamedTuple):
@@ -103,17 +158,17 @@ def snapshot(memory: Any, *, histograms: bool = True) -> Snapshot:
     """
     header = layout.read_header(memory)
     with memoryview(memory) as view:
-        routes = [route_name(view, header, number) for number in range(header.routes)]
+        routes = layout.route_names(view)
         columns = [Columns(view, header, worker) for worker in range(header.workers)]
         try:
             series = [read_series(view, header, row, routes, columns, histograms) for row in live_rows(view, header)]
         finally:
             for column in columns:
                 column.release()
-        workers = [worker_state(view, header, worker) for worker in range(header.workers)]
+        states = [worker_state(view, header, worker) for worker in range(header.workers)]
         rows_taken = layout.read(view, 0, layout.HEADER, "rows_taken")
         reasons = read_reasons(view, header)
-    return Snapshot(header.created_us, header.seeds, header.rows, rows_taken, series, workers, reasons)
+    return Snapshot(header.created_us, header.seeds, header.rows, rows_taken, series, states, reasons)
 
 
 def difference(after: Snapshot, before: Snapshot) -> Snapshot:
@@ -127,6 +182,73 @@ def difference(after: Snapshot, before: Snapshot) -> Snapshot:
     changed = [series if (old := earlier.get(series.row)) is None else subtract(series, old) for series in after.series]
     reasons = tuple(map(sub, after.reasons, before.reasons))
     return after._replace(series=changed, reasons=reasons)
+
+
+def workers(memory: Any) -> list[WorkerState]:
+    """What the workers say of themselves, by slot; `pid` is 0 in a slot that nobody has had."""
+    header = layout.read_header(memory)
+    with memoryview(memory) as view:
+        return [worker_state(view, header, worker) for worker in range(header.workers)]
+
+
+def endpoints(memory: Any) -> list[EndpointState]:
+    """The connections to each endpoint that has ever been configured."""
+    header = layout.read_header(memory)
+    states = []
+    with memoryview(memory) as view:
+        for number, name in enumerate(layout.endpoint_names(view)):
+            total = [0] * len(layout.GAUGE_NAMES)
+            for worker in range(header.workers):
+                block = header.places.workers_at + worker * header.places.worker_bytes + header.places.gauges_at
+                at = block + number * layout.GAUGES * 8
+                with view[at : at + len(total) * 8].cast("Q") as own:
+                    total = list(map(add, total, own.tolist()))
+            states.append(EndpointState(*name, *total))
+    return states
+
+
+def route_parts(memory: Any) -> dict[str, list[list[int]]]:
+    """For each route, by name, the histograms (216 buckets) of the parts of its exchanges' times, as PARTS_OF_TIME."""
+    header = layout.read_header(memory)
+    found = {}
+    with memoryview(memory) as view:
+        for number, name in enumerate(layout.route_names(view)):
+            parts = [[0] * BUCKETS_USED for _ in range(PARTS)]
+            for worker in range(header.workers):
+                block = header.places.workers_at + worker * header.places.worker_bytes + header.places.parts_at
+                at = block + number * PARTS * BUCKETS * 4
+                with view[at : at + PARTS * BUCKETS * 4].cast("I") as own:
+                    numbers = own.tolist()
+                parts = [
+                    list(map(add, part, numbers[BUCKETS * which : BUCKETS * which + BUCKETS_USED]))
+                    for which, part in enumerate(parts)
+                ]
+            found[name] = parts
+    return found
+
+
+def distinct(memory: Any, route: int) -> Distinct:
+    """How many different paths were counted under a route's `(other)` since the table was made.
+
+    HyperLogLog with 4096 registers (Flajolet and others, 2007), with linear counting where few were seen. IndexError
+    if there is no such route.
+    """
+    header = layout.read_header(memory)
+    if not 0 <= route < header.routes:
+        raise IndexError(f"route {route} of {header.routes}")
+    registers = bytes(SKETCH_BYTES)
+    with memoryview(memory) as view:
+        for worker in range(header.workers):
+            block = header.places.workers_at + worker * header.places.worker_bytes + header.places.sketches_at
+            own = bytes(view[block + route * SKETCH_BYTES : block + (route + 1) * SKETCH_BYTES])
+            if own.strip(b"\0"):
+                registers = bytes(map(max, registers, own))
+    counts = Counter(registers)
+    estimate = 0.7213 / (1 + 1.079 / SKETCH_BYTES) * SKETCH_BYTES**2
+    estimate /= sum(count * 2.0**-run for run, count in counts.items())
+    if estimate <= 2.5 * SKETCH_BYTES and counts[0]:
+        estimate = SKETCH_BYTES * math.log(SKETCH_BYTES / counts[0])
+    return Distinct(round(estimate), _DISTINCT_ERROR)
 
 
 def bucket_end_us(bucket: int) -> float:
@@ -145,7 +267,7 @@ class Columns:
         where = header.places
         start = where.workers_at + worker * where.worker_bytes
         counters = view[start + where.counters_at : start + where.histograms_at]
-        histograms = view[start + where.histograms_at : start + where.worker_bytes]
+        histograms = view[start + where.histograms_at : start + where.parts_at]
         self.counters = counters.cast("Q")
         self.histograms = histograms.cast("I")
 
@@ -161,7 +283,7 @@ def live_rows(view: memoryview, header: layout.Header) -> list[int]:
     mask = (1 << layout.INDEX_ROW_BITS) - 1
     with view[at : at + entries * layout.INDEX_ENTRY_BYTES].cast("Q") as index:
         claimed = sorted((entry & mask) - 1 for entry in index.tolist() if entry)
-    return [*range(header.routes), *claimed]
+    return [*range(header.routes_named), *claimed]
 
 
 def read_series(
@@ -214,13 +336,6 @@ def subtract(series: Series, old: Series) -> Series:
         total=array("Q", map(sub, series.total, old.total)),
         first_byte=array("Q", map(sub, series.first_byte, old.first_byte)),
     )
-
-
-def route_name(view: memoryview, header: layout.Header, number: int) -> str:
-    at = header.places.routes_at + number * layout.ROUTE_BYTES
-    length = layout.read(view, at, layout.ROUTE, "name_length")
-    name: bytes = layout.read(view, at, layout.ROUTE, "name")
-    return name[:length].decode()
 
 
 def read_reasons(view: memoryview, header: layout.Header) -> tuple[int, ...]:

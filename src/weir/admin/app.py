@@ -1,0 +1,52 @@
+"""The admin application: RPC, and whatever else the admin address answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from connectrpc_grpcreflect import (
+    ServerReflectionAlphaASGIApplication,
+    ServerReflectionAlphaService,
+    ServerReflectionASGIApplication,
+    ServerReflectionService,
+)
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
+
+from weir._gen import health_pb, stats_pb
+from weir._gen.health_connect import HealthASGIApplication
+from weir._gen.stats_connect import StatsASGIApplication
+from weir.admin.health import HealthService
+from weir.admin.rpc import StatsService
+from weir.admin.state import AdminState
+
+__all__ = ["make_app"]
+
+# Of a request: all of them are small.
+MOST_REQUEST_BYTES = 64 << 10
+
+
+def make_app(state: AdminState) -> Starlette:
+    """All that the admin address answers, without the question who may ask (`weir.admin.auth`)."""
+    return Starlette(routes=[*rpc_routes(state), Route("/healthz", healthz)])
+
+
+def rpc_routes(state: AdminState) -> Iterable[BaseRoute]:
+    """weir.v1.Stats, the standard health service and reflection, each under the path of its name."""
+    described = (stats_pb.desc(), health_pb.desc())
+    limit = MOST_REQUEST_BYTES
+    applications = (
+        StatsASGIApplication(StatsService(state), read_max_bytes=limit),
+        HealthASGIApplication(HealthService(state), read_max_bytes=limit),
+        ServerReflectionASGIApplication(ServerReflectionService(*described), read_max_bytes=limit),
+        ServerReflectionAlphaASGIApplication(ServerReflectionAlphaService(*described), read_max_bytes=limit),
+    )
+    return [Mount(application.path, cast(ASGIApp, application)) for application in applications]
+
+
+async def healthz(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("ok\n")

@@ -1,0 +1,114 @@
+"""Serves the admin application in a running loop, on sockets that are bound already."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import uvicorn
+
+from weir.admin.app import make_app
+from weir.admin.auth import Guard
+from weir.admin.state import AdminState
+from weir.config.plan import Plan
+
+__all__ = ["AdminRefusedError", "serve"]
+
+log = logging.getLogger("weir.admin")
+
+# After the streams were told to end: how long connections may take.
+GRACE_S: Final = 1
+
+
+class AdminRefusedError(ValueError):
+    """The admin address can be reached from other machines, and no token was configured."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, without its hands on signals: those are the process's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serve(plan: Plan, memory: Any, sockets: Sequence[socket.socket], *, token: str = "") -> AsyncIterator[None]:
+    """Serves on `sockets` (bound; they stay the caller's to close) while the context lasts.
+
+    `memory` is the shared statistics table. AdminRefusedError if a socket can be reached from other machines and there
+    is no token. Leaving the context ends what is being answered, within about a second, and writes the history.
+    """
+    if not token:
+        for sock in sockets:
+            if not is_private(sock):
+                raise AdminRefusedError(
+                    f"the admin address {sock.getsockname()[0]} can be reached from other machines: "
+                    "configure admin.token_file, or listen on 127.0.0.1"
+                )
+    state = AdminState(plan, memory)
+    await state.open()
+    app = make_app(state)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            for unix in (False, True):
+                own = [sock for sock in sockets if (sock.family == socket.AF_UNIX) == unix]
+                if own:
+                    await stack.enter_async_context(serving(Guard(app, token=token, unix=unix), own, state))
+            yield
+    finally:
+        await state.close()
+
+
+@asynccontextmanager
+async def serving(app: Any, sockets: Sequence[socket.socket], state: AdminState) -> AsyncIterator[None]:
+    """One uvicorn on some sockets."""
+    server = Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            limit_concurrency=1000,
+            **protocol(),
+        )
+    )
+    # uvicorn closes what it is given.
+    copies = [sock.dup() for sock in sockets]
+    running = asyncio.create_task(server.serve(sockets=copies))
+    try:
+        while not server.started:
+            if running.done():
+                running.result()
+                raise RuntimeError("the admin server ended before it began")
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        state.stopping.set()
+        server.should_exit = True
+        await running
+        for copy in copies:
+            copy.close()
+
+
+def protocol() -> dict[str, Any]:
+    """With weir[grpc]: HTTP/2 beside HTTP/1.1, which gRPC needs."""
+    if importlib.util.find_spec("zttp") is not None:
+        return {"http": "zttp", "http2": True}
+    return {"http": "h11"}
+
+
+def is_private(sock: socket.socket) -> bool:
+    """Whether only this machine can connect to it."""
+    if sock.family == socket.AF_UNIX:
+        return True
+    return ipaddress.ip_address(sock.getsockname()[0]).is_loopback

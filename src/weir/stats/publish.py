@@ -1,0 +1,40 @@
+"""What a worker tells of itself: a heartbeat, its connections, and the state of its pools, into the shared table."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from weir.stats import layout
+
+__all__ = ["publish"]
+
+
+def publish(
+    memory: Any,
+    worker: int,
+    *,
+    gauges: Mapping[str, int],
+    endpoints: Iterable[tuple[int, Mapping[str, Any]]] = (),
+) -> None:
+    """Worker `worker` is alive, and this is what it has.
+
+    `gauges` are fields of the worker's header by name ("downstreams", "accepted", ...; see `weir.stats.layout.WORKER`);
+    `endpoints` are pairs of an endpoint's number in the table and its pool's numbers by name (GAUGE_NAMES; those that
+    are missing are 0). Meant to be called about once a second. KeyError for a gauge that there is not; ValueError for a
+    worker or an endpoint that the table has no place for; LayoutError as in read_header().
+    """
+    header = layout.read_header(memory)
+    if not 0 <= worker < header.workers:
+        raise ValueError(f"worker {worker} of {header.workers}")
+    at = header.places.workers_at + worker * header.places.worker_bytes
+    layout.write(memory, at, layout.WORKER, **gauges)
+    for number, numbers in endpoints:
+        if not 0 <= number < header.endpoints:
+            raise ValueError(f"endpoint {number} of {header.endpoints}")
+        own = [int(numbers.get(name, 0)) for name in layout.GAUGE_NAMES]
+        struct.pack_into(f"{len(own)}Q", memory, at + header.places.gauges_at + number * layout.GAUGES * 8, *own)
+    # Last: who sees it sees the rest.
+    layout.write(memory, at, layout.WORKER, heartbeat_us=time.monotonic_ns() // 1000)
