@@ -1,4 +1,4 @@
-"""The tests of two samples: against scipy, by simulation where there is nothing to compare with, and at their limits."""
+"""Tests of two samples: against scipy, by simulation where nothing is there to compare with, and at their limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _times(histogram: list[int]) -> list[int]:
 
 
 def _histogram(times: list[int] | np.ndarray, buckets: int = BUCKETS) -> list[int]:
-    return np.bincount(np.clip(times, 0, buckets - 1), minlength=buckets).tolist()
+    return [int(count) for count in np.bincount(np.clip(times, 0, buckets - 1), minlength=buckets)]
 
 
 def _lognormal(rng: np.random.Generator, n: int, factor: float = 1.0, sigma: float = 0.7) -> list[int]:

@@ -23,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 TOKEN_VARIABLE = "WEIR_TOKEN"
 
 
-class MomentType(click.ParamType):
+class MomentType(click.ParamType[Any]):
     """A moment, a duration or a span, by one of the functions of `weir.cli.moments`."""
 
     name = "moment"
@@ -119,7 +119,7 @@ def read_token(token_file: Path | None) -> str:
 
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
-    """Ends the command with status 1 and a message when a call fails; quietly when whoever reads its output has left."""
+    """Ends the command with status 1 and a message when a call fails; quietly when nobody reads its output any more."""
     from weir.cli.answers import AnswerError
     from weir.cli.call import CallError
 

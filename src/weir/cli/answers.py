@@ -60,7 +60,7 @@ class AnswerError(ValueError):
 class Quantiles(NamedTuple):
     """Times in microseconds."""
 
-    count: int
+    samples: int
     sum_us: int
     mean_us: float
     p50_us: float
@@ -235,8 +235,11 @@ def _histogram_of(message: Json) -> Histogram:
     if not isinstance(counts, list | tuple) or len(counts) > MOST_BUCKETS:
         raise AnswerError(f"counts is no list of at most {MOST_BUCKETS} numbers")
     scale, offset = message.get("scale", 0), message.get("offset", 0)
-    # Of 2^(bucket / 2^scale) both ends must be numbers: 2^1023 is the greatest power of 2.
-    if type(scale) is not int or type(offset) is not int or not 0 <= scale <= 8 or abs(offset) > MOST_BUCKETS:
+    if type(scale) is not int or type(offset) is not int or not 0 <= scale <= 8:
+        raise AnswerError(f"scale {scale!r:.40} and offset {offset!r:.40} are of no histogram of times")
+    # The ends of the buckets must be numbers, and some way from the greatest one, 2^1023.
+    most = 500 * 2**scale
+    if offset < -most or offset + len(counts) > most:
         raise AnswerError(f"scale {scale!r:.40} and offset {offset!r:.40} are of no histogram of times")
     return Histogram(scale, offset, tuple(_whole(count, "counts") for count in counts))
 

@@ -2,11 +2,12 @@
 
 A unary call is a POST of JSON; a server stream is a POST answered by messages, each behind five bytes (flags, length).
 The protocol: https://connectrpc.com/docs/protocol. What is sent and received is plain JSON of weir.v1; `answers` reads
-it. An answer is not trusted: its size and the time it may take are bounded, and what it says is escaped by who shows it.
+it. An answer is not trusted: its size and the time it may take are bounded; who shows what it says escapes it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -31,7 +32,7 @@ Answer = dict[str, Any]
 
 
 class Target(NamedTuple):
-    """Where to call: `kind` is http, https or unix; `path` the socket's for unix, else what stands before the method."""
+    """Where to call: `kind` is http, https or unix; `path` is the socket's, or what stands before the method's."""
 
     kind: str
     host: str
@@ -43,8 +44,8 @@ class Target(NamedTuple):
 class CallError(Exception):
     """A call failed. The text says what, where and what to do, on one line or more.
 
-    `code` is Connect's word for it (`unavailable`, `unauthenticated`, `invalid_argument`, ...), `retry` whether the same
-    call may succeed a little later.
+    `code` is Connect's word for it (`unavailable`, `unauthenticated`, `invalid_argument`, ...), `retry` whether the
+    same call may succeed a little later.
     """
 
     def __init__(self, message: str, code: str, *, retry: bool = False) -> None:
@@ -121,7 +122,17 @@ class Caller:
         self._token = token
         self._timeout_s = timeout_s
         self._open: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._closed = False
         self._tls: ssl.SSLContext | None = None
+
+    def again(self) -> Caller:
+        """Another one for the same address, for another thread or after close()."""
+        return Caller(self.target, self._token, self._timeout_s)
+
+    def to(self, target: Target) -> Caller:
+        """One for another address, with the same token."""
+        return Caller(target, self._token, self._timeout_s)
 
     def call(self, method: str, request: Answer) -> Answer:
         """One request, one answer. CallError if there is none that can be used."""
@@ -135,7 +146,7 @@ class Caller:
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from None
         finally:
-            self.close()
+            self._drop()
 
     def watch(self, method: str, request: Answer, silence_s: float) -> Iterator[Answer]:
         """One request, answers as they come, until the server ends the stream or `silence_s` pass without one.
@@ -148,8 +159,8 @@ class Caller:
             if response.status != 200:
                 deadline = time.monotonic() + self._timeout_s
                 raise self._refused(response.status, self._read_all(response, deadline))
-            if self._open is not None and self._open.sock is not None:
-                self._open.sock.settimeout(silence_s)
+            if self._socket is not None:
+                self._socket.settimeout(silence_s)
             while True:
                 message = self._read_frame(response)
                 if message is None:
@@ -158,20 +169,22 @@ class Caller:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._failed(error) from None
         finally:
-            self.close()
+            self._drop()
 
     def close(self) -> None:
-        """Ends the call that is under way, if one is; its thread gets a CallError."""
-        connection, self._open = self._open, None
-        if connection is None:
-            return
-        if connection.sock is not None:
-            try:
-                # close() alone would not wake a thread that waits for bytes.
-                connection.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        connection.close()
+        """Ends the call that is under way, if one is, and all later ones; their thread gets a CallError."""
+        # In this order: a call that has not seen the mark has shown its socket.
+        self._closed = True
+        used = self._socket
+        if used is not None:
+            # Wakes a thread that waits for bytes. To close what another thread reads from is that thread's own part.
+            with contextlib.suppress(OSError):
+                used.shutdown(socket.SHUT_RDWR)
+
+    def _drop(self) -> None:
+        connection, self._open, self._socket = self._open, None, None
+        if connection is not None:
+            connection.close()
 
     def _post(self, method: str, body: bytes, content_type: str) -> http.client.HTTPResponse:
         connection = self._connection()
@@ -186,6 +199,9 @@ class Caller:
             headers["Authorization"] = f"Bearer {self._token}"
         prefix = "" if self.target.kind == "unix" else self.target.path
         connection.request("POST", f"{prefix}{SERVICE}{method}", body, headers)
+        self._socket = connection.sock
+        if self._closed:
+            raise CallError("the call was given up", "canceled", retry=True)
         return connection.getresponse()
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -267,7 +283,7 @@ class Caller:
     def _no_weir(self, why: str) -> CallError:
         return CallError(
             f"what listens at {self.target.text} is not weir's admin address: {why}\n"
-            "give the right one with --admin HOST:PORT or WEIR_ADMIN; it is no address that the proxy serves clients on",
+            "give the right one with --admin HOST:PORT or WEIR_ADMIN; it is none that the proxy serves clients on",
             "unknown",
         )
 

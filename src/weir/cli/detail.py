@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from weir.cli.answers import LEDGER_PARTS, STATUS_CLASSES, Histogram, Row
+from weir.cli.answers import LEDGER_PARTS, STATUS_CLASSES, Histogram, Quantiles, Row
 from weir.cli.table import Line, name
 from weir.cli.units import bytes_text, count_text, elided, percent_text, shown, time_text
+from weir.stats.compare import quantile_place
 
-__all__ = ["bar", "bucket_rows", "detail", "merged"]
+__all__ = ["bar", "bucket_rows", "detail", "merged", "quantiles_of"]
 
 BAR_COLUMNS: Final = 40
 MOST_BUCKET_ROWS: Final = 16
@@ -65,7 +66,7 @@ def times(row: Row, relative_error: float) -> list[Line]:
     lines: list[Line] = [[(heading, "head"), (f"  +-{percent_text(relative_error)} %", "dim")]]
     for word, of in (("total", row.total), ("first byte", row.first_byte)):
         figures = (of.mean_us, of.p50_us, of.p90_us, of.p99_us, of.p999_us)
-        cells = "".join(f"  {time_text(figure) if of.count else '-':>6}" for figure in figures)
+        cells = "".join(f"  {time_text(figure) if of.samples else '-':>6}" for figure in figures)
         lines.append([(f"{word:10}{cells}", "")])
     return lines
 
@@ -144,6 +145,15 @@ def merged(one: Histogram, two: Histogram) -> Histogram:
         for place, count in enumerate(histogram.counts):
             counts[place + histogram.offset - offset] += count
     return Histogram(one.scale, offset, tuple(counts))
+
+
+def quantiles_of(histogram: Histogram, sum_us: int) -> Quantiles:
+    """Quantiles of a histogram, whose counts are taken as evenly spread in their buckets."""
+    count = sum(histogram.counts)
+    if not count:
+        return Quantiles(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    places = (histogram.offset + quantile_place(histogram.counts, q) for q in (0.5, 0.9, 0.99, 0.999))
+    return Quantiles(count, sum_us, sum_us / count, *(2.0 ** (place / 2**histogram.scale) for place in places))
 
 
 def cut(line: Line, width: int) -> Line:

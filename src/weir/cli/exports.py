@@ -92,7 +92,7 @@ def csv_lines(answer: Answer, *, heading: bool = True) -> list[str]:
 
 
 def quantile_cells(times: Quantiles) -> list[str]:
-    return [f"{getattr(times, word):.1f}" if times.count else "" for word in QUANTILES]
+    return [f"{getattr(times, word):.1f}" if times.samples else "" for word in QUANTILES]
 
 
 def iso(seconds: float) -> str:

@@ -8,7 +8,7 @@ import time
 __all__ = ["clock_text", "parse_duration", "parse_interval", "parse_moment", "parse_since", "parse_span"]
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
 # Longer ago than anything that is kept, and far from what a clock cannot express.
 MOST_S = 100 * 365 * 86400.0
 
@@ -36,7 +36,7 @@ def parse_moment(text: str, now: float | None = None) -> float:
     from datetime import datetime, timedelta
 
     today = datetime.fromtimestamp(now).astimezone()
-    if match := re.fullmatch(r"(\d\d?):(\d\d)(?::(\d\d))?", text):
+    if match := re.fullmatch(r"(\d\d?):(\d\d)(?::(\d\d))?", text, re.ASCII):
         hour, minute, second = (int(number or 0) for number in match.groups())
         if hour > 23 or minute > 59 or second > 59:
             raise ValueError(f"{text!r} is no time of day")

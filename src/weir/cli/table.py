@@ -58,7 +58,7 @@ def part_cell(number: int) -> Callable[[Row], str]:
 def time_cell(quantile: str, *, first_byte: bool = False) -> Callable[[Row], str]:
     def cell(row: Row) -> str:
         times = row.first_byte if first_byte else row.total
-        return time_text(getattr(times, quantile)) if times.count else "-"
+        return time_text(getattr(times, quantile)) if times.samples else "-"
 
     return cell
 

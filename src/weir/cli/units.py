@@ -37,9 +37,7 @@ def time_text(us: float) -> str:
         return three_digits(us / 3.6e9) + "h"
     if us >= 99.95e6:
         return three_digits(us / 6e7) + "m"
-    for size, unit in TIMES:
-        if us < 999.5 * size:
-            break
+    size, unit = next((pair for pair in TIMES if us < 999.5 * pair[0]), TIMES[-1])
     return three_digits(us / size) + unit
 
 

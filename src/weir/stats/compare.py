@@ -2,24 +2,24 @@
 
 Nothing here knows of weir: a sample of times is a list of counts on a common grid of buckets, in order. All tests are
 conditional on what was counted in both samples together (permutation tests), so that ties, which binning makes plenty
-of, need no assumption about a distribution. They do assume that the requests are independent of one another, which those
-of a service are not quite: docs/statistics.md says what follows.
+of, need no assumption about a distribution. They do assume that the requests are independent of one another, which
+those of a service are not quite: docs/statistics.md says what follows.
 
 - `rank_test`: Mann and Whitney's (1947) test, whether times in one sample tend to be greater. The null distribution of
-  the rank sum under ties is approximated by its first three moments, with a Pearson type III curve in place of the normal
-  one (Mielke and Berry, Permutation Methods, 2007): with few requests against many and most of them in a single bucket
-  the normal approximation calls noise significant. Without skewness both are the same.
+  the rank sum under ties is approximated by its first three moments, with a Pearson type III curve in place of the
+  normal one (Mielke and Berry, Permutation Methods, 2007): with few requests against many and most of them in a
+  single bucket the normal approximation calls noise significant. Without skewness both are the same.
 - `fisher_test`: Fisher's exact test of two shares, errors among requests for example. Its P value is twice that of the
   smaller tail.
 - `tail_test`: Fisher's test of the shares beyond a quantile of both samples together, as Mood's median test (Westenberg
   1948) does with the median: finds a p99 that has moved while the rest stands still.
-- `adjusted`: Benjamini and Hochberg's (1995) step-up procedure. Of what is named at level q, an expected share of at most q
-  is named wrongly. Tests that could not have been significant whatever had happened are not counted (Tarone 1990; Gilbert
-  2005): `least_rank_p` and `least_fisher_p` are the smallest P values that the counts allow.
-- `quantile_interval`: order statistics, with Wilson's (1927) score interval for the share below. `ratio_interval` puts two
-  together by the method of variance estimates recovery (Zou and Donner 2008), on the logarithmic grid.
+- `adjusted`: Benjamini and Hochberg's (1995) step-up procedure. Of what is named at level q, an expected share of at
+  most q is named wrongly. Tests that could not have been significant whatever had happened are not counted (Tarone
+  1990; Gilbert 2005): `least_rank_p` and `least_fisher_p` are the smallest P values that the counts allow.
+- `quantile_interval`: order statistics, with Wilson's (1927) score interval for the share below. `ratio_interval` puts
+  two together by the method of variance estimates recovery (Zou and Donner 2008), on the logarithmic grid.
 
-oracle of the tests: scipy.
+The tests compare with scipy, which would be heavy for a command that has to answer at once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RankTest(NamedTuple):
 
 
 def rank_test(first: Sequence[int], second: Sequence[int]) -> RankTest:
-    """Two-sided: do times of the second sample tend to be greater, or smaller? Counts on the same grid, buckets in order.
+    """Two-sided: do times of the second sample tend to be greater, or smaller? Counts on the same grid, in order.
 
     The P value is 1 if one sample is empty or all lies in one bucket.
     """
@@ -200,7 +200,7 @@ def factor(exponent: float) -> float:
     """2 to a power, which may be infinite or beyond all numbers."""
     if math.isinf(exponent):
         return math.inf if exponent > 0 else 0.0
-    return 2.0**exponent
+    return math.exp2(exponent)
 
 
 def wilson(share: float, n: int, z: float) -> tuple[float, float]:
