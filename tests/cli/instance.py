@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from weir.admin.server import serve
@@ -33,6 +33,7 @@ class Instance:
         self.table = layout.create(rows, ROUTES, workers=1)
         self.counters = Counters(self.table, 0)
         self.address = ""
+        self.stop: Callable[[], None] = lambda: None  # ends the serving before the context does
 
     @staticmethod
     def settle() -> None:
@@ -117,14 +118,21 @@ def instance(
             loop.close()
 
     running = threading.Thread(target=thread)
+
+    def end() -> None:
+        if running.is_alive() and not failed:
+            # The loop may end by itself just now.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(stop.set)
+        running.join(15)
+        bound.close()
+        assert not running.is_alive()
+
+    made.stop = end
     running.start()
     try:
         assert ready.wait(15)
         assert not failed, failed
         yield made
     finally:
-        if running.is_alive() and not failed:
-            loop.call_soon_threadsafe(stop.set)
-        running.join(15)
-        bound.close()
-        assert not running.is_alive()
+        end()

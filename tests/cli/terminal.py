@@ -89,12 +89,14 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def terminal(*arguments: str, columns: int = 110, lines: int = 30, **environment: str) -> Iterator[Terminal]:
+def terminal(
+    *arguments: str, columns: int = 110, lines: int = 30, environment: dict[str, str] | None = None
+) -> Iterator[Terminal]:
     """`weir` with these arguments; it is killed if it still runs in the end."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     surroundings = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS", "NO_COLOR")}
-    surroundings |= {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | environment
+    surroundings |= {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | (environment or {})
     command = [sys.executable, "-m", "weir", *arguments]
     # A session of its own, whose controlling terminal this is: Ctrl-C and a resize come as signals.
     process = subprocess.Popen(

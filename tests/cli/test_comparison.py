@@ -33,7 +33,8 @@ def test_of_equal_series_no_more_than_the_rate_is_named() -> None:
     rng = np.random.default_rng(11)
     rounds, named = 40, 0
     for _ in range(rounds):
-        before, after = [], []
+        before: list[Row] = []
+        after: list[Row] = []
         for number in range(200):
             mean, sigma = rng.uniform(0.1, 50), rng.uniform(0.05, 1.5)
             share = rng.choice([0, 0.001, 0.05])

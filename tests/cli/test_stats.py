@@ -201,7 +201,7 @@ def test_watching_in_a_terminal_draws_in_place(counted: Instance) -> None:
 
 def test_a_terminal_has_colours_unless_they_are_not_wanted(counted: Instance) -> None:
     for wanted, environment in ((True, {}), (False, {"NO_COLOR": "1"}), (False, {"TERM": "dumb"})):
-        with terminal("stats", "--admin", counted.address, columns=70, **environment) as screen:
+        with terminal("stats", "--admin", counted.address, columns=70, environment=environment) as screen:
             screen.ended()
         assert (b"\x1b[1mPATH" in screen.received) == wanted
         assert max(map(len, screen.lines)) <= 70

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from weir.cli.answers import LEDGER_PARTS, STATUS_CLASSES, Histogram, Quantiles, Row
-from weir.cli.table import Line, name
+from weir.cli.table import Line, cut, name
 from weir.cli.units import bytes_text, count_text, elided, percent_text, shown, time_text
 from weir.stats.compare import quantile_place
 
@@ -154,12 +154,3 @@ def quantiles_of(histogram: Histogram, sum_us: int) -> Quantiles:
         return Quantiles(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
     places = (histogram.offset + quantile_place(histogram.counts, q) for q in (0.5, 0.9, 0.99, 0.999))
     return Quantiles(count, sum_us, sum_us / count, *(2.0 ** (place / 2**histogram.scale) for place in places))
-
-
-def cut(line: Line, width: int) -> Line:
-    """The beginning of a line, at most `width` columns. Only names are wider than their text, and they were cut."""
-    pieces, left = [], width
-    for text, style in line:
-        pieces.append((text[:left], style))
-        left -= len(text[:left])
-    return pieces

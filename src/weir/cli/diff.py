@@ -78,8 +78,9 @@ def command(
     token_file: Path | None,
     timeout: float,
 ) -> None:
-    """Name the paths whose latency or share of errors has changed from A to B, beyond noise.
+    """Name the paths that have changed beyond noise.
 
+    Which have become slower or faster, or fail more or less often, from A to B.
     A and B are each a file of weir stats --save, a span of time FROM..TO of the instance at --admin, or the admin
     address of an instance. Without B: what that instance has counted since.
 

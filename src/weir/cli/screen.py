@@ -30,7 +30,7 @@ class ScreenError(RuntimeError):
 
 
 def show(top: Top, where: str, feed: Feed, wake_fd: int) -> None:
-    """Until a key or a signal (INT, TERM) ends it. `wake_fd` becomes readable when the feed has something.
+    """Until a key or a signal (INT, TERM, HUP) ends it. `wake_fd` becomes readable when the feed has something.
 
     ScreenError for a terminal that cannot place the cursor.
     """
@@ -65,7 +65,7 @@ def prepare(screen: curses.window) -> None:
 
 @contextlib.contextmanager
 def signals(top: Top) -> Iterator[None]:
-    """TERM and INT end it in order; WINCH only has to wake the loop, which the wake-up descriptor does."""
+    """TERM, INT and HUP end it in order; WINCH only has to wake the loop, which the wake-up descriptor does."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         top.ended = True
@@ -73,7 +73,7 @@ def signals(top: Top) -> Iterator[None]:
     def nothing(_number: int, _frame: FrameType | None) -> None:
         pass
 
-    wanted = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGWINCH: nothing}
+    wanted = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: end, signal.SIGWINCH: nothing}
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from weir.cli.answers import LEDGER_PARTS, Answer, Row
-from weir.cli.units import bytes_text, count_text, elided, percent_text, shown, time_text, width_of
+from weir.cli.units import bytes_text, count_text, elided, fitted, percent_text, shown, time_text, width_of
 
-__all__ = ["COLUMNS", "SORTS", "Column", "Line", "Piece", "ansi", "fitting", "other_lines", "plain", "table"]
+__all__ = ["COLUMNS", "SORTS", "Column", "Line", "Piece", "ansi", "cut", "fitting", "other_lines", "plain", "table"]
 
 Piece = tuple[str, str]
 Line = list[Piece]
@@ -157,6 +157,18 @@ def other_lines(answer: Answer) -> list[str]:
                 f" of about {count_text(other.distinct_paths)} distinct paths (+-{error} %)"
             )
     return lines
+
+
+def cut(line: Line, width: int) -> Line:
+    """The beginning of a line, in at most `width` columns."""
+    pieces: Line = []
+    for text, style in line:
+        part = fitted(text, width)
+        width -= width_of(part)
+        pieces.append((part, style))
+        if part != text:
+            break
+    return pieces
 
 
 def plain(lines: Sequence[Line]) -> list[str]:

@@ -58,7 +58,8 @@ class Top:
     answer: Answer | None = None
     status: Status | None = None
     problem: str = ""
-    least: list[int] = field(default_factory=lambda: [6] * len(COLUMNS))
+    # Widths of columns, so that they stand still.
+    least: list[int] = field(default_factory=lambda: [4 if column.heading.endswith("%") else 6 for column in COLUMNS])
     ended: bool = False
 
     @property

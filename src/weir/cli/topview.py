@@ -6,7 +6,7 @@ from typing import Final
 
 from weir.cli.answers import Status
 from weir.cli.detail import detail
-from weir.cli.table import Line, other_lines, plain, table
+from weir.cli.table import Line, cut, other_lines, plain, table
 from weir.cli.topstate import SORT_KEYS, Top
 from weir.cli.units import bytes_text, count_text, elided, shown, time_text, width_of
 
@@ -46,7 +46,7 @@ def draw(top: Top, where: str, width: int, height: int) -> list[Line]:
     lines += [[] for _ in range(HEAD_LINES + body_height - len(lines))]
     keys = KEYS if top.path is None else KEYS_OF_ONE
     lines.append([(keys[:width].ljust(width), "keys")])
-    return lines[:height]
+    return [cut(line, width) for line in lines[:height]]
 
 
 def head(top: Top, where: str, width: int) -> list[Line]:
@@ -58,8 +58,8 @@ def head(top: Top, where: str, width: int) -> list[Line]:
     gap = " " * max(width - width_of(first) - len(state), 1)
     return [
         [(first, "head"), (gap, ""), (state, "bad" if top.paused else "dim")],
-        cut(totals(top), width),
-        cut(sizes(status), width),
+        totals(top),
+        sizes(status),
     ]
 
 
@@ -155,11 +155,3 @@ def help_lines() -> list[Line]:
     words = [f"{key} {word}" for key, word in SORT_KEYS.items()]
     lines += [[], [("  sort by", ""), (f"  {', '.join(words[:6])},", "dim")]]
     return [*lines, [(f"           {', '.join(words[6:])}", "dim")], [], [("any key goes back", "dim")]]
-
-
-def cut(line: Line, width: int) -> Line:
-    pieces: Line = []
-    for text, style in line:
-        pieces.append((text[: max(width, 0)], style))
-        width -= len(text)
-    return pieces

@@ -94,6 +94,8 @@ def rank_test(first: Sequence[int], second: Sequence[int]) -> RankTest:
     skewness = third / variance**1.5
     # The sum moves in steps; half of one is the correction for continuity. Without ties doubled scores lie 2 apart.
     distance = max(abs(rank_sum) - max(step / 2, 1.0), 0.0) / deviation
+    if distance == 0:
+        return RankTest(1.0, superiority)
     tail = type_iii_tail(distance, skewness if rank_sum > 0 else -skewness)
     return RankTest(min(1.0, 2 * tail), superiority)
 
