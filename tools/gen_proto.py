@@ -3,7 +3,7 @@
     python tools/gen_proto.py           write it
     python tools/gen_proto.py --check   exit 1, naming files, if any would change
 
-proto/weir/v1/stats.proto, proto/grpc/health/v1/health.proto  ->  src/weir/_gen/
+proto/**/*.proto  ->  src/weir/_gen/
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROTOS = ("weir/v1/stats.proto", "grpc/health/v1/health.proto")
+PROTOS = ("weir/v1/stats.proto", "grpc/health/v1/health.proto", "io/prometheus/client/metrics.proto")
 TARGET = ROOT / "src" / "weir" / "_gen"
 PACKAGE = '"""The RPC contract in Python. Made by tools/gen_proto.py from proto/; do not edit."""\n'
 

@@ -7,10 +7,12 @@ spec/reasons.toml   -> src/weir/plane/codes.pxd, src/weir/reasons.py, docs/reaso
 spec/counters.toml  -> src/weir/plane/columns.pxd, src/weir/stats/columns.py
 spec/states.toml    -> src/weir/plane/states.pxd, src/weir/plane/machines.py, docs/states.md
 spec/strictness.toml -> docs/strictness.md
+spec/metrics.toml   -> src/weir/admin/metric_table.py, docs/metric-table.md
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from collections.abc import Callable
@@ -202,7 +204,7 @@ def strictness_md() -> str:
         "What weir makes of messages that are unusual or wrong: what it refuses, with which [reason](reasons.md), and"
     ]
     lines += ["what goes on in which form. What could be read in two ways is refused, even where the RFC would allow a"]
-    lines += ["recipient to repair it. Numbers are those of RFCs.", ""]
+    lines += ["recipient to repair it. Numbers are those of RFCs; Trace Context is the W3C's.", ""]
     lines += [
         "Each row is a test: `tests/plane/test_strictness.py` sends the bytes, and a second request right behind them,"
     ]
@@ -220,6 +222,32 @@ def strictness_md() -> str:
     return "\n".join([*lines, ""])
 
 
+def metric_table_py() -> str:
+    lines = [f'"""The metrics, as data. {NOTE.format(spec="metrics.toml")}"""', ""]
+    lines += ["from __future__ import annotations", "", "from typing import NamedTuple", ""]
+    lines += ['__all__ = ["METRICS", "Metric"]', "", "", "class Metric(NamedTuple):"]
+    lines += ['    """One metric: see spec/metrics.toml."""', ""]
+    lines += ["    name: str", "    kind: str", "    unit: str", "    labels: tuple[str, ...]", "    text: str", "", ""]
+    lines += ["METRICS: tuple[Metric, ...] = ("]
+    for metric in table("metrics.toml")["metric"]:
+        labels = ", ".join(json.dumps(label) for label in metric["labels"])
+        labels = f"({labels}{',' if len(metric['labels']) == 1 else ''})"
+        name, kind, unit, text = (json.dumps(metric[key]) for key in ("name", "kind", "unit", "text"))
+        lines.append(f"    Metric({name}, {kind}, {unit}, {labels}, {text}),")
+    return "\n".join([*lines, ")", ""])
+
+
+def metric_table_md() -> str:
+    lines = [f"<!-- {NOTE.format(spec='metrics.toml')} -->", "", "# All metrics", ""]
+    lines += ["Samples of a counter have `_total` behind the name. Labels are bounded: never a path."]
+    lines += ["How to scrape and what the labels mean: [metrics](metrics.md).", ""]
+    lines += ["| name | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+    for metric in table("metrics.toml")["metric"]:
+        labels = ", ".join(f"`{label}`" for label in metric["labels"]) or "none"
+        lines.append(f"| `{metric['name']}` | {metric['kind']} | {labels} | {metric['text']} |")
+    return "\n".join([*lines, ""])
+
+
 OUTPUTS: dict[str, Callable[[], str]] = {
     "src/weir/plane/codes.pxd": codes_pxd,
     "src/weir/reasons.py": reasons_py,
@@ -230,6 +258,8 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "src/weir/plane/machines.py": machines_py,
     "docs/states.md": states_md,
     "docs/strictness.md": strictness_md,
+    "src/weir/admin/metric_table.py": metric_table_py,
+    "docs/metric-table.md": metric_table_md,
 }
 
 

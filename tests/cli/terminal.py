@@ -95,8 +95,10 @@ def terminal(
     """`weir` with these arguments; it is killed if it still runs in the end."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    # Of the usual kinds of terminal the one that does nothing that pyte does not know: not `rep`, `rin` and `indn`, by
+    # which others repeat a character and scroll.
     surroundings = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS", "NO_COLOR")}
-    surroundings |= {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | (environment or {})
+    surroundings |= {"TERM": "linux", "LC_ALL": "C.UTF-8"} | (environment or {})
     command = [sys.executable, "-m", "weir", *arguments]
     # A session of its own, whose controlling terminal this is: Ctrl-C and a resize come as signals.
     process = subprocess.Popen(

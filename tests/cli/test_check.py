@@ -41,6 +41,34 @@ def test_a_good_file_is_summed_up(tmp_path: Path) -> None:
     assert weir("check", "-c", "weir.toml", cwd=tmp_path).stdout == done.stdout
 
 
+def test_how_paths_are_counted_is_summed_up(tmp_path: Path) -> None:
+    (tmp_path / "api.yaml").write_text("openapi: 3.1.0\npaths: {/users: {}, '/users/{id}': {}}\n")
+    good = GOOD.replace("[stats]\n", '[stats]\nopenapi = "api.yaml"\n')
+    (tmp_path / "weir.toml").write_text(good)
+    assert "  statistics: 2 path templates from descriptions" in weir("check", "weir.toml", cwd=tmp_path).stdout
+    more = "".join(f"'/{{a}}/{n}': {{}}, '/{{b}}/{n}': {{}}, " for n in range(12))
+    (tmp_path / "api.yaml").write_text(f"openapi: 3.1.0\npaths: {{{more}}}\n")
+    lines = weir("check", "weir.toml", cwd=tmp_path).stdout.splitlines()
+    assert "  statistics: 24 path templates from descriptions" in lines
+    assert [line for line in lines if "is counted as" in line] == [
+        f"    /{{b}}/{n} is counted as /{{a}}/{n}" for n in range(10)
+    ]
+    assert "    and 2 more are doubles" in lines
+    own = good.replace('to = "app"', 'to = "app"\npaths = "exact"')
+    (tmp_path / "weir.toml").write_text(own)
+    assert "  statistics of :8080: each path by itself" in weir("check", "weir.toml", cwd=tmp_path).stdout
+    (tmp_path / "weir.toml").write_text(good.replace("openapi = ", 'paths = "exact" # '))
+    assert "  statistics: each path by itself" in weir("check", "weir.toml", cwd=tmp_path).stdout
+    (tmp_path / "api.yaml").write_text("openapi: 3.1.0\npaths:\n  users: {}\n")
+    (tmp_path / "weir.toml").write_text(good)
+    done = weir("check", "weir.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        'weir: weir.toml:6:11: stats.openapi: "api.yaml", line 3, column 3: paths: users: a path begins with /; '
+        'write "/users"\n'
+    )
+
+
 def test_every_problem_is_printed_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "weir.toml").write_text(GOOD.replace("stdout", "").replace('":8080"', '"8080"') + "nmae = 1\n")
     done = weir("check", "weir.toml", cwd=tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from weir.config.compile import compile_plan
 from weir.config.load import load_text
 
-HEAVY = ("pydantic", "pydantic_core", "toml_rs", "difflib")
+HEAVY = ("pydantic", "pydantic_core", "toml_rs", "difflib", "yaml")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         "[log]",
         'format = "clf"\naccess = "stdout"',
-        '2:10: log.format: wanted one of "combined", "common", "json", "short", found "clf"',
+        '2:10: log.format: wanted one of "combined", "common", "json", "short", "ledger", found "clf"',
     ),
     # names, paths, modes
     (
@@ -150,7 +150,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("", "access_log = 'stdout'", '1:1: access_log: unknown key; "access" belongs in [log]'),
     ("", "daemon = true", f"1:1: daemon: unknown key; known here: {', '.join(Config.model_fields)}"),
     ("", "[clusters]", '1:1: clusters: unknown key; did you mean "cluster"?'),
-    ("[stats]", '"X Y" = 1', '2:1: stats."X Y": unknown key; known here: rows, header, page'),
+    ("[stats]", '"X Y" = 1', '2:1: stats."X Y": unknown key; known here: rows, header, page, paths, openapi'),
     ("[[cluster]]", "queue.sise = 1", '4:7: cluster.app.queue.sise: unknown key; did you mean "size"?'),
     # tables and arrays
     ("", "log = 'stdout'", "1:7: log: wanted a table, found a string; write [log] and its keys below"),
@@ -188,7 +188,7 @@ name = "no name"
 MULTIPLE_SAID = """\
 f:1:17: drain_timeout: a duration needs its unit, found 30; write "30s" or "30ms"
 f:3:1: log.format: without effect: no access log is written; add access = "stdout"
-f:3:10: log.format: wanted one of "combined", "common", "json", "short", found "jsn"; did you mean "json"?
+f:3:10: log.format: wanted one of "combined", "common", "json", "short", "ledger", found "jsn"; did you mean "json"?
 f:4:1: log.idle_timeout: unknown key; it belongs in [[listener]] or in [cluster.pool]
 f:6:1: listener[0].adress: unknown key; did you mean "address"?
 f:7:6: listener[0].to: there is no cluster "ap"; did you mean "app"?
@@ -438,7 +438,8 @@ def test_options_left_out_have_the_defaults() -> None:
             [
                 '--access-log: "stdot" is not "off", "stdout" or a path; did you mean "stdout"? a file here is '
                 '"./stdot"',
-                '--log-format: wanted one of "combined", "common", "json", "short", found "jsn"; did you mean "json"?',
+                '--log-format: wanted one of "combined", "common", "json", "short", "ledger", found "jsn"; '
+                'did you mean "json"?',
                 '--stats-page: "stats" is not a path: it does not start with /; write "/stats"',
                 '--listen: "8080": a port alone is not an address; write ":8080"',
                 '--listen: "x": no port; write "x:8080"',

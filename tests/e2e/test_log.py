@@ -158,3 +158,47 @@ def test_an_old_log_is_continued(tmp_path: Path) -> None:
         assert client.response().status == 502
     proxy.check_end()
     assert (tmp_path / "access.log").read_text().splitlines() == ["what was there", "/new: 502"]
+
+
+def test_the_time_ledger_and_the_ids_of_an_exchange(weir: MakeRig) -> None:
+    rig = weir(listener={"request_id": "keep", "trace": "join", "server_timing": "on"})
+    rig.endpoint.reply(0.08, ok(b"r" * 100, "Server-Timing: db;dur=1")[:-50], 0.06, b"r" * 50)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    asked = REQUEST.replace(
+        b"\r\nContent",
+        f"\r\nX-Request-Id: order-7\r\ntraceparent: 00-{trace}-b7ad6b7169203331-01\r\nContent".encode(),
+        1,
+    )
+    answer = rig.ask(asked, "POST")
+    (record,) = rig.proxy.logged(target="/logged?q=1")
+    assert (record["request_id"], record["trace_id"], record["parent_id"]) == ("order-7", trace, "b7ad6b7169203331")
+    seen = rig.endpoint.requests[-1].head
+    assert seen.all("x-request-id") == ["order-7"]
+    assert seen.all("traceparent") == [f"00-{trace}-{record['span_id']}-01"]
+    assert answer.head.all("x-request-id") == ["order-7"]
+    own, ours = answer.head.all("server-timing")
+    assert own == "db;dur=1"
+    said = dict(re.findall(r"(T\w);dur=(\d+\.\d{3})", ours))
+    parts = {name: record[name] for name in ("TR", "Tw", "Tc", "Tr", "Td")}
+    assert {name: float(value) for name, value in said.items()} == {name: parts[name] for name in said}
+    assert list(said) == ["TR", "Tw", "Tc", "Tr"]
+    assert sum(round(1000 * part) for part in parts.values()) == round(1000 * record["Ta"])
+    assert record["Ta"] == record["total_ms"]
+    assert parts["Tr"] >= 79
+    assert parts["Tr"] + parts["Td"] >= 139, "when the head arrived, between the two, is the kernel's to say"
+    assert parts["Td"] > 0
+    assert parts["Tc"] > 0
+
+
+def test_lines_with_the_ledger(weir: MakeRig) -> None:
+    rig = weir(log={"format": "ledger"})
+    rig.ask(REQUEST, "POST")
+    (line,) = log_lines(rig, 1)
+    common, _, rest = line.rpartition('" 200 ')
+    assert COMBINED.fullmatch(common + '" 200 5')
+    match = re.fullmatch(r"\d+ ([\d./]+) none (\S+) - -", rest)
+    assert match is not None, line
+    assert match[2] == rig.endpoint.address
+    *parts, total = [round(1000 * float(ms)) for ms in match[1].split("/")]
+    assert len(parts) == 4
+    assert sum(parts) <= total

@@ -30,6 +30,7 @@ RECORD: Mapping[str, Any] = {
     "endpoint": b"127.0.0.1:8081",
     "total_us": 12_345,
     "first_byte_us": 9_006,
+    "parts_us": (1, 20, 300, 9_000, 3_024),
 }
 COMBINED = re.compile(
     r'(?P<client>\S+) - - \[(?P<time>[^]]+)\] "(?P<request>[^"]*)" (?P<status>\d{3}|-) (?P<bytes>\d+)'
@@ -89,6 +90,21 @@ def test_short() -> None:
     assert line("short", path=b"/a\nb: 200") == "/a\\x0Ab: 200: 200"
 
 
+def test_ledger() -> None:
+    common = line("common")
+    trace = b"0af7651916cd43dd8448eb211c80319c" + b"00f067aa0ba902b7" + b"b7ad6b7169203331"
+    assert line("ledger") == common + " 0.001/0.020/0.300/9.000/12.345 none 127.0.0.1:8081 - -"
+    assert line("ledger", id=b"7f00", trace=trace, reason=int(Reason.CLIENT_CLOSED), endpoint=b"") == (
+        common + " 0.001/0.020/0.300/9.000/12.345 client_closed - 7f00 0af7651916cd43dd8448eb211c80319c"
+    )
+
+
+def test_json_ids() -> None:
+    entry = json.loads(line("json", id=b'a"b', trace=b"1" * 32 + b"2" * 16 + b"3" * 16))
+    assert entry["request_id"] == 'a"b'
+    assert (entry["trace_id"], entry["span_id"], entry["parent_id"]) == ("1" * 32, "2" * 16, "3" * 16)
+
+
 def test_json() -> None:
     assert json.loads(line("json", reason=int(Reason.UPSTREAM_RESET), retries=2, request_body_bytes=7)) == {
         "time": "2026-11-24T04:07:28Z",
@@ -103,9 +119,18 @@ def test_json() -> None:
         "response_body_bytes": 12345,
         "total_ms": 12.345,
         "first_byte_ms": 9.006,
+        "TR": 0.001,
+        "Tw": 0.02,
+        "Tc": 0.3,
+        "Tr": 9.0,
+        "Td": 3.024,
+        "Ta": 12.345,
         "endpoint": "127.0.0.1:8081",
         "retries": 2,
         "request_id": None,
+        "trace_id": None,
+        "span_id": None,
+        "parent_id": None,
         "user_agent": RECORD["user_agent"].decode(),
         "referer": "https://example.org/index.html",
     }
@@ -116,7 +141,8 @@ def test_json_of_what_is_not_known_is_null() -> None:
     log.add_for_test(has_head=False, reason=int(Reason.BAD_REQUEST))
     entry = json.loads(log.take())
     unknown = {"client", "method", "target", "version", "host", "status", "first_byte_ms", "endpoint", "user_agent"}
-    assert {key for key, value in entry.items() if value is None} == unknown | {"referer", "request_id"}
+    unknown |= {"referer", "request_id", "trace_id", "span_id", "parent_id"}
+    assert {key for key, value in entry.items() if value is None} == unknown
     assert (entry["reason"], entry["total_ms"]) == ("bad_request", 0.0)
 
 
@@ -160,7 +186,7 @@ def test_long_text_is_cut(name: str, bound: int) -> None:
         assert entry[name] == "\xff" * min(length, bound)
 
 
-@pytest.mark.parametrize("log_format", ["combined", "common", "json", "short"])
+@pytest.mark.parametrize("log_format", ["combined", "common", "json", "short", "ledger"])
 def test_numbers_at_their_limits(log_format: str) -> None:
     text = line(
         log_format,
@@ -186,7 +212,7 @@ def test_numbers(number: int) -> None:
     assert fields(line("common", response_body_bytes=number))["bytes"] == str(number)
 
 
-@pytest.mark.parametrize("log_format", ["combined", "json", "short"])
+@pytest.mark.parametrize("log_format", ["combined", "json", "short", "ledger"])
 def test_a_full_batch_drops_and_counts(log_format: str) -> None:
     """Whatever fits is whole; nothing is written beyond the batch (a guard: the sizes come out even)."""
     worst = {"target": b"\x00" * 9000, "path": b"\x00" * 9000, "referer": b'"' * 9000, "user_agent": b"\xff" * 9000}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,11 @@ def octets(text: str) -> bytes:
     return text.replace("~", "a" * 5000).encode("latin-1")
 
 
+def shape(text: str) -> re.Pattern[bytes]:
+    """What is to go on; <16> and <32> stand for so many digits of weir's own."""
+    return re.compile(re.sub(rb"<(16|32)>", rb"[0-9a-f]{\1}", re.escape(octets(text))))
+
+
 def endpoints_saw(scene: Scene) -> bytes:
     return b"".join(stream.take_sent() for stream in scene.dialer.dialled)
 
@@ -55,16 +61,19 @@ def test_requests_that_are_refused(stage: Stage, row: Row) -> None:
 
 @pytest.mark.parametrize("row", of("request", "forwarded"), ids=name)
 def test_requests_that_go_on(stage: Stage, row: Row) -> None:
-    scene = stage()
+    settings = row.get("settings", {})
+    scene = stage(listener=settings)
     old = " HTTP/1.0\r\n" in row["send"]
     client = scene.client(octets(row["send"]) + (b"" if old else MARKER))
-    assert endpoints_saw(scene) == octets(row["forwarded"])
+    assert shape(row["forwarded"]).fullmatch(endpoints_saw(scene))
     scene.send(scene.endpoint(), OK)
     assert client.take_sent().startswith(b"HTTP/1.1 200 OK\r\n")
     if not old:
-        assert endpoints_saw(scene) == MARKER
+        seen = endpoints_saw(scene)
+        assert seen.startswith(MARKER[:-2]) if settings else seen == MARKER
         scene.send(scene.endpoint(), OK)
-        assert client.take_sent() == OK
+        sent = client.take_sent()
+        assert sent.startswith(OK[:-6]) if settings else sent == OK
     assert scene.reasons() == {}
 
 
@@ -105,7 +114,7 @@ def test_every_row_has_one_outcome_and_a_sentence() -> None:
     for row in ROWS:
         assert ("refused" in row) != ("forwarded" in row), name(row)
         assert row["says"]
-        assert row["rfc"].split()[0] in ("9110", "9112", "3875")
+        assert row["rfc"].split()[0] in ("9110", "9112", "3875", "Trace")
         assert row.get("refused", "none") in STATUS
     names = [(row["part"], row["name"]) for row in ROWS]
     assert len(set(names)) == len(names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+from connectrpc.codec import proto_binary_codec, proto_json_codec
 from connectrpc_grpcreflect import (
     ServerReflectionAlphaASGIApplication,
     ServerReflectionAlphaService,
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp
 from weir._gen import health_pb, stats_pb
 from weir._gen.health_connect import HealthASGIApplication
 from weir._gen.stats_connect import StatsASGIApplication
+from weir.admin import metrics
 from weir.admin.health import HealthService
 from weir.admin.rpc import StatsService
 from weir.admin.state import AdminState
@@ -32,16 +34,18 @@ MOST_REQUEST_BYTES = 64 << 10
 
 def make_app(state: AdminState) -> Starlette:
     """All that the admin address answers, without the question who may ask (`weir.admin.auth`)."""
-    return Starlette(routes=[*rpc_routes(state), Route("/healthz", healthz)])
+    return Starlette(routes=[*rpc_routes(state), *metrics.routes(state), Route("/healthz", healthz)])
 
 
 def rpc_routes(state: AdminState) -> Iterable[BaseRoute]:
     """weir.v1.Stats, the standard health service and reflection, each under the path of its name."""
     described = (stats_pb.desc(), health_pb.desc())
     limit = MOST_REQUEST_BYTES
+    # A misspelt field is an error, not a question about everything.
+    codecs = (proto_binary_codec(), proto_json_codec(ignore_unknown_fields=False))
     applications = (
-        StatsASGIApplication(StatsService(state), read_max_bytes=limit),
-        HealthASGIApplication(HealthService(state), read_max_bytes=limit),
+        StatsASGIApplication(StatsService(state), read_max_bytes=limit, codecs=codecs),
+        HealthASGIApplication(HealthService(state), read_max_bytes=limit, codecs=codecs),
         ServerReflectionASGIApplication(ServerReflectionService(*described), read_max_bytes=limit),
         ServerReflectionAlphaASGIApplication(ServerReflectionAlphaService(*described), read_max_bytes=limit),
     )

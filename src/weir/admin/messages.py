@@ -130,7 +130,7 @@ def point_message(point: Point) -> pb.Point:
 def status_message(state: AdminState) -> pb.GetStatusResponse:
     header = layout.read_header(state.memory)
     workers = reader.workers(state.memory)
-    reasons = reader.snapshot(state.memory, histograms=False).reasons
+    reasons = reader.reasons(state.memory)
     return pb.GetStatusResponse(
         version=weir.__version__,
         started=timestamp(header.created_us),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "summary"]
 
+MOST_DOUBLES = 10
+
 
 @click.command()
 @click.argument("path", required=False, type=config_path_type())
@@ -66,6 +68,25 @@ def summary(plan: Plan) -> list[str]:
         lines.append(f"{cluster.name}: {', '.join(endpoint.text for endpoint in cluster.endpoints)}")
     if plan.stats.page:
         lines.append(f"statistics page: {plan.stats.page}")
+    lines += _counting("statistics", plan.stats.paths, plan.stats.openapi)
+    for route in plan.routes:
+        if route.paths != "stats" or route.openapi is not None:
+            paths = plan.stats.paths if route.paths == "stats" else route.paths
+            lines += _counting(f"statistics of {route.name}", paths, route.openapi)
     if plan.log.access != "off":
         lines.append(f"access log: {plan.log.access} ({plan.log.format})")
     return lines
+
+
+def _counting(what: str, paths: str, templates: tuple[str, ...] | None) -> list[str]:
+    """How paths are counted, unless it is by the rule alone; with templates that never give their name to a series."""
+    if paths == "exact":
+        return [f"{what}: each path by itself"]
+    if not templates:
+        return []
+    from weir.config.openapi import doubles
+
+    found = doubles(templates)
+    lines = [f"{what}: {len(templates)} path templates from descriptions"]
+    lines += [f"  {template} is counted as {other}" for template, other in found[:MOST_DOUBLES]]
+    return lines + ([f"  and {len(found) - MOST_DOUBLES} more are doubles"] if len(found) > MOST_DOUBLES else [])

@@ -128,6 +128,9 @@ class Loop:
             except curses.error:
                 break
             found = True
+            if key == "\x0c":
+                self.size = (0, 0)  # Ctrl-L: something else has written on the screen
+                continue
             name = key if isinstance(key, str) else curses.keyname(key).decode("ascii", "replace")
             self.top.key(name)
             # What is shown next depends on it: the height of the table, which series are there.

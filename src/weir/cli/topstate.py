@@ -84,9 +84,9 @@ class Top:
         self.problem = update.problem
         if update.answer is None:
             return
-        self.status = update.status
         if self.paused:
             return
+        self.status = update.status
         self.answer = update.answer
         if self.path is not None and not update.first and update.answer.rows:
             row = update.answer.rows[0]

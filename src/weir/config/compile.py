@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from weir.config.model import Cluster, Config, Listener, Pool
+from weir.config.model import Admin, Cluster, Config, Listener, Pool
 from weir.config.plan import (
     AddressPlan,
+    AdminPlan,
     ClusterPlan,
     HistoryPlan,
     ListenerPlan,
     LogPlan,
+    OtlpPlan,
     Plan,
     PoolPlan,
     QueuePlan,
@@ -36,12 +38,26 @@ def compile_plan(config: Config) -> Plan:
             clusters.append(ClusterPlan(name=listener.to.text, endpoints=(listener.to,)))
         to = listener.to.text if isinstance(listener.to, AddressPlan) else listener.to
         listeners.append(_listener(listener, len(routes)))
-        routes.append(RoutePlan(name=listener.address.text, cluster=places[to], max_body_bytes=listener.max_body))
+        routes.append(
+            RoutePlan(
+                name=listener.address.text,
+                cluster=places[to],
+                max_body_bytes=listener.max_body,
+                paths=listener.paths,
+                openapi=listener.openapi,
+            )
+        )
     return Plan(
         listeners=tuple(listeners),
         routes=tuple(routes),
         clusters=tuple(clusters),
-        stats=StatsPlan(rows=_rows(config), header=config.stats.header, page=config.stats.page),
+        stats=StatsPlan(
+            rows=_rows(config),
+            header=config.stats.header,
+            page=config.stats.page,
+            paths=config.stats.paths,
+            openapi=config.stats.openapi,
+        ),
         log=LogPlan(
             access=config.log.access,
             format=config.log.format,
@@ -55,7 +71,17 @@ def compile_plan(config: Config) -> Plan:
             max_age_ms=config.history.max_age,
             max_bytes=config.history.max_size,
         ),
+        otlp=OtlpPlan(
+            endpoint=config.otlp.endpoint,
+            headers=config.otlp.headers,
+            interval_ms=config.otlp.interval,
+            timeout_ms=config.otlp.timeout,
+        ),
+        admin=_admin(config.admin),
+        workers=config.workers,
+        single_process=config.single_process,
         drain_timeout_ms=config.drain_timeout,
+        heartbeat_timeout_ms=config.heartbeat_timeout,
     )
 
 
@@ -63,6 +89,12 @@ def _rows(config: Config) -> int:
     # Each listener's route has a row of its own, so thousands of listeners would leave the default no room for paths.
     given = "rows" in config.stats.model_fields_set
     return config.stats.rows if given else max(config.stats.rows, 2 * len(config.listener))
+
+
+def _admin(admin: Admin) -> AdminPlan:
+    return AdminPlan(
+        address=admin.address, written="address" in admin.model_fields_set, token=admin.token or admin.token_file
+    )
 
 
 def _listener(listener: Listener, route: int) -> ListenerPlan:
@@ -84,6 +116,10 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         max_target_bytes=max_target,
         forwarded=listener.forwarded,
         via=listener.via,
+        request_id=listener.request_id,
+        trace=listener.trace,
+        trace_sample_percent=listener.trace_sample,
+        server_timing=listener.server_timing,
         half_close=listener.half_close,
         unix_mode=listener.unix_mode,
         error_pages=listener.error_pages,

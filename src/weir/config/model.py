@@ -16,11 +16,13 @@ from pydantic.fields import FieldInfo
 from weir.config import kinds
 from weir.config.plan import (
     AddressPlan,
+    AdminPlan,
     ClusterPlan,
     ErrorPagePlan,
     HistoryPlan,
     ListenerPlan,
     LogPlan,
+    OtlpPlan,
     Plan,
     PoolPlan,
     QueuePlan,
@@ -30,11 +32,13 @@ from weir.config.plan import (
 )
 
 __all__ = [
+    "Admin",
     "Cluster",
     "Config",
     "History",
     "Listener",
     "Log",
+    "Otlp",
     "Pool",
     "Queue",
     "Retry",
@@ -72,11 +76,12 @@ class Log(Table):
         "opened anew on the signal USR1.",
         example="/var/log/weir/access.log",
     )
-    format: Annotated[str, kinds.choice("combined", "common", "json", "short")] = _setting(
+    format: Annotated[str, kinds.choice("combined", "common", "json", "short", "ledger")] = _setting(
         LogPlan,
         "format",
         "What a line looks like: `combined` and `common` as Apache and nginx write them, `json` one object a line, "
-        "`short` only path and status.",
+        "`short` only path and status, `ledger` as `common` and then where the time went, reason, endpoint and ids "
+        "([access log](access-log.md)).",
         example="json",
     )
     flush: Annotated[int, kinds.duration("10ms", "1m")] = _setting(
@@ -113,6 +118,20 @@ class Stats(Table):
         'are not passed on. `""` is the same as `"off"`.',
         example="/stats",
     )
+    paths: Annotated[str, kinds.choice("template", "exact")] = _setting(
+        StatsPlan,
+        "paths",
+        "`template`: paths that differ only in identifiers are counted together, `/users/17` as `/users/{id}`. "
+        "`exact`: each path by itself. See [statistics](statistics.md#series).",
+        example="exact",
+    )
+    openapi: Annotated[tuple[str, ...], kinds.openapi()] = _setting(
+        StatsPlan,
+        "openapi",
+        "Files that describe the API: OpenAPI 3 or Swagger 2, as YAML or JSON. Paths that match one of their templates "
+        "are counted under it, `/users/{userId}`. The path of a file is taken from the directory weir was started in.",
+        example="openapi.yaml",
+    )
 
 
 class History(Table):
@@ -135,6 +154,44 @@ class History(Table):
     )
     max_size: Annotated[int, kinds.size("1MiB", "64GiB")] = _setting(
         HistoryPlan, "max_bytes", "Size of the file. Beyond it the oldest records are removed.", example="1GiB"
+    )
+
+
+class Otlp(Table):
+    """Export of the metrics over OTLP/HTTP, to a collector of OpenTelemetry's."""
+
+    endpoint: Annotated[str, kinds.collector_url()] = _setting(
+        OtlpPlan, "endpoint", "The collector. Without a path it is `/v1/metrics`.", example="http://127.0.0.1:4318"
+    )
+    headers: Annotated[tuple[tuple[str, str], ...], kinds.fields()] = _setting(
+        OtlpPlan, "headers", "Fields to send along, for collectors that want a key.", example={"X-Key": "..."}
+    )
+    interval: Annotated[int, kinds.duration("1s", "1h")] = _setting(
+        OtlpPlan, "interval_ms", "How often metrics are sent.", example="60s"
+    )
+    timeout: Annotated[int, kinds.duration("100ms", "1m")] = _setting(
+        OtlpPlan, "timeout_ms", "How long the collector may take to answer.", example="5s"
+    )
+
+
+class Admin(Table):
+    """The admin process: metrics, remote calls, and the live page."""
+
+    address: Annotated[AddressPlan | None, kinds.admin_address()] = _setting(
+        AdminPlan,
+        "address",
+        "Where it answers: an address of this machine's own loopback, `unix:` and a path, or, with a token, any other. "
+        "When it is left out and somebody else has that port, weir goes on without.",
+        example="unix:/run/weir-admin.sock",
+    )
+    token: Annotated[str, kinds.token()] = _setting(
+        AdminPlan,
+        "token",
+        "What every request must bring: `Authorization: Bearer` and this token.",
+        example="3q2-7wAAAABhbGxvd2Vk",
+    )
+    token_file: Annotated[str, kinds.token_file()] = _setting(
+        AdminPlan, "token", "The file that has the token in its first line.", example="/etc/weir/token"
     )
 
 
@@ -211,6 +268,33 @@ class Listener(Table):
     via: Annotated[str, kinds.choice("request", "response", "both", "off")] = _setting(
         ListenerPlan, "via", "Messages that a Via field is added to.", example="off"
     )
+    request_id: Annotated[str, kinds.choice("pass", "keep", "replace")] = _setting(
+        ListenerPlan,
+        "request_id",
+        "X-Request-Id of requests: `pass` it on as it came, `keep` a well-formed one and make one where there is none, "
+        "or `replace` it (if clients are not trusted). With the last two it is in the response and the log, too.",
+        example="keep",
+    )
+    trace: Annotated[str, kinds.choice("pass", "join", "restart")] = _setting(
+        ListenerPlan,
+        "trace",
+        "`traceparent` and `tracestate` of requests (W3C Trace Context): `pass` them on as they came, `join` the trace "
+        "with an id of weir's own and begin one where there is none, or `restart`: begin one for every request.",
+        example="join",
+    )
+    trace_sample: Annotated[int, kinds.ratio()] = _setting(
+        ListenerPlan,
+        "trace_sample_percent",
+        "How many of the traces that weir begins are marked as sampled. In a trace of the client's the client decides.",
+        example="5%",
+    )
+    server_timing: Annotated[str, kinds.choice("on", "off")] = _setting(
+        ListenerPlan,
+        "server_timing",
+        "A Server-Timing field in responses: how long the request head, the queue, the connect and the endpoint took. "
+        "Whoever gets the response can read it.",
+        example="on",
+    )
     half_close: Annotated[str, kinds.choice("serve", "abort")] = _setting(
         ListenerPlan,
         "half_close",
@@ -224,6 +308,15 @@ class Listener(Table):
         "A directory with error pages of your own: `502.html`, `5xx.html`, `4xx.txt`, or `5xx.json` for clients that "
         "prefer JSON. See [error answers](errors.md).",
         example="/etc/weir/errors",
+    )
+    paths: Annotated[str, kinds.choice("template", "exact", "stats")] = _setting(
+        RoutePlan, "paths", "How this listener's paths are counted; `stats`: as it says in `[stats]`.", example="exact"
+    )
+    openapi: Annotated[tuple[str, ...] | None, kinds.openapi("stats")] = _setting(
+        RoutePlan,
+        "openapi",
+        "Files that describe the API behind this listener; `stats`: those of `[stats]`.",
+        example="openapi.yaml",
     )
     unix_mode: Annotated[int, kinds.file_mode()] = _setting(
         ListenerPlan, "unix_mode", "Permissions of the socket file; for `unix:` addresses only.", example="0660"
@@ -351,12 +444,32 @@ class Config(Table):
     drain_timeout: Annotated[int, kinds.duration("10ms", "24h")] = _setting(
         Plan,
         "drain_timeout_ms",
-        "On TERM and INT, what is in flight may take so long to end. Then it is cut off.",
+        "On TERM, INT and HUP, what is in flight may take so long to end. Then it is cut off.",
         example="10s",
+    )
+    workers: Annotated[int, kinds.count(1, 256, none="auto")] = _setting(
+        Plan,
+        "workers",
+        "Processes that serve. `auto`: one for each processor that weir may use.",
+        example=4,
+    )
+    single_process: Annotated[bool, kinds.flag()] = _setting(
+        Plan,
+        "single_process",
+        "Serve in the process that was started, without a supervisor: nothing is restarted, and HUP is not known.",
+        example=True,
+    )
+    heartbeat_timeout: Annotated[int, kinds.duration("2s", "1h")] = _setting(
+        Plan,
+        "heartbeat_timeout_ms",
+        "A worker that gives no sign of life for so long is replaced.",
+        example="30s",
     )
     log: Log = Field(default_factory=Log, description="The access log.")
     stats: Stats = Field(default_factory=Stats, description="Counting what passes.")
     history: History = Field(default_factory=History, description="What was counted, minute by minute.")
+    otlp: Otlp = Field(default_factory=Otlp, description="Export of the metrics.")
+    admin: Admin = Field(default_factory=Admin, description="The admin process.")
     listener: Annotated[tuple[Listener, ...], Field(strict=False)] = Field(
         description="Addresses that clients connect to.", json_schema_extra={"minItems": 1}
     )
@@ -373,7 +486,8 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    tables = {model.__name__: model for model in (Cluster, History, Listener, Log, Pool, Queue, Retry, Stats)}
+    models = (Admin, Cluster, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats)
+    tables = {model.__name__: model for model in models}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
     _finish(made, Config)

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "AddressPlan",
+    "AdminPlan",
     "ClusterPlan",
     "ErrorPagePlan",
     "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
+    "OtlpPlan",
     "Plan",
     "PoolPlan",
     "QueuePlan",
@@ -98,6 +100,8 @@ class RoutePlan:
     name: str
     cluster: int  # index into Plan.clusters
     max_body_bytes: int = 0  # 0: no limit
+    paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
+    openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,10 @@ class ListenerPlan:
     max_target_bytes: int = 8_192
     forwarded: str = "replace"  # X-Forwarded-*: "replace", "append", "keep" (as received), "off" (removed)
     via: str = "request"  # Via is added to: "request", "response", "both", "off"
+    request_id: str = "pass"  # X-Request-Id: "pass" as it came, "keep" a well-formed one or make it, "replace" it
+    trace: str = "pass"  # traceparent: "pass" as it came, "join" the client's trace or begin one, "restart": begin one
+    trace_sample_percent: int = 100  # of the traces that weir begins
+    server_timing: str = "off"  # Server-Timing in responses: "on" or "off"
     half_close: str = "serve"  # a client that closes its sending side: "serve" it, or "abort"
     unix_mode: int = 0o666  # permissions of a Unix socket
     error_pages: tuple[ErrorPagePlan, ...] = ()
@@ -141,6 +149,8 @@ class StatsPlan:
     rows: int = 4_096
     header: str = "X-Bytes"  # response field with the running total of the series; "": none
     page: str = ""  # path of the tutorial's plain-text page; "": none
+    paths: str = "template"  # paths are counted under their template, or "exact": each by itself
+    openapi: tuple[str, ...] = ()  # templates from descriptions of APIs, which come before the rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +158,7 @@ class LogPlan:
     """The access log."""
 
     access: str = "off"  # "off", "stdout", or the path of a file
-    format: str = "combined"  # "combined", "common", "json", "short" (path: status, as in the tutorial)
+    format: str = "combined"  # "combined", "common", "json", "short" (path: status), "ledger" (common and times)
     flush_ms: int = 200  # a line is written at most this much later
     buffer_bytes: int = 8_388_608  # lines waiting for a slow disk or pipe; beyond it they are dropped, counted
 
@@ -165,8 +175,27 @@ class HistoryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class OtlpPlan:
+    """Export of the metrics over OTLP/HTTP."""
+
+    endpoint: str = ""  # URL, with the path (/v1/metrics if it has none); "": no export
+    headers: tuple[tuple[str, str], ...] = ()
+    interval_ms: int = 15_000
+    timeout_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPlan:
+    """Where the admin process answers, and whom."""
+
+    address: AddressPlan | None = AddressPlan("127.0.0.1:8079", "127.0.0.1", 8079)  # None: there is none
+    written: bool = False  # the person has chosen the address: that it cannot be had is an error
+    token: str = field(default="", repr=False)  # what a request must bring as a bearer token; "": nothing
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the data plane is told."""
+    """All that the data plane and those who start it are told."""
 
     listeners: tuple[ListenerPlan, ...]
     routes: tuple[RoutePlan, ...]
@@ -174,4 +203,9 @@ class Plan:
     stats: StatsPlan = field(default_factory=StatsPlan)
     log: LogPlan = field(default_factory=LogPlan)
     history: HistoryPlan = field(default_factory=HistoryPlan)
+    otlp: OtlpPlan = field(default_factory=OtlpPlan)
+    admin: AdminPlan = field(default_factory=AdminPlan)
+    workers: int = 0  # processes that serve; 0: as many as there are processors for them
+    single_process: bool = False  # one process does it all: no supervisor, no admin process
     drain_timeout_ms: int = 30_000
+    heartbeat_timeout_ms: int = 10_000  # a worker that shows no sign of life for so long is replaced

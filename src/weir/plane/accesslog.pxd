@@ -9,6 +9,7 @@ cpdef enum LogFormat:
     LOG_COMMON = 1
     LOG_JSON = 2
     LOG_SHORT = 3           # "path: status", as in the tutorial
+    LOG_LEDGER = 4          # LOG_COMMON, and TR/Tw/Tc/Tr/Ta as HAProxy writes them
 
 # The parts of an exchange's time, in their order; they sum to its total (docs/statistics.md). HAProxy's names.
 cpdef enum LedgerPart:
@@ -50,8 +51,11 @@ cdef struct LogRecord:
     int64_t first_byte_us   # to the response head; -1: none
     int64_t parts_us[LEDGER_PARTS]      # by LedgerPart; their sum is total_us
     uint8_t retries
-    const char* id          # request id: hexadecimal digits
+    const char* id          # request id
     uint32_t id_length
+    const char* trace_id    # 32 hexadecimal digits; NULL: it is in no trace
+    const char* span_id     # weir's own part of the trace: 16
+    const char* parent_id   # the client's; NULL: the trace begins here
 
 cdef class AccessLog:
     cdef readonly bint enabled

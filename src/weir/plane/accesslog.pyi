@@ -30,6 +30,8 @@ class AccessLog:
         endpoint: bytes = b"",
         total_us: int = 0,
         first_byte_us: int = -1,
+        parts_us: tuple[int, ...] = (0, 0, 0, 0, 0),
         retries: int = 0,
         id: bytes = b"",
+        trace: bytes = b"",
     ) -> None: ...

@@ -16,6 +16,7 @@ from libc.string cimport memcpy, strlen
 from libc.time cimport gmtime_r, time_t, tm
 
 from weir.plane.codes cimport REASON_COUNT, Reason
+from weir.plane.text cimport put_ms
 
 from weir.reasons import REASONS
 
@@ -30,12 +31,16 @@ cdef enum:
     FRAME = 1024
     WAKE_AT = 65536
     WORD_BYTES = 32
+    TRACE_ID_BYTES = 32
+    SPAN_ID_BYTES = 16
 
 cdef int FORMAT_OFF = -1
 cdef dict FORMATS = {
-    "combined": LOG_COMBINED, "common": LOG_COMMON, "json": LOG_JSON, "short": LOG_SHORT, "off": FORMAT_OFF
+    "combined": LOG_COMBINED, "common": LOG_COMMON, "json": LOG_JSON, "short": LOG_SHORT,
+    "ledger": LOG_LEDGER, "off": FORMAT_OFF,
 }
 cdef const char* MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
+cdef const char* PART_NAMES = b',"TR":,"Tw":,"Tc":,"Tr":,"Td":'
 cdef const char* HEX = b"0123456789ABCDEF"
 
 # 1 for the bytes that need an escape: nginx's rule, which holds for JSON too but for the form of the escape.
@@ -69,8 +74,8 @@ fill_tables()
 cdef class AccessLog:
     """Lines of one worker, in a batch of at most `size` bytes.
 
-    `format` is "combined", "common", "json", "short" or "off"; ValueError for another one. `lines` and `dropped` only
-    grow. A line that might not fit into what is left of the batch is dropped, and counted in `dropped`.
+    `format` is "combined", "common", "json", "short", "ledger" or "off"; ValueError for another one. `lines` and
+    `dropped` only grow. A line that might not fit into what is left of the batch is dropped, and counted in `dropped`.
     """
 
     def __cinit__(self, str format, size):
@@ -116,7 +121,7 @@ cdef class AccessLog:
         elif self._format == LOG_SHORT:
             out = write_short(out, record)
         else:
-            out = write_common(out, record, self._stamp, self._stamp_length, self._format == LOG_COMBINED)
+            out = write_common(out, record, self._stamp, self._stamp_length, self._format)
         self._used = <uint32_t>(out - self._batch)
         self.lines += 1
         if self._used >= self._wake_at:
@@ -126,8 +131,9 @@ cdef class AccessLog:
                      target: bytes = b"", path: bytes = b"", version_minor: int = 1, has_head: bool = True,
                      status: int = 0, reason: int = 0, response_body_bytes: int = 0, request_body_bytes: int = 0,
                      host: bytes = b"", referer: bytes = b"", user_agent: bytes = b"", endpoint: bytes = b"",
-                     total_us: int = 0, first_byte_us: int = -1, retries: int = 0, id: bytes = b"") -> None:
-        """Adds one line `repeat` times; the arguments are LogRecord's fields."""
+                     total_us: int = 0, first_byte_us: int = -1, parts_us: tuple = (0, 0, 0, 0, 0), retries: int = 0,
+                     id: bytes = b"", trace: bytes = b"") -> None:
+        """Adds one line `repeat` times; the arguments are LogRecord's fields (`trace`: its three ids in a row)."""
         cdef int64_t _i
         cdef int64_t turns = repeat
         cdef int64_t now = wall_s
@@ -141,6 +147,11 @@ cdef class AccessLog:
         record.user_agent, record.user_agent_length = <const char*>user_agent, <uint32_t>len(user_agent)
         record.endpoint, record.endpoint_length = <const char*>endpoint, <uint32_t>len(endpoint)
         record.id, record.id_length = <const char*>id, <uint32_t>len(id)
+        record.trace_id = record.span_id = record.parent_id = NULL
+        if trace:
+            record.trace_id, record.span_id, record.parent_id = trace, <const char*>trace + 32, <const char*>trace + 48
+        for _i in range(LEDGER_PARTS):
+            record.parts_us[_i] = parts_us[_i]
         record.version_minor = version_minor
         record.has_head = has_head
         record.status = status
@@ -158,7 +169,7 @@ cdef class AccessLog:
 
 
 cdef char* write_common(
-    char* out, const LogRecord* record, const char* stamp, uint32_t n, bint combined
+    char* out, const LogRecord* record, const char* stamp, uint32_t n, int format
 ) noexcept nogil:
     # As nginx and Apache write it: host ident user [time] "request" status bytes ["referer" "user agent"].
     out = put_text(out, record.client, record.client_length, SHORT_TEXT, False)
@@ -177,13 +188,33 @@ cdef char* write_common(
     out = put_status(out, record.status)
     out = put(out, b" ", 1)
     out = put_number(out, record.response_body_bytes)
-    if combined:
+    if format == LOG_COMBINED:
         out = put(out, b' "', 2)
         out = put_text(out, record.referer, record.referer_length, LONG_TEXT, False)
         out = put(out, b'" "', 3)
         out = put_text(out, record.user_agent, record.user_agent_length, LONG_TEXT, False)
         out = put(out, b'"', 1)
+    elif format == LOG_LEDGER:
+        out = put_ledger(out, record)
     return put(out, b"\n", 1)
+
+
+cdef char* put_ledger(char* out, const LogRecord* record) noexcept nogil:
+    # Behind a line of the common format: HAProxy's TR/Tw/Tc/Tr/Ta, reason, endpoint, request id, trace id.
+    cdef int part
+    out = put(out, b" ", 1)
+    for part in range(<int>L_DATA):
+        out = put_ms(out, record.parts_us[part])
+        out = put(out, b"/", 1)
+    out = put_ms(out, record.total_us)
+    out = put(out, b" ", 1)
+    out = put_reason(out, record.reason)
+    out = put(out, b" ", 1)
+    out = put_text(out, record.endpoint, record.endpoint_length, SHORT_TEXT, False)
+    out = put(out, b" ", 1)
+    out = put_text(out, record.id, record.id_length, SHORT_TEXT, False)
+    out = put(out, b" ", 1)
+    return put_text(out, record.trace_id, TRACE_ID_BYTES if record.trace_id != NULL else 0, SHORT_TEXT, False)
 
 
 cdef char* write_short(char* out, const LogRecord* record) noexcept nogil:
@@ -199,6 +230,7 @@ cdef char* write_short(char* out, const LogRecord* record) noexcept nogil:
 
 
 cdef char* write_json(char* out, const LogRecord* record, const char* stamp, uint32_t n) noexcept nogil:
+    cdef int part
     out = put(out, b'{"time":"', 9)
     out = put(out, stamp, n)
     out = put(out, b'","client":', 11)
@@ -222,8 +254,7 @@ cdef char* write_json(char* out, const LogRecord* record, const char* stamp, uin
     else:
         out = put(out, b"null", 4)
     out = put(out, b',"reason":"', 11)
-    if 0 <= <int>record.reason < REASON_COUNT:
-        out = put(out, REASON_WORDS[<int>record.reason], REASON_LENGTHS[<int>record.reason])
+    out = put_reason(out, record.reason)
     out = put(out, b'","request_body_bytes":', 23)
     out = put_number(out, record.request_body_bytes)
     out = put(out, b',"response_body_bytes":', 23)
@@ -231,13 +262,27 @@ cdef char* write_json(char* out, const LogRecord* record, const char* stamp, uin
     out = put(out, b',"total_ms":', 12)
     out = put_ms(out, record.total_us)
     out = put(out, b',"first_byte_ms":', 17)
-    out = put_ms(out, record.first_byte_us)
+    if record.first_byte_us < 0:
+        out = put(out, b"null", 4)
+    else:
+        out = put_ms(out, record.first_byte_us)
+    for part in range(LEDGER_PARTS):
+        out = put(out, PART_NAMES + 6 * part, 6)
+        out = put_ms(out, record.parts_us[part])
+    out = put(out, b',"Ta":', 6)
+    out = put_ms(out, record.total_us)
     out = put(out, b',"endpoint":', 12)
     out = put_json(out, record.endpoint, record.endpoint_length, SHORT_TEXT)
     out = put(out, b',"retries":', 11)
     out = put_number(out, record.retries)
     out = put(out, b',"request_id":', 14)
     out = put_json(out, record.id, record.id_length, SHORT_TEXT)
+    out = put(out, b',"trace_id":', 12)
+    out = put_json(out, record.trace_id, TRACE_ID_BYTES if record.trace_id != NULL else 0, SHORT_TEXT)
+    out = put(out, b',"span_id":', 11)
+    out = put_json(out, record.span_id, SPAN_ID_BYTES if record.span_id != NULL else 0, SHORT_TEXT)
+    out = put(out, b',"parent_id":', 13)
+    out = put_json(out, record.parent_id, SPAN_ID_BYTES if record.parent_id != NULL else 0, SHORT_TEXT)
     out = put(out, b',"user_agent":', 14)
     out = put_json(out, record.user_agent, record.user_agent_length, LONG_TEXT)
     out = put(out, b',"referer":', 11)
@@ -274,7 +319,7 @@ cdef inline uint64_t line_bound(const LogRecord* record) noexcept nogil:
     cdef uint64_t text = cut(record.client_length, SHORT_TEXT) + cut(record.method_length, SHORT_TEXT)
     text += cut(record.target_length, LONG_TEXT) + cut(record.path_length, LONG_TEXT)
     text += cut(record.host_length, SHORT_TEXT) + cut(record.endpoint_length, SHORT_TEXT)
-    text += cut(record.id_length, SHORT_TEXT)
+    text += cut(record.id_length, SHORT_TEXT) + TRACE_ID_BYTES + 2 * SPAN_ID_BYTES
     text += cut(record.referer_length, LONG_TEXT) + cut(record.user_agent_length, LONG_TEXT)
     return FRAME + EXPANSION * text
 
@@ -332,18 +377,11 @@ cdef inline char* put_number(char* out, uint64_t n) noexcept nogil:
     return put(out, digits + at, 20 - at)
 
 
+cdef inline char* put_reason(char* out, Reason reason) noexcept nogil:
+    if 0 <= <int>reason < REASON_COUNT:
+        out = put(out, REASON_WORDS[<int>reason], REASON_LENGTHS[<int>reason])
+    return out
+
+
 cdef inline char* put_status(char* out, uint16_t status) noexcept nogil:
     return put_number(out, status) if status else put(out, b"-", 1)
-
-
-cdef inline char* put_ms(char* out, int64_t us) noexcept nogil:
-    # Microseconds as milliseconds with three decimals; null for a time that there was not.
-    cdef uint64_t rest
-    if us < 0:
-        return put(out, b"null", 4)
-    out = put_number(out, <uint64_t>us // 1000)
-    rest = <uint64_t>us % 1000
-    out[0] = b"."
-    out[1] = <char>(48 + rest // 100)
-    memcpy(out + 2, TWO_DIGITS[rest % 100], 2)
-    return out + 4

@@ -4,15 +4,16 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
-from weir.plane.accesslog cimport L_REQUEST_HEAD, LogRecord
+from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
-from weir.plane.answers cimport ID_LENGTH, AnswerPolicy, answer_status, make_id, write_error, write_page_head
+from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_page_head
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport DONE, FAILED, WOULD_BLOCK, Reason, Step
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
+from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
 
@@ -70,6 +71,7 @@ cdef class Answering(ExchangeOwner):
 
     cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1:
         cdef AnswerPolicy policy
+        cdef int64_t parts_us[LEDGER_PARTS]
         cdef uint32_t n, body_bytes
         cdef int status = answer_status(reason)
         if status == 0:
@@ -78,20 +80,21 @@ cdef class Answering(ExchangeOwner):
         policy.keep = keep
         policy.retry_after_s = retry_after_s
         policy.counter = self.options.counter
-        if exchange is not None:
-            policy.old_client = exchange.version_minor == 0
-            policy.head_only = exchange.method == M_HEAD
-            policy.counter_length = <uint32_t>len(self.options.counter)
-            policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
-            policy.kind = self._kind_for(exchange)
-        make_id(self.workspace, policy.id)
+        policy.old_client = exchange.version_minor == 0
+        policy.head_only = exchange.method == M_HEAD
+        policy.counter_length = <uint32_t>len(self.options.counter)
+        policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
+        policy.kind = self._kind_for(exchange)
+        policy.identity = &exchange.identity
+        if exchange.identity.id_length == 0:
+            make_id(&self.workspace.id_state, &exchange.identity)
+        if self.options.server_timing:
+            exchange.split(parts_us, self.workspace.clock.tick())
+            policy.parts_us = parts_us
         n = write_error(self.workspace, self.options.pages, reason, &policy, self.workspace.compose, &body_bytes)
         if self.send_small(self.workspace.compose, n) == FAILED:
             return 0
-        if exchange is not None:
-            exchange.response.payload = body_bytes
-            memcpy(exchange.request_id, policy.id, ID_LENGTH)
-            exchange.has_id = True
+        exchange.response.payload = body_bytes
         if not keep:
             self.lingered = 1       # whatever the client still sends must not reset the answer away
         return status
@@ -103,9 +106,12 @@ cdef class Answering(ExchangeOwner):
         cdef AnswerPolicy policy
         cdef const char* p = self.inbuf.data + self.inbuf.start
         cdef uint32_t n, body_bytes, row = self.options.route.number
+        cdef Identity identity
         memset(&record, 0, sizeof(record))
         memset(&policy, 0, sizeof(policy))
+        memset(&identity, 0, sizeof(identity))
         if has_head:
+            identify(p, head, self.options.request_id, TRACE_PASS, 0, &self.workspace.id_state, &identity)
             record.has_head = 1
             record.method = p + head.method_at
             record.method_length = head.method_length
@@ -117,9 +123,11 @@ cdef class Answering(ExchangeOwner):
             policy.old_client = head.version_minor == 0
             policy.head_only = head.method == M_HEAD
             policy.kind = preferred_answer(p, head)
-        make_id(self.workspace, policy.id)
-        record.id = policy.id
-        record.id_length = ID_LENGTH
+        if identity.id_length == 0:
+            make_id(&self.workspace.id_state, &identity)
+        policy.identity = &identity
+        record.id = identity.id
+        record.id_length = identity.id_length
         n = write_error(self.workspace, self.options.pages, reason, &policy, self.workspace.compose, &body_bytes)
         if self.send_small(self.workspace.compose, n) != FAILED:
             record.status = answer_status(reason)

@@ -4,12 +4,12 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.accept cimport AnswerKind
 from weir.plane.codes cimport Reason
+from weir.plane.ids cimport Identity
 from weir.plane.workspace cimport Workspace
 
 cdef enum:
     ANSWER_HEAD_BYTES = 2048    # room that the head of an answer needs at most
     ANSWER_BODY_BYTES = 131072  # and its body
-    ID_LENGTH = 16              # of a request id: hexadecimal digits
 
 cdef struct AnswerPolicy:
     bint keep                   # the connection goes on
@@ -20,15 +20,14 @@ cdef struct AnswerPolicy:
     uint32_t counter_length
     uint64_t counter_value      # of the series, this answer's body not included
     AnswerKind kind
-    char id[ID_LENGTH]          # of the request that is answered
+    const Identity* identity    # of the request that is answered: its id is said
+    const int64_t* parts_us     # as ResponsePolicy.parts_us
 
 # What error answers look like: weir's own texts, or pages of a person's own.
 cdef class ErrorPages:
     cdef list _answers          # by AnswerKind, by reason: (media type, [bytes that the id goes between])
 
 cdef uint16_t answer_status(Reason reason) noexcept
-# Makes a request id: unlike any other of this worker, and hard to guess from another.
-cdef void make_id(Workspace workspace, char* id) noexcept
 # Writes the error answer to out (ANSWER_HEAD_BYTES + ANSWER_BODY_BYTES); *body_bytes is what it has of body.
 cdef uint32_t write_error(
     Workspace workspace, ErrorPages pages, Reason reason, const AnswerPolicy* policy, char* out, uint32_t* body_bytes

@@ -11,6 +11,8 @@ from libc.string cimport memcpy
 
 from weir.plane.accept cimport ANSWER_JSON, ANSWER_PROBLEM, ANSWER_TEXT
 from weir.plane.codes cimport R_METHOD_REFUSED, REASON_COUNT, Reason
+from weir.plane.ids cimport ID_MOST, Identity, put_request_id
+from weir.plane.timing cimport put_server_timing
 from weir.plane.workspace cimport Workspace
 from weir.reasons import REASONS
 
@@ -97,7 +99,7 @@ cdef class ErrorPages:
 
     def _parts(self, media, text):
         parts = text.encode().split(_ID_PLACE.encode())
-        if sum(map(len, parts)) + ID_LENGTH * (len(parts) - 1) > ANSWER_BODY_BYTES:
+        if sum(map(len, parts)) + ID_MOST * (len(parts) - 1) > ANSWER_BODY_BYTES:
             raise ValueError(f"an error page is longer than {ANSWER_BODY_BYTES} bytes when it is filled in")
         charset = "; charset=utf-8" if media.startswith("text/") else ""
         return f"{media}{charset}".encode(), parts
@@ -105,20 +107,6 @@ cdef class ErrorPages:
 
 cdef uint16_t answer_status(Reason reason) noexcept:
     return _statuses[<int>reason]
-
-
-cdef void make_id(Workspace workspace, char* id) noexcept:
-    # SplitMix64 (Steele, Lea, Flood 2014) from a random start: a sequence without repetition.
-    cdef const char* digits = b"0123456789abcdef"
-    cdef uint64_t z
-    cdef int i
-    workspace.id_state += <uint64_t>0x9E3779B97F4A7C15
-    z = workspace.id_state
-    z = (z ^ z >> 30) * <uint64_t>0xBF58476D1CE4E5B9
-    z = (z ^ z >> 27) * <uint64_t>0x94D049BB133111EB
-    z ^= z >> 31
-    for i in range(ID_LENGTH):
-        id[i] = digits[z >> (60 - 4 * i) & 15]
 
 
 cdef uint32_t write_tail(
@@ -154,14 +142,14 @@ cdef uint32_t write_tail(
     return n
 
 
-cdef uint32_t write_body(list parts, const char* id, char* out) noexcept:
+cdef uint32_t write_body(list parts, const Identity* identity, char* out) noexcept:
     cdef uint32_t n = 0
     cdef bint first = True
     cdef bytes part
     for part in parts:
         if not first:
-            memcpy(out + n, id, ID_LENGTH)
-            n += ID_LENGTH
+            memcpy(out + n, identity.id, identity.id_length)
+            n += identity.id_length
         first = False
         memcpy(out + n, <const char*>part, len(part))
         n += <uint32_t>len(part)
@@ -176,10 +164,11 @@ cdef uint32_t write_error(
     cdef bytes media = <bytes>answer[0]
     cdef list parts = <list>answer[1]
     cdef bytes part
-    cdef uint32_t length = ID_LENGTH * <uint32_t>(len(parts) - 1)
-    cdef uint32_t n = <uint32_t>snprintf(
-        out, ANSWER_HEAD_BYTES, b"HTTP/1.1 %s\r\nX-Request-Id: %.*s\r\n", <const char*>line, <int>ID_LENGTH, policy.id
-    )
+    cdef uint32_t length = policy.identity.id_length * <uint32_t>(len(parts) - 1)
+    cdef uint32_t n = <uint32_t>snprintf(out, ANSWER_HEAD_BYTES, b"HTTP/1.1 %s\r\n", <const char*>line)
+    n = <uint32_t>(put_request_id(out + n, policy.identity) - out)
+    if policy.parts_us != NULL:
+        n = <uint32_t>(put_server_timing(out + n, policy.parts_us) - out)
     if reason == R_METHOD_REFUSED:
         # Whatever else a client asks is the endpoint's to refuse. RFC 9110 section 15.5.6 wants the field.
         n += <uint32_t>snprintf(
@@ -190,7 +179,7 @@ cdef uint32_t write_error(
     n += write_tail(workspace, policy, media, length, out + n, ANSWER_HEAD_BYTES - n)
     body_bytes[0] = 0
     if not policy.head_only:
-        body_bytes[0] = write_body(parts, policy.id, out + n)
+        body_bytes[0] = write_body(parts, policy.identity, out + n)
         n += body_bytes[0]
     return n
 

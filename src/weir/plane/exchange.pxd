@@ -2,12 +2,12 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from weir.plane.accesslog cimport LogRecord
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
 from weir.plane.codes cimport Reason, Step
 from weir.plane.fields cimport RequestPolicy, ResponsePolicy
 from weir.plane.framing cimport Framing
+from weir.plane.ids cimport Identity
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.pool cimport Acquired, Pool
 from weir.plane.relay cimport Relay
@@ -92,8 +92,6 @@ cdef class Exchange(UpstreamUser):
     cdef uint8_t attempts
     cdef uint8_t retries
     cdef Reason reason
-    cdef bint has_id
-    cdef char request_id[16]            # said in an error answer, and in the log
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none
     cdef int64_t head_us                # the whole request head was there
@@ -101,6 +99,7 @@ cdef class Exchange(UpstreamUser):
     cdef int64_t connecting_us          # since when it waits for a dial; 0: for something else
     cdef int64_t connected_us           # when it got the connection that it has; 0: it has none yet
     cdef int64_t connect_us             # how long the connect of that took, as far as the exchange was there
+    cdef Identity identity              # said to the endpoint, in an answer, and in the log
 
     # Takes down what is wanted of the workspace's request_head, just parsed, which stands at inbuf.start.
     cdef int record(self, ExchangeOwner owner, Route route, const Framing* framing, int64_t started_us) except -1
@@ -120,6 +119,7 @@ cdef class Exchange(UpstreamUser):
     cdef int finish(self, bint keep_upstream, bint keep_client) except -1
 
     cdef int _return_leftover(self) except -1
-    cdef void _split(self, LogRecord* record, int64_t end_us) noexcept
+    # Fills the parts of the time up to `end_us` in, by LedgerPart.
+    cdef void split(self, int64_t* parts_us, int64_t end_us) noexcept
     cdef void _account(self) noexcept
     cdef void _reset(self) noexcept

@@ -20,6 +20,7 @@ from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, Framing
 from weir.plane.head cimport (
     F_AUTHORIZATION, F_HOST, F_REFERER, F_USER_AGENT, M_DELETE, M_GET, M_HEAD, M_OPTIONS, M_PUT, Head,
 )
+from weir.plane.ids cimport identify
 from weir.plane.options cimport Route
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
@@ -91,7 +92,14 @@ cdef class Exchange(UpstreamUser):
             self.body_in_inbuf = held if framing.kind == B_CHUNKED else 0
         self.request.start(framing.kind, framing.length, False, False)
         self.response.payload = 0
-        self.row = self.workspace.counters.find(route.number, owner.inbuf.data + self.path.at, self.path.length)
+        if owner.options.identifies:
+            identify(
+                owner.inbuf.data + base, head, owner.options.request_id, owner.options.trace,
+                owner.options.trace_sample, &self.workspace.id_state, &self.identity,
+            )
+        self.row = route.series.find(
+            self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
+        )
         self.workspace.exchanges += 1
         self.cluster.count_request()
         return 0
@@ -178,8 +186,8 @@ cdef class Exchange(UpstreamUser):
         self._reset()
         return 0
 
-    cdef void _split(self, LogRecord* record, int64_t end_us) noexcept:
-        """The time from the first byte to `end_us`, and its parts; what has not begun by then is 0.
+    cdef void split(self, int64_t* parts_us, int64_t end_us) noexcept:
+        """The parts of the time from the first byte to `end_us`; what has not begun by then is 0.
 
         One that ends early gives the time to the part in which it ends: to the connect, if it ends in one, or by one.
         """
@@ -187,20 +195,20 @@ cdef class Exchange(UpstreamUser):
         cdef int64_t connect_us = self.connect_us
         if self.connected_us == 0 and self.connecting_us:
             connect_us = end_us - self.connecting_us
-        record.total_us = end_us - self.started_us
-        record.parts_us[<int>L_REQUEST_HEAD] = self.head_us - self.started_us
-        record.parts_us[<int>L_QUEUE] = waited_us - connect_us
-        record.parts_us[<int>L_CONNECT] = connect_us
-        record.parts_us[<int>L_RESPONSE_HEAD] = 0
-        record.parts_us[<int>L_DATA] = 0
+        parts_us[<int>L_REQUEST_HEAD] = self.head_us - self.started_us
+        parts_us[<int>L_QUEUE] = waited_us - connect_us
+        parts_us[<int>L_CONNECT] = connect_us
+        parts_us[<int>L_RESPONSE_HEAD] = 0
+        parts_us[<int>L_DATA] = 0
         if self.first_byte_us:
-            record.parts_us[<int>L_RESPONSE_HEAD] = self.first_byte_us - self.connected_us
-            record.parts_us[<int>L_DATA] = end_us - self.first_byte_us
+            parts_us[<int>L_RESPONSE_HEAD] = self.first_byte_us - self.connected_us
+            parts_us[<int>L_DATA] = end_us - self.first_byte_us
         elif self.connected_us:
-            record.parts_us[<int>L_RESPONSE_HEAD] = end_us - self.connected_us
+            parts_us[<int>L_RESPONSE_HEAD] = end_us - self.connected_us
 
     cdef void _account(self) noexcept:
         cdef LogRecord record
+        cdef int64_t end_us
         cdef const char* base = self.owner.inbuf.data
         record.route = self.route.number
         record.client = self.owner.client
@@ -225,14 +233,19 @@ cdef class Exchange(UpstreamUser):
         record.referer_length = self.referer.length
         record.user_agent = base + self.user_agent.at
         record.user_agent_length = self.user_agent.length
-        record.id = self.request_id
-        record.id_length = sizeof(self.request_id) if self.has_id else 0
+        record.id = self.identity.id
+        record.id_length = self.identity.id_length
+        record.trace_id = self.identity.trace_id if self.identity.traced else NULL
+        record.span_id = self.identity.span_id if self.identity.traced else NULL
+        record.parent_id = self.identity.parent_id if self.identity.joined else NULL
         record.endpoint = NULL
         record.endpoint_length = 0
         if self.pool is not None:
             record.endpoint = self.pool.endpoint_text
             record.endpoint_length = <uint32_t>len(self.pool.endpoint_text)
-        self._split(&record, self.workspace.clock.tick())
+        end_us = self.workspace.clock.tick()
+        record.total_us = end_us - self.started_us
+        self.split(record.parts_us, end_us)
         record.first_byte_us = self.first_byte_us - self.started_us if self.first_byte_us else -1
         record.retries = self.retries
         account(self.workspace, self.row, &record)
@@ -285,7 +298,9 @@ cdef class Exchange(UpstreamUser):
         self.attempts = 0
         self.retries = 0
         self.reason = R_NONE
-        self.has_id = False
+        self.identity.id_length = 0
+        self.identity.traced = False
+        self.identity.joined = False
         self.first_byte_us = 0
         self.connecting_us = 0
         self.connected_us = 0

@@ -4,11 +4,12 @@
 # hop-by-hop fields (RFC 9110 section 7.6.1), the fields that Connection nominates, and those that weir
 # writes itself.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason, Step
 from weir.plane.framing cimport Framing
 from weir.plane.head cimport FieldId, Head
+from weir.plane.ids cimport Identity
 
 cpdef enum ForwardedPolicy:
     FWD_REPLACE = 0     # X-Forwarded-* say what this proxy saw; what the client sent is dropped
@@ -25,6 +26,7 @@ cdef struct RequestPolicy:
     uint32_t client_length
     const char* proto           # "http" or "https"
     uint32_t proto_length
+    const Identity* identity    # who the request is; NULL: its fields go on as they came
 
 cdef struct ResponsePolicy:
     uint8_t via                 # 1: append to Via
@@ -36,6 +38,8 @@ cdef struct ResponsePolicy:
     const char* counter         # name of the field with the running total; length 0: none
     uint32_t counter_length
     uint64_t counter_value
+    const Identity* identity    # whose X-Request-Id is said in place of the endpoint's; NULL: none
+    const int64_t* parts_us     # by LedgerPart: a Server-Timing with them; NULL: none
 
 # First pass, after framing: marks the lines that are not forwarded (Field.drop) and checks what needs
 # checking (Host, Connection, Expect, Upgrade). DONE, or FAILED with head.reason set.

@@ -5,8 +5,8 @@ as no line between them is left out; a head of which nothing is left out is one 
 itself says is written behind the run, and only what RFC 9110 section 7.2 wants first (Host) before it.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memchr, memcpy
+from libc.stdint cimport uint32_t
+from libc.string cimport memchr
 
 from weir.plane.codes cimport (
     DONE, FAILED, R_BAD_HOST, R_BAD_REQUEST, R_BAD_RESPONSE, R_EXPECTATION_FAILED, R_METHOD_REFUSED, Step,
@@ -19,7 +19,9 @@ from weir.plane.head cimport (
     Field, FieldId, Head, M_CONNECT, M_OPTIONS, M_TRACE, T_ABSOLUTE, known_name,
 )
 from weir.plane.host cimport check_host
-from weir.plane.text cimport equals_lower, list_has_token, same_text
+from weir.plane.ids cimport IDENTITY_BYTES, drop_replaced, put_identity, put_request_id
+from weir.plane.text cimport equals_lower, list_has_token, put_bytes, put_number, same_text
+from weir.plane.timing cimport SERVER_TIMING_BYTES, put_server_timing
 
 cdef enum:
     # Options that one Connection may name, in all. Real ones name three; without a bound every field of a head
@@ -27,7 +29,7 @@ cdef enum:
     OPTIONS_LIMIT = 64
     ALIAS_LIMIT = 32        # longer than any name that is known
     # More than all that weir writes beyond what it copies: the names of its fields and its own values.
-    OWN_BYTES = 512
+    OWN_BYTES = 512 + IDENTITY_BYTES + SERVER_TIMING_BYTES
 
 # Fields of a request that end here (RFC 9110 section 7.6.1 and its predecessors), or that weir writes itself.
 cdef uint32_t REQUEST_DROPS = (
@@ -245,23 +247,6 @@ cdef Step check_response(const char* p, Head* head) noexcept nogil:
 
 # Writing
 
-cdef inline char* fields_put(char* out, const char* s, uint32_t n) noexcept nogil:
-    memcpy(out, s, n)
-    return out + n
-
-
-cdef char* fields_put_number(char* out, uint64_t value) noexcept nogil:
-    cdef char digits[20]
-    cdef uint32_t i = 20
-    while True:
-        i -= 1
-        digits[i] = <char>(c"0" + value % 10)
-        value //= 10
-        if value == 0:
-            break
-    return fields_put(out, digits + i, 20 - i)
-
-
 cdef char* fields_put_kept(char* out, const char* p, const Head* head, uint32_t run, uint32_t drops) noexcept nogil:
     # p[run:] up to the end of the fields, without the lines that are dropped, in as few copies as there can be.
     cdef uint32_t i
@@ -270,10 +255,10 @@ cdef char* fields_put_kept(char* out, const char* p, const Head* head, uint32_t 
     for i in range(head.field_count):
         field = &head.fields[i]
         if field.drop or drops >> field.id & 1:
-            out = fields_put(out, p + run, field.name - run)
+            out = put_bytes(out, p + run, field.name - run)
             run = field.next
         end = field.next
-    return fields_put(out, p + run, end - run)
+    return put_bytes(out, p + run, end - run)
 
 
 cdef char* fields_put_options(char* out, bint te, bint upgrade, bint close, bint keep_alive) noexcept nogil:
@@ -281,30 +266,30 @@ cdef char* fields_put_options(char* out, bint te, bint upgrade, bint close, bint
     cdef char* at = out
     if not (te or upgrade or close or keep_alive):
         return out
-    out = fields_put(out, b"Connection", 10)
+    out = put_bytes(out, b"Connection", 10)
     if te:
-        out = fields_put(out, b", TE", 4)
+        out = put_bytes(out, b", TE", 4)
     if upgrade:
-        out = fields_put(out, b", upgrade", 9)
+        out = put_bytes(out, b", upgrade", 9)
     if close:
-        out = fields_put(out, b", close", 7)
+        out = put_bytes(out, b", close", 7)
     elif keep_alive:
-        out = fields_put(out, b", keep-alive", 12)
+        out = put_bytes(out, b", keep-alive", 12)
     at[10] = c":"           # over the first comma
-    return fields_put(out, b"\r\n", 2)
+    return put_bytes(out, b"\r\n", 2)
 
 
 cdef char* fields_put_request_line(char* out, const char* p, const Head* head) noexcept nogil:
-    out = fields_put(out, p + head.method_at, head.method_length + 1)
+    out = put_bytes(out, p + head.method_at, head.method_length + 1)
     if head.target_form != T_ABSOLUTE:
-        out = fields_put(out, p + head.target_at, head.target_length)
+        out = put_bytes(out, p + head.target_at, head.target_length)
     else:
         # Origin-form (RFC 9112 section 3.2.1); OPTIONS of a whole server becomes "*" (section 3.2.4).
         if head.path_length == 0:
             out[0] = c"*" if head.method == M_OPTIONS and head.query_length == 0 else c"/"
             out += 1
-        out = fields_put(out, p + head.path_at, head.path_length + head.query_length)
-    return fields_put(out, b" HTTP/1.1\r\n", 11)
+        out = put_bytes(out, p + head.path_at, head.path_length + head.query_length)
+    return put_bytes(out, b" HTTP/1.1\r\n", 11)
 
 
 cdef char* fields_put_forwarded_for(
@@ -313,18 +298,18 @@ cdef char* fields_put_forwarded_for(
     cdef uint32_t i
     cdef const Field* field
     cdef char* at
-    out = fields_put(out, b"X-Forwarded-For: ", 17)
+    out = put_bytes(out, b"X-Forwarded-For: ", 17)
     at = out
     if append:
         for i in range(head.field_count):
             field = &head.fields[i]
             if field.id == F_X_FORWARDED_FOR and field.value_length != 0 and field.drop == 0:
-                out = fields_put(out, p + field.value, field.value_length)
-                out = fields_put(out, b", ", 2)
-    out = fields_put(out, policy.client, policy.client_length)
+                out = put_bytes(out, p + field.value, field.value_length)
+                out = put_bytes(out, b", ", 2)
+    out = put_bytes(out, policy.client, policy.client_length)
     if policy.client_length == 0 and out != at:
         out -= 2
-    return fields_put(out, b"\r\n", 2)
+    return put_bytes(out, b"\r\n", 2)
 
 
 cdef char* fields_put_forwarded(char* out, const char* p, const Head* head, const RequestPolicy* policy) noexcept nogil:
@@ -333,28 +318,28 @@ cdef char* fields_put_forwarded(char* out, const char* p, const Head* head, cons
     if policy.client_length != 0 or (append and head.count[<int>F_X_FORWARDED_FOR] != 0):
         out = fields_put_forwarded_for(out, p, head, policy, append)
     if policy.proto_length != 0 and not (append and head.count[<int>F_X_FORWARDED_PROTO] != 0):
-        out = fields_put(out, b"X-Forwarded-Proto: ", 19)
-        out = fields_put(out, policy.proto, policy.proto_length)
-        out = fields_put(out, b"\r\n", 2)
+        out = put_bytes(out, b"X-Forwarded-Proto: ", 19)
+        out = put_bytes(out, policy.proto, policy.proto_length)
+        out = put_bytes(out, b"\r\n", 2)
     if not (append and head.count[<int>F_X_FORWARDED_HOST] != 0):
         if head.count[<int>F_HOST] != 0:
             host = fields_first(head, F_HOST)
             if host.value_length == 0:
                 return out
-            out = fields_put(out, b"X-Forwarded-Host: ", 18)
-            out = fields_put(out, p + host.value, host.value_length)
+            out = put_bytes(out, b"X-Forwarded-Host: ", 18)
+            out = put_bytes(out, p + host.value, host.value_length)
         elif head.target_form == T_ABSOLUTE:
-            out = fields_put(out, b"X-Forwarded-Host: ", 18)
-            out = fields_put(out, p + head.authority_at, head.authority_length)
+            out = put_bytes(out, b"X-Forwarded-Host: ", 18)
+            out = put_bytes(out, p + head.authority_at, head.authority_length)
         else:
             return out
-        out = fields_put(out, b"\r\n", 2)
+        out = put_bytes(out, b"\r\n", 2)
     return out
 
 
 cdef inline char* fields_put_via(char* out, const Head* head) noexcept nogil:
     # Lines of Via add up in order, so one more line is one more member (RFC 9110 section 7.6.3).
-    out = fields_put(out, b"Via: 1.0 weir\r\n", 15)
+    out = put_bytes(out, b"Via: 1.0 weir\r\n", 15)
     if head.version_minor != 0:
         (out - 8)[0] = c"1"
     return out
@@ -384,54 +369,56 @@ cdef uint32_t write_request_head(
         drops |= <uint32_t>1 << F_X_FORWARDED_FOR
     if policy.host_length != 0:
         drops |= <uint32_t>1 << F_HOST
+    if policy.identity != NULL:
+        drop_replaced(p, head, policy.identity)
     # As it came, if it may go on so: the minor version is the byte before the CRLF that ends the line.
     if head.target_form == T_ABSOLUTE or p[head.fields_at - 3] != c"1" or drops >> F_HOST & 1:
         out = fields_put_request_line(out, p, head)
         run = head.fields_at
     if policy.host_length != 0:
-        out = fields_put(out, b"Host: ", 6)
-        out = fields_put(out, policy.host, policy.host_length)
-        out = fields_put(out, b"\r\n", 2)
+        out = put_bytes(out, b"Host: ", 6)
+        out = put_bytes(out, policy.host, policy.host_length)
+        out = put_bytes(out, b"\r\n", 2)
     elif head.count[<int>F_HOST] == 0:
         # An HTTP/1.0 client that names no host: HTTP/1.1 wants the field all the same, empty if unknown.
-        out = fields_put(out, b"Host: ", 6)
-        out = fields_put(out, p + head.authority_at, head.authority_length)
-        out = fields_put(out, b"\r\n", 2)
+        out = put_bytes(out, b"Host: ", 6)
+        out = put_bytes(out, p + head.authority_at, head.authority_length)
+        out = put_bytes(out, b"\r\n", 2)
     out = fields_put_kept(out, p, head, run, drops)
     if framing.has_length:
-        out = fields_put(out, b"Content-Length: ", 16)
-        out = fields_put_number(out, framing.length)
-        out = fields_put(out, b"\r\n", 2)
+        out = put_bytes(out, b"Content-Length: ", 16)
+        out = put_number(out, framing.length)
+        out = put_bytes(out, b"\r\n", 2)
     elif framing.kind == B_CHUNKED:
-        out = fields_put(out, b"Transfer-Encoding: chunked\r\n", 28)
+        out = put_bytes(out, b"Transfer-Encoding: chunked\r\n", 28)
     if te_trailers:
-        out = fields_put(out, b"TE: trailers\r\n", 14)
+        out = put_bytes(out, b"TE: trailers\r\n", 14)
     out = fields_put_options(out, te_trailers, upgrade, False, False)
     if policy.forwarded == FWD_REPLACE or policy.forwarded == FWD_APPEND:
         out = fields_put_forwarded(out, p, head, policy)
+    if policy.identity != NULL:
+        out = put_identity(out, policy.identity)
     if policy.via:
         out = fields_put_via(out, head)
-    out = fields_put(out, b"\r\n", 2)
+    out = put_bytes(out, b"\r\n", 2)
     return <uint32_t>(out - start)
 
 
-cdef void fields_drop_counter(const char* p, Head* head, const ResponsePolicy* policy) noexcept nogil:
+cdef inline void fields_drop_called(const char* p, Head* head, const char* name, uint32_t n) noexcept nogil:
     cdef uint32_t i
     cdef Field* field
     for i in range(head.field_count):
         field = &head.fields[i]
-        if field.name_length != policy.counter_length:
-            continue
-        if same_text(p + field.name, policy.counter, policy.counter_length):
+        if field.name_length == n and same_text(p + field.name, name, n):
             field.drop = 1
 
 
 cdef char* fields_put_status_line(char* out, const char* p, const Head* head) noexcept nogil:
-    out = fields_put(out, b"HTTP/1.1 ", 9)
+    out = put_bytes(out, b"HTTP/1.1 ", 9)
     if head.fields_at - head.status_at == 5:        # the space belongs there even without a reason phrase
-        out = fields_put(out, p + head.status_at, 3)
-        return fields_put(out, b" \r\n", 3)
-    return fields_put(out, p + head.status_at, head.fields_at - head.status_at)
+        out = put_bytes(out, p + head.status_at, 3)
+        return put_bytes(out, b" \r\n", 3)
+    return put_bytes(out, p + head.status_at, head.fields_at - head.status_at)
 
 
 cdef Field* fields_take_padded_length(const char* p, Head* head) noexcept nogil:
@@ -452,9 +439,9 @@ cdef char* fields_put_length(char* out, const char* p, const Field* field) noexc
     cdef uint32_t end = field.value + field.value_length
     while end - at > 1 and p[at] == c"0":
         at += 1
-    out = fields_put(out, b"Content-Length: ", 16)
-    out = fields_put(out, p + at, end - at)
-    return fields_put(out, b"\r\n", 2)
+    out = put_bytes(out, b"Content-Length: ", 16)
+    out = put_bytes(out, p + at, end - at)
+    return put_bytes(out, b"\r\n", 2)
 
 
 cdef uint32_t write_response_head(
@@ -473,7 +460,9 @@ cdef uint32_t write_response_head(
     else:
         padded = fields_take_padded_length(p, head)
     if policy.counter_length != 0:
-        fields_drop_counter(p, head, policy)
+        fields_drop_called(p, head, policy.counter, policy.counter_length)
+    if policy.identity != NULL and policy.identity.id_length:
+        fields_drop_called(p, head, b"X-Request-Id", 12)
     if p[7] != c"1" or head.fields_at - head.status_at == 5:
         out = fields_put_status_line(out, p, head)
         run = head.fields_at
@@ -481,16 +470,20 @@ cdef uint32_t write_response_head(
     if padded != NULL:
         out = fields_put_length(out, p, padded)
     if not policy.interim and policy.chunked:
-        out = fields_put(out, b"Transfer-Encoding: chunked\r\n", 28)
+        out = put_bytes(out, b"Transfer-Encoding: chunked\r\n", 28)
     out = fields_put_options(
         out, False, upgrade, policy.close and not policy.interim, policy.keep_alive and not policy.interim
     )
     if policy.via:
         out = fields_put_via(out, head)
     if policy.counter_length != 0 and not policy.interim:
-        out = fields_put(out, policy.counter, policy.counter_length)
-        out = fields_put(out, b": ", 2)
-        out = fields_put_number(out, policy.counter_value)
-        out = fields_put(out, b"\r\n", 2)
-    out = fields_put(out, b"\r\n", 2)
+        out = put_bytes(out, policy.counter, policy.counter_length)
+        out = put_bytes(out, b": ", 2)
+        out = put_number(out, policy.counter_value)
+        out = put_bytes(out, b"\r\n", 2)
+    if policy.identity != NULL:
+        out = put_request_id(out, policy.identity)
+    if policy.parts_us != NULL:
+        out = put_server_timing(out, policy.parts_us)
+    out = put_bytes(out, b"\r\n", 2)
     return <uint32_t>(out - start)

@@ -151,6 +151,7 @@ cdef class Forward(Exchange):
         policy.client_length = owner.client_length
         policy.proto = b"http"
         policy.proto_length = 4
+        policy.identity = &self.identity if options.identifies else NULL
         if request_head_bound(head, &policy) > COMPOSE_BYTES:
             return self.fail(R_INTERNAL)
         n = write_request_head(

@@ -5,11 +5,14 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from weir.plane.answers cimport ErrorPages
 from weir.plane.cluster cimport Cluster
 from weir.plane.head cimport HeadLimits
+from weir.plane.ids cimport IdPolicy, TracePolicy
+from weir.plane.series cimport SeriesNames
 
 cdef class Route:
     cdef readonly str name
     cdef readonly uint32_t number
     cdef Cluster cluster
+    cdef SeriesNames series
     cdef uint64_t max_body_bytes        # 0: no limit
 
 cdef class ListenerOptions:
@@ -20,6 +23,11 @@ cdef class ListenerOptions:
     cdef int64_t send_timeout_ms
     cdef uint64_t max_requests          # 0: no limit
     cdef uint8_t forwarded              # ForwardedPolicy
+    cdef bint identifies                # the two below are not both PASS
+    cdef IdPolicy request_id
+    cdef TracePolicy trace
+    cdef uint32_t trace_sample          # percent
+    cdef bint server_timing
     cdef bint via_request
     cdef bint via_response
     cdef bint half_close_aborts

@@ -4,17 +4,22 @@ from weir.plane.answers cimport ErrorPages
 from weir.plane.cluster cimport Cluster
 from weir.plane.fields cimport FWD_APPEND, FWD_KEEP, FWD_OFF, FWD_REPLACE
 from weir.plane.head cimport HEAD_MAX_FIELDS
+from weir.plane.ids cimport ID_KEEP, ID_PASS, ID_REPLACE, TRACE_JOIN, TRACE_PASS, TRACE_RESTART
+from weir.plane.series cimport SeriesNames
 
 _FORWARDED = {"replace": FWD_REPLACE, "append": FWD_APPEND, "keep": FWD_KEEP, "off": FWD_OFF}
+_REQUEST_ID = {"pass": ID_PASS, "keep": ID_KEEP, "replace": ID_REPLACE}
+_TRACE = {"pass": TRACE_PASS, "join": TRACE_JOIN, "restart": TRACE_RESTART}
 
 
 cdef class Route:
     """A route; `number` is its place in the plan and in the statistics table."""
 
-    def __cinit__(self, plan, int number, Cluster cluster not None):
+    def __cinit__(self, plan, int number, Cluster cluster not None, SeriesNames series not None):
         self.name = plan.name
         self.number = number
         self.cluster = cluster
+        self.series = series
         self.max_body_bytes = plan.max_body_bytes
 
 
@@ -36,6 +41,11 @@ cdef class ListenerOptions:
         self.send_timeout_ms = plan.send_timeout_ms
         self.max_requests = plan.max_requests
         self.forwarded = _FORWARDED[plan.forwarded]
+        self.request_id = _REQUEST_ID[plan.request_id]
+        self.trace = _TRACE[plan.trace]
+        self.identifies = self.request_id != ID_PASS or self.trace != TRACE_PASS
+        self.trace_sample = plan.trace_sample_percent
+        self.server_timing = plan.server_timing == "on"
         self.via_request = plan.via in ("request", "both")
         self.via_response = plan.via in ("response", "both")
         self.half_close_aborts = plan.half_close == "abort"

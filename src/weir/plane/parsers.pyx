@@ -15,6 +15,7 @@ from weir.plane.fields cimport (
 )
 from weir.plane.framing cimport Framing, frame_request, frame_response
 from weir.plane.head cimport Field, Head, HeadLimits, scan_fields, scan_request, scan_response
+from weir.plane.ids cimport IdPolicy, Identity, SPAN_ID_LENGTH, TRACE_ID_LENGTH, TracePolicy, identify
 from weir.plane.text cimport equals_lower, list_has_token
 
 ctypedef Step (*Scan)(const char*, uint32_t, const HeadLimits*, Head*) noexcept nogil
@@ -206,6 +207,7 @@ def forward_request(bytes data not None, *, uint8_t forwarded=0, bint via=True, 
     cdef bint te_trailers = False
     cdef bint expect = False
     cdef uint32_t n = 0
+    memset(&policy, 0, sizeof(policy))
     policy.forwarded = forwarded
     policy.via = via
     policy.host, policy.host_length = host, len(host)
@@ -222,6 +224,28 @@ def forward_request(bytes data not None, *, uint8_t forwarded=0, bint via=True, 
     if n > len(out):
         raise AssertionError("the bound was passed")
     return bytes(out[:n])
+
+
+def identified(bytes data not None, *, int request_id=0, int trace=0, uint32_t sample=100, uint64_t state=0,
+               unsigned long repeat=1):
+    """Who the request is whose head `data` begins with: (id, trace id, span id, parent id, flags), b"" for none.
+
+    `request_id` is an IdPolicy, `trace` a TracePolicy, `sample` percent, `state` where the sequence of ids is.
+    Raises Refused, or ValueError when the head is not complete.
+    """
+    cdef Head head
+    cdef Identity identity
+    memset(&identity, 0xFF, sizeof(identity))
+    parsers_take(scan_request, data, &head)
+    for _ in range(repeat):
+        identify(data, &head, <IdPolicy>request_id, <TracePolicy>trace, sample, &state, &identity)
+    return (
+        identity.id[:identity.id_length],
+        identity.trace_id[:TRACE_ID_LENGTH] if identity.traced else b"",
+        identity.span_id[:SPAN_ID_LENGTH] if identity.traced else b"",
+        identity.parent_id[:SPAN_ID_LENGTH] if identity.joined else b"",
+        identity.flags if identity.traced else 0,
+    )
 
 
 def prefers(bytes data not None):
@@ -259,6 +283,7 @@ def forward_response(bytes data not None, *, bint via=True, bint close=False, bi
     cdef ResponsePolicy policy
     cdef Head head
     cdef uint32_t n = 0
+    memset(&policy, 0, sizeof(policy))
     policy.via, policy.close, policy.keep_alive = via, close, keep_alive
     policy.chunked, policy.interim, policy.upgrade = chunked, interim, upgrade
     policy.counter, policy.counter_length = counter, len(counter)

@@ -10,6 +10,7 @@ from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.machines import MACHINES
 from weir.plane.pool cimport Pool
+from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport STATE_PLACES
 from weir.plane.stream cimport Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
@@ -34,8 +35,9 @@ cdef class Plane:
         numbers = range(len(plan.routes)) if route_numbers is None else route_numbers
         if not all([0 <= number < <int>counters.routes for number in numbers]):
             raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
+        series = {}     # routes that count alike have one between them
         self.routes = [
-            Route(route, number, self.clusters[route.cluster])
+            Route(route, number, self.clusters[route.cluster], series_of(plan.stats, route, series))
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
         self.options = [
@@ -181,3 +183,12 @@ cdef class Plane:
         peer.ss_family = AF_UNIX
         (<Listener>self.listeners[listener]).accepted += 1
         (<Listener>self.listeners[listener]).welcome(stream, &peer)
+
+
+def series_of(stats, route, made) -> SeriesNames:
+    """How a route's paths become series; taken from `made`, or made and put there."""
+    exact = (stats.paths if route.paths == "stats" else route.paths) == "exact"
+    templates = stats.openapi if route.openapi is None else route.openapi
+    if (exact, templates) not in made:
+        made[exact, templates] = SeriesNames(exact, templates)
+    return made[exact, templates]

@@ -5,9 +5,10 @@ in pieces; the client may take it at once or not at all. In the common case, a s
 one read, it leaves in one write.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memmove, memset
 
+from weir.plane.accesslog cimport LEDGER_PARTS
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -236,7 +237,13 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     cdef ListenerOptions options = exchange.owner.options
     cdef Head* head = &workspace.response_head
     cdef ResponsePolicy policy
+    cdef int64_t parts_us[LEDGER_PARTS]
     memset(&policy, 0, sizeof(policy))
+    if options.identifies:
+        policy.identity = &exchange.identity
+    if options.server_timing:
+        exchange.split(parts_us, workspace.clock.now_us)
+        policy.parts_us = parts_us
     policy.via = options.via_response
     policy.close = not exchange.keep_client
     policy.keep_alive = exchange.keep_client and exchange.version_minor == 0
@@ -300,6 +307,8 @@ cdef int start_tunnel(Exchange exchange, Buffer buf) except -1:
     cdef Step step
     memset(&policy, 0, sizeof(policy))
     policy.upgrade = 1
+    if owner.options.identifies:
+        policy.identity = &exchange.identity
     policy.via = owner.options.via_response
     n = write_response_head(buf.data + begin, head, &policy, workspace.compose)
     if owner.out is not None:

@@ -1,6 +1,6 @@
-"""Comparing bytes of a message with names, as HTTP compares them: ASCII case does not count."""
+"""Comparing bytes of a message with names, as HTTP compares them (ASCII case does not count), and writing bytes."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef bint list_has_token(const char* value, uint32_t n, const char* token, uint32_t m) noexcept nogil:
@@ -27,3 +27,13 @@ cdef bint list_has_token(const char* value, uint32_t n, const char* token, uint3
                 i += 1
             i += 1
     return False
+
+
+cdef char* put_ms(char* out, int64_t us) noexcept nogil:
+    cdef uint32_t rest = <uint32_t>(us % 1000)
+    out = put_number(out, <uint64_t>us // 1000)
+    out[0] = c"."
+    out[1] = <char>(c"0" + rest // 100)
+    out[2] = <char>(c"0" + rest // 10 % 10)
+    out[3] = <char>(c"0" + rest % 10)
+    return out + 4

@@ -32,6 +32,7 @@ __all__ = [
     "difference",
     "distinct",
     "endpoints",
+    "reasons",
     "route_parts",
     "snapshot",
     "workers",
@@ -73,10 +74,10 @@ class Counts(NamedTuple):
 class Series(NamedTuple):
     """One row of the table.
 
-    `path` is the path as received, decoded as UTF-8 with `surrogateescape` (what is no UTF-8 comes back with
-    `path.encode(errors="surrogateescape")`); `(other)` where `is_other`; its first 200 bytes where `path_bytes`, its
-    length, is more. `total` and `first_byte` are histograms, BUCKETS counts each (see bucket_end_us()); empty if the
-    snapshot was taken without.
+    `path` is the template, or the path as received, decoded as UTF-8 with `surrogateescape` (what is no UTF-8 comes
+    back with `path.encode(errors="surrogateescape")`); `(other)` where `is_other`; its first 200 bytes where
+    `path_bytes`, its length, is more. `total` and `first_byte` are histograms, BUCKETS counts each (see
+    bucket_end_us()); empty if the snapshot was taken without.
     """
 
     row: int
@@ -167,8 +168,8 @@ def snapshot(memory: Any, *, histograms: bool = True) -> Snapshot:
                 column.release()
         states = [worker_state(view, header, worker) for worker in range(header.workers)]
         rows_taken = layout.read(view, 0, layout.HEADER, "rows_taken")
-        reasons = read_reasons(view, header)
-    return Snapshot(header.created_us, header.seeds, header.rows, rows_taken, series, states, reasons)
+        ends = read_reasons(view, header)
+    return Snapshot(header.created_us, header.seeds, header.rows, rows_taken, series, states, ends)
 
 
 def difference(after: Snapshot, before: Snapshot) -> Snapshot:
@@ -180,8 +181,8 @@ def difference(after: Snapshot, before: Snapshot) -> Snapshot:
         raise ValueError("the snapshots are of two different tables")
     earlier = {series.row: series for series in before.series}
     changed = [series if (old := earlier.get(series.row)) is None else subtract(series, old) for series in after.series]
-    reasons = tuple(map(sub, after.reasons, before.reasons))
-    return after._replace(series=changed, reasons=reasons)
+    ends = tuple(map(sub, after.reasons, before.reasons))
+    return after._replace(series=changed, reasons=ends)
 
 
 def workers(memory: Any) -> list[WorkerState]:
@@ -189,6 +190,13 @@ def workers(memory: Any) -> list[WorkerState]:
     header = layout.read_header(memory)
     with memoryview(memory) as view:
         return [worker_state(view, header, worker) for worker in range(header.workers)]
+
+
+def reasons(memory: Any) -> tuple[int, ...]:
+    """How often each reason (`weir.reasons.Reason` is the place) has ended an exchange or a connection."""
+    header = layout.read_header(memory)
+    with memoryview(memory) as view:
+        return read_reasons(view, header)
 
 
 def endpoints(memory: Any) -> list[EndpointState]:

@@ -1,0 +1,161 @@
+"""The metrics: which there are, and their values now. How they are written is `weir.admin.exposition`.
+
+Labels are bounded: routes, status classes, reasons, clusters and endpoints of the configuration; never a path.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import weir
+from weir.admin.metric_table import METRICS, Metric
+from weir.admin.state import AdminState
+from weir.reasons import REASONS
+from weir.stats import layout, reader
+from weir.stats.columns import COUNTERS
+from weir.stats.frame import Frame
+from weir.stats.reader import PARTS_OF_TIME
+
+__all__ = ["Distribution", "Family", "Labels", "collect"]
+
+# What is counted in microseconds is shown in seconds.
+US: Final = 1e-6
+PLACES: Final = {counter.name: place for place, counter in enumerate(COUNTERS)}
+STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Distribution(NamedTuple):
+    """A histogram's value: 216 buckets of microseconds (see `weir.stats.reader`), and the sum in microseconds."""
+
+    buckets: list[int]
+    sum_us: int
+
+
+@dataclass
+class Family:
+    """A metric and its values, by the values of its labels."""
+
+    metric: Metric
+    values: list[tuple[Labels, float | Distribution]] = field(default_factory=list)
+
+    def add(self, value: float | Distribution, *labels: str) -> None:
+        """The values of the labels, in the order of Metric.labels."""
+        self.values.append((tuple(zip(self.metric.labels, labels, strict=True)), value))
+
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+def collect(state: AdminState) -> list[Family]:
+    """All metrics with their values now, in the order of METRICS."""
+    families = {metric.name: Family(metric) for metric in METRICS}
+    collect_routes(state, families)
+    collect_workers(state, families)
+    collect_endpoints(state, families)
+    families["weir_build_info"].add(1, weir.__version__, platform.python_version())
+    return list(families.values())
+
+
+def collect_routes(state: AdminState, families: dict[str, Family]) -> None:
+    frame = state.frame()
+    parts = reader.route_parts(state.memory)
+    by_route: dict[str, list[int]] = {}
+    for index, key in enumerate(frame.keys):
+        by_route.setdefault(state.names[key].route, []).append(index)
+    for number, name in enumerate(layout.route_names(state.memory)):
+        shown = state.names[number].route
+        indices = by_route.get(shown, [])
+        collect_route(families, shown, frame.total(indices), parts[name])
+        other = frame.index(number)
+        families["weir_other_requests"].add(frame.counters(other)[0] if other >= 0 else 0, shown)
+        distinct = reader.distinct(state.memory, number).paths if other >= 0 else 0
+        families["weir_other_distinct_paths"].add(distinct, shown)
+
+
+def collect_route(families: dict[str, Family], route: str, total: Frame, parts: list[list[int]]) -> None:
+    counts = dict(zip(PLACES, total.counters(0), strict=True))
+    answered = 0
+    for code in STATUS_CLASSES:
+        answered += counts[f"status_{code}"]
+        families["weir_requests"].add(counts[f"status_{code}"], route, code)
+    families["weir_unanswered_requests"].add(max(counts["requests"] - answered, 0), route)
+    durations = Distribution(total.histogram(0, 0), counts["total_us"])
+    families["weir_request_duration_seconds"].add(durations, route)
+    families["weir_first_byte_seconds"].add(Distribution(total.histogram(0, 1), counts["first_byte_us"]), route)
+    sums = ("request_head_us", "queue_us", "connect_us", "response_head_us", "data_us")
+    for part, buckets, name in zip(PARTS_OF_TIME, parts, sums, strict=True):
+        families["weir_request_part_seconds"].add(Distribution(buckets, counts[name]), route, part)
+    for name in ("response_body_bytes", "request_body_bytes", "retries"):
+        families[f"weir_{name}"].add(counts[name], route)
+    for info, count in zip(REASONS, total.reasons(0), strict=False):
+        if count and info.word != "none":
+            families["weir_errors"].add(count, route, info.word)
+
+
+def collect_workers(state: AdminState, families: dict[str, Family]) -> None:
+    header = layout.read_header(state.memory)
+    families["weir_series"].add(header.rows_taken)
+    families["weir_series_limit"].add(header.rows)
+    for info, count in zip(REASONS, reader.reasons(state.memory), strict=False):
+        if info.word != "none":
+            families["weir_ends"].add(count, info.word)
+    for slot, worker in enumerate(reader.workers(state.memory)):
+        if not worker.pid:
+            continue
+        process = process_figures(worker.pid)
+        for name, value in (
+            ("weir_downstream_connections", worker.downstreams if process else 0),
+            ("weir_downstream_accepted", worker.accepted),
+            ("weir_exchanges", worker.exchanges if process else 0),
+            ("weir_buffer_bytes", worker.buffer_bytes if process else 0),
+            ("weir_log_lines_dropped", worker.log_dropped),
+            ("weir_worker_start_time_seconds", worker.started_us * US),
+            *process,
+        ):
+            families[name].add(value, str(slot))
+
+
+def process_figures(pid: int) -> list[tuple[str, float]]:
+    """Of /proc; nothing for a process that is gone, or not to be looked at."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name may have any characters in it; it ends at the last parenthesis.
+            fields = file.read().rpartition(b")")[2].split()
+        descriptors = len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return []
+    return [
+        ("weir_worker_cpu_seconds", (int(fields[11]) + int(fields[12])) / _TICKS),
+        ("weir_worker_resident_memory_bytes", float(int(fields[21]) * _PAGE)),
+        ("weir_worker_open_fds", float(descriptors)),
+    ]
+
+
+def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
+    endpoints = reader.endpoints(state.memory)
+    for end in endpoints:
+        labels = (end.cluster, end.endpoint)
+        busy = max(end.open - end.idle - end.surplus, 0)
+        for name, value in (("idle", end.idle + end.surplus), ("busy", busy), ("connecting", end.connecting)):
+            families["weir_upstream_connections"].add(value, *labels, name)
+        families["weir_upstream_waiting"].add(end.waiting, *labels)
+        for name in ("dials", "dial_failures", "reuses", "spoiled"):
+            families[f"weir_upstream_{name}"].add(getattr(end, name), *labels)
+    for cluster, queued in queues(endpoints):
+        families["weir_cluster_queued"].add(queued, cluster)
+
+
+def queues(endpoints: Iterable[reader.EndpointState]) -> Iterator[tuple[str, int]]:
+    """Each endpoint tells its cluster's queue."""
+    seen = set()
+    for end in endpoints:
+        if end.cluster not in seen:
+            seen.add(end.cluster)
+            yield end.cluster, end.queued

@@ -1,0 +1,52 @@
+"""The metrics, as data. Made by tools/gen_tables.py from spec/metrics.toml; do not edit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["METRICS", "Metric"]
+
+
+class Metric(NamedTuple):
+    """One metric: see spec/metrics.toml."""
+
+    name: str
+    kind: str
+    unit: str
+    labels: tuple[str, ...]
+    text: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("weir_requests", "counter", "", ("route", "code"), "Exchanges that ended with an answer, by its status class."),
+    Metric("weir_unanswered_requests", "counter", "", ("route",), "Exchanges that ended without an answer."),
+    Metric("weir_request_duration_seconds", "histogram", "seconds", ("route",), "First byte of the request head to the last byte of the response."),
+    Metric("weir_first_byte_seconds", "histogram", "seconds", ("route",), "First byte of the request head to the response head from the endpoint."),
+    Metric("weir_request_part_seconds", "histogram", "seconds", ("route", "part"), "Parts of the time ledger: TR, Tw, Tc, Tr, Td."),
+    Metric("weir_response_body_bytes", "counter", "bytes", ("route",), "Bytes of response bodies sent to clients."),
+    Metric("weir_request_body_bytes", "counter", "bytes", ("route",), "Bytes of request bodies received from clients."),
+    Metric("weir_errors", "counter", "", ("route", "reason"), "Exchanges that ended with a reason."),
+    Metric("weir_retries", "counter", "", ("route",), "Requests sent again on another connection."),
+    Metric("weir_other_requests", "counter", "", ("route",), "Exchanges of paths without a series of their own."),
+    Metric("weir_other_distinct_paths", "gauge", "", ("route",), "How many paths those were: an estimate."),
+    Metric("weir_ends", "counter", "", ("reason",), "Exchanges and connections that ended with a reason."),
+    Metric("weir_series", "gauge", "", (), "Rows of the statistics table in use."),
+    Metric("weir_series_limit", "gauge", "", (), "Rows that the statistics table has."),
+    Metric("weir_downstream_connections", "gauge", "", ("worker",), "Client connections open."),
+    Metric("weir_downstream_accepted", "counter", "", ("worker",), "Client connections accepted since the worker's start."),
+    Metric("weir_exchanges", "gauge", "", ("worker",), "Exchanges in progress."),
+    Metric("weir_buffer_bytes", "gauge", "bytes", ("worker",), "Memory taken by buffers."),
+    Metric("weir_log_lines_dropped", "counter", "", ("worker",), "Access log lines lost since the worker's start."),
+    Metric("weir_worker_start_time_seconds", "gauge", "seconds", ("worker",), "When the worker began, since 1970."),
+    Metric("weir_worker_cpu_seconds", "counter", "seconds", ("worker",), "Processor time of the worker."),
+    Metric("weir_worker_resident_memory_bytes", "gauge", "bytes", ("worker",), "Resident memory of the worker."),
+    Metric("weir_worker_open_fds", "gauge", "", ("worker",), "Open descriptors of the worker."),
+    Metric("weir_upstream_connections", "gauge", "", ("cluster", "endpoint", "state"), "Connections to an endpoint: idle, busy, connecting."),
+    Metric("weir_upstream_waiting", "gauge", "", ("cluster", "endpoint"), "Exchanges in line for a connection to an endpoint."),
+    Metric("weir_upstream_dials", "counter", "", ("cluster", "endpoint"), "Connections begun."),
+    Metric("weir_upstream_dial_failures", "counter", "", ("cluster", "endpoint"), "Connections that did not come about."),
+    Metric("weir_upstream_reuses", "counter", "", ("cluster", "endpoint"), "Requests on a connection that had carried one before."),
+    Metric("weir_upstream_spoiled", "counter", "", ("cluster", "endpoint"), "Idle connections found closed or with bytes nobody asked for."),
+    Metric("weir_cluster_queued", "gauge", "", ("cluster",), "Exchanges in the queue of a cluster."),
+    Metric("weir_build_info", "gauge", "", ("version", "python"), "1; the version is in the labels."),
+)

@@ -1,0 +1,302 @@
+"""Metrics: as promtool and a real Prometheus read them, and equal to what the table says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from weir._gen import metrics_pb as pb
+from weir.admin.exposition import NATIVE_SHIFT, as_openmetrics, as_protobuf, as_text, choose, native_buckets
+from weir.admin.families import collect
+from weir.admin.metric_table import METRICS
+from weir.admin.metrics import Metrics
+from weir.admin.server import serve
+from weir.admin.state import AdminState
+from weir.config.plan import Plan
+from weir.plane.counters import Counters
+from weir.reasons import Reason
+from weir.stats import layout
+from weir.stats.columns import COUNTERS, REASONS_AT
+from weir.stats.publish import publish
+from weir.stats.reader import BUCKETS_USED
+
+PLACES = {counter.name: place for place, counter in enumerate(COUNTERS)}
+HOSTILE = 'a"\\\n}'
+
+
+def made() -> layout.Table:
+    table = layout.create(6, ["main", HOSTILE], workers=2, endpoints=[("app", "127.0.0.1:1"), ("app", "127.0.0.1:2")])
+    for worker in range(2):
+        counters = Counters(table, worker)
+        for route, path, us in ((0, b"/a", 1000), (0, b"/b", 300_000), (1, b"/a", 40)):
+            count(counters, route, path, us)
+        publish(
+            table,
+            worker,
+            gauges={"downstreams": 3, "exchanges": 1, "accepted": 70},
+            endpoints=[(0, {"open": 5, "idle": 2, "surplus": 1, "dials": 9, "queued": 4})],
+        )
+    return table
+
+
+def count(counters: Counters, route: int, path: bytes, us: int, times: int = 10) -> None:
+    row = counters.find_row(route, path)
+    counters.add(row, PLACES["requests"], times)
+    counters.add(row, PLACES["status_2xx"], times - 1)
+    counters.add(row, PLACES["errors"], 1)
+    counters.add(row, REASONS_AT + Reason.CLIENT_CLOSED, 1)
+    counters.add(row, PLACES["total_us"], us * times)
+    counters.add(row, PLACES["queue_us"], us * times)
+    counters.add(row, PLACES["response_body_bytes"], 100 * times)
+    counters.observe_us(row, 0, us, repeat=times)
+    for _ in range(times):
+        counters.observe_part_us(route, 1, us)
+
+
+def state_of(table: layout.Table) -> AdminState:
+    return AdminState(Plan((), (), ()), table)
+
+
+def samples(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse_text(text.decode())
+        for sample in family.samples
+    }
+
+
+async def test_values_are_those_of_the_table() -> None:
+    got = samples(as_text(collect(state_of(made()))))
+    main = ("route", "main")
+    assert got["weir_requests_total", (("code", "2xx"), main)] == 36
+    assert got["weir_requests_total", (("code", "5xx"), main)] == 0
+    assert got["weir_unanswered_requests_total", (main,)] == 4
+    assert got["weir_errors_total", (("reason", "client_closed"), main)] == 4
+    assert got["weir_response_body_bytes_total", (main,)] == 4000
+    assert got["weir_request_duration_seconds_count", (main,)] == 40
+    assert got["weir_request_duration_seconds_sum", (main,)] == pytest.approx(20 * 0.301)
+    assert got["weir_request_duration_seconds_bucket", (("le", "0.001024"), main)] == 20
+    assert got["weir_request_duration_seconds_bucket", (("le", "0.000512"), main)] == 0
+    assert got["weir_request_part_seconds_count", (("part", "Tw"), main)] == 40
+    assert got["weir_request_part_seconds_sum", (("part", "Tw"), main)] == pytest.approx(20 * 0.301)
+    assert got["weir_request_part_seconds_count", (("part", "Td"), main)] == 0
+    assert got["weir_requests_total", (("code", "2xx"), ("route", 'a"\\\\\\x0A}'))] == 18
+    assert got["weir_other_requests_total", (main,)] == 0
+    assert got["weir_downstream_accepted_total", (("worker", "1"),)] == 70
+    assert got["weir_worker_resident_memory_bytes", (("worker", "0"),)] > 1 << 20
+    endpoint = (("cluster", "app"), ("endpoint", "127.0.0.1:1"))
+    assert got["weir_upstream_dials_total", endpoint] == 18
+    assert got["weir_upstream_connections", (*endpoint, ("state", "idle"))] == 6
+    assert got["weir_upstream_connections", (*endpoint, ("state", "busy"))] == 4
+    assert got["weir_cluster_queued", (("cluster", "app"),)] == 8
+    assert got["weir_series", ()] == 5
+
+
+async def test_openmetrics_says_the_same() -> None:
+    families = collect(state_of(made()))
+    text = as_openmetrics(families).decode()
+    assert text.endswith("# EOF\n")
+    parsed = list(parse_openmetrics(text))  # type: ignore[no-untyped-call]
+    assert [family.name for family in parsed] == [metric.name for metric in METRICS]
+    values = {(s.name, tuple(sorted(s.labels.items()))): s.value for family in parsed for s in family.samples}
+    assert values == samples(as_text(families))
+
+
+def messages(data: bytes) -> Iterator[pb.MetricFamily]:
+    at = 0
+    while at < len(data):
+        length = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        yield pb.MetricFamily.from_binary(data[at : at + length])
+        at += length
+
+
+async def test_protobuf_says_the_same_and_has_native_histograms() -> None:
+    families = collect(state_of(made()))
+    by_name = {message.name: message for message in messages(as_protobuf(families))}
+    assert set(by_name) == {m.name + ("_total" if m.kind == "counter" else "") for m in METRICS}
+    (main, _other) = by_name["weir_request_duration_seconds"].metric
+    histogram = main.histogram
+    assert histogram is not None
+    assert (histogram.sample_count, histogram.schema) == (40, 3)
+    placed, index, value, deltas = {}, 0, 0, iter(histogram.positive_delta)
+    for span in histogram.positive_span:
+        index += span.offset
+        for _ in range(span.length):
+            value += next(deltas)
+            placed[index] = value
+            index += 1
+    # 2^(index/8) s is the upper bound; the true times are 1 ms and 300 ms.
+    assert list(placed.values()) == [20, 20]
+    for place, true in zip(placed, (0.001, 0.3), strict=True):
+        middle = 2 ** ((place - 0.5) / 8)
+        assert abs(math.log2(middle / true)) <= (0.5 + 0.453) / 8
+
+
+@given(st.lists(st.integers(0, 5), min_size=BUCKETS_USED, max_size=BUCKETS_USED))
+def test_native_buckets_lose_nothing(buckets: list[int]) -> None:
+    spans, deltas = native_buckets(buckets)
+    back, index, value, rest = [0] * BUCKETS_USED, 0, 0, iter(deltas)
+    for offset, length in spans:
+        index += offset
+        for _ in range(length):
+            value += next(rest)
+            back[index - NATIVE_SHIFT] = value
+            index += 1
+    assert back == buckets
+    assert len(deltas) == sum(length for _offset, length in spans) == sum(count > 0 for count in buckets)
+
+
+@pytest.mark.parametrize(
+    ("accept", "format"),
+    [
+        ("", "text"),
+        ("*/*", "text"),
+        ("text/html", "text"),
+        ("application/openmetrics-text; version=1.0.0", "openmetrics"),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.6", "text"),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
+            "application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.2",
+            "protobuf",
+        ),
+        ("application/vnd.google.protobuf;encoding=text", "text"),
+        ("application/openmetrics-text;q=no", "text"),
+    ],
+)
+def test_the_format_is_what_accept_asks_for(accept: str, format: str) -> None:
+    assert choose(accept)[0] == format
+
+
+async def test_promtool_has_nothing_to_say() -> None:
+    promtool = shutil.which("promtool")
+    assert promtool is not None, "it is in the package prometheus"
+    text = as_text(collect(state_of(made())))
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+async def test_answers_are_kept_for_a_moment() -> None:
+    table = made()
+    metrics = Metrics(state_of(table))
+    first = metrics.written("text")
+    count(Counters(table, 0), 0, b"/a", 1)
+    assert metrics.written("text") is first
+    metrics._made.clear()
+    await asyncio.sleep(0.12)
+    assert metrics.written("text") != first
+
+
+# A time of the build that people use.
+@pytest.mark.figures
+async def test_a_full_table_is_written_in_good_time() -> None:
+    table = layout.create(4200, [f"route {number}" for number in range(50)], workers=2)
+    for worker in range(2):
+        counters = Counters(table, worker)
+        for path in range(4096):
+            count(counters, path % 50, b"/%d" % path, 1000, times=1)
+    state = state_of(table)
+    best = 10.0
+    for _ in range(4):
+        await asyncio.sleep(0.11)
+        started = time.perf_counter()
+        text = as_text(collect(state))
+        best = min(best, time.perf_counter() - started)
+    print(f"{best * 1000:.0f} ms, {len(text) / 1000:.0f} KB")
+    assert best < 0.3
+
+
+@asynccontextmanager
+async def served(table: layout.Table) -> AsyncIterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        async with serve(Plan((), (), ()), table, [sock]):
+            yield sock.getsockname()[1]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def prometheus(folder: Path, target: int) -> Iterator[int]:
+    """A real one that scrapes 127.0.0.1:`target` every half second; its port. Native histograms are switched on."""
+    config = folder / "prometheus.yml"
+    job = {"job_name": "weir", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}
+    config.write_text(json.dumps({"global": {"scrape_interval": "500ms"}, "scrape_configs": [job]}))
+    port = free_port()
+    program = shutil.which("prometheus")
+    assert program is not None, "it is in the package prometheus"
+    process = subprocess.Popen(
+        [
+            program,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--enable-feature=native-histograms",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def ask(port: int, query: str) -> dict[tuple[tuple[str, str], ...], float]:
+    url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            found = json.load(answer)["data"]["result"]
+    except OSError:
+        return {}
+    return {tuple(sorted(entry["metric"].items())): float(entry["value"][1]) for entry in found}
+
+
+async def test_a_real_prometheus_reads_them(tmp_path: Path) -> None:
+    table = made()
+    counters = Counters(table, 0)
+    async with served(table) as target:
+        with prometheus(tmp_path, target) as port:
+            route = (("route", "main"),)
+            queries = {
+                "native": "histogram_quantile(0.4, sum by (route) (rate(weir_request_duration_seconds[1m])))",
+                "count": 'sum by (route) (weir_requests_total{code="2xx"})',
+            }
+            answers: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+            deadline = time.monotonic() + 40
+            while time.monotonic() < deadline:
+                count(counters, 0, b"/a", 1000)
+                await asyncio.sleep(0.3)
+                answers = {name: await asyncio.to_thread(ask, port, query) for name, query in queries.items()}
+                if all(route in answer and answer[route] == answer[route] for answer in answers.values()):
+                    break
+            assert answers["count"][route] >= 36
+            # All that was counted meanwhile took 1 ms.
+            native = answers["native"].get(route)
+            assert native is not None, answers
+            assert abs(math.log2(native / 0.001)) <= 1.5 / 8
