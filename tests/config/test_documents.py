@@ -19,6 +19,15 @@ from weir.config.findings import TABLES
 from weir.config.load import load_file, load_text, schema
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def toml(value: object) -> str:
+    """A value as TOML has it: as JSON, except for tables."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)
+
+
 EXAMPLE = ROOT / "examples" / "weir.toml"
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
@@ -92,7 +101,7 @@ def test_examples_of_keys_are_good() -> None:
                 continue
             assert field.examples, key
             (example,) = field.examples
-            text = text_with(table, f"{key} = {json.dumps(example)}")
+            text = text_with(table, f"{key} = {toml(example)}")
             if key == "unix_mode":
                 text = text.replace(":8080", "unix:/run/weir.sock")
             assert load_text(text, "f").listener

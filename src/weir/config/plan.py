@@ -20,6 +20,7 @@ __all__ = [
     "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
+    "OtlpPlan",
     "Plan",
     "PoolPlan",
     "QueuePlan",
@@ -174,6 +175,16 @@ class HistoryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class OtlpPlan:
+    """Export of the metrics over OTLP/HTTP."""
+
+    endpoint: str = ""  # URL, with the path (/v1/metrics if it has none); "": no export
+    headers: tuple[tuple[str, str], ...] = ()
+    interval_ms: int = 15_000
+    timeout_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
 class AdminPlan:
     """Where the admin process answers, and whom."""
 
@@ -192,6 +203,7 @@ class Plan:
     stats: StatsPlan = field(default_factory=StatsPlan)
     log: LogPlan = field(default_factory=LogPlan)
     history: HistoryPlan = field(default_factory=HistoryPlan)
+    otlp: OtlpPlan = field(default_factory=OtlpPlan)
     admin: AdminPlan = field(default_factory=AdminPlan)
     workers: int = 0  # processes that serve; 0: as many as there are processors for them
     single_process: bool = False  # one process does it all: no supervisor, no admin process
