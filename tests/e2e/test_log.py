@@ -185,7 +185,8 @@ def test_the_time_ledger_and_the_ids_of_an_exchange(weir: MakeRig) -> None:
     assert sum(round(1000 * part) for part in parts.values()) == round(1000 * record["Ta"])
     assert record["Ta"] == record["total_ms"]
     assert parts["Tr"] >= 79
-    assert parts["Td"] >= 59
+    assert parts["Tr"] + parts["Td"] >= 139, "when the head arrived, between the two, is the kernel's to say"
+    assert parts["Td"] > 0
     assert parts["Tc"] > 0
 
 

@@ -69,6 +69,8 @@ class AdminState:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        # What was counted in the last moment is recorded, too.
+        self._frame = None
         await self.history.close()
 
     def frame(self) -> Frame:
