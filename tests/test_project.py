@@ -70,7 +70,7 @@ def _files(*suffixes: str) -> list[Path]:
         path
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in suffixes and path not in made and "__pycache__" not in path.parts
+        if path.suffix in suffixes and path not in made and not {"__pycache__", "_gen"} & set(path.parts)
     )
 
 
@@ -121,6 +121,7 @@ TESTED_IN = {
     "admin/messages.py": "admin/test_rpc.py",
     "admin/state.py": "admin/test_rpc.py",
     "admin/store.py": "admin/test_history.py",
+    "admin/ticks.py": "admin/test_rpc.py",
     "stats/names.py": "stats/test_view.py",
     "stats/publish.py": "stats/test_reader.py",
     "plane/account.pyx": "plane/test_exchange.py",
@@ -137,7 +138,10 @@ TESTED_IN = {
     "plane/upstream.pyx": "plane/test_pool.py",
     "plane/workspace.pyx": "plane/test_exchange.py",
     "plane/buffer.pyx": "plane/test_relay.py",
+    "control/child.py": "e2e/test_workers.py",
+    "control/crew.py": "control/test_supervisor.py",
     "control/errors.py": "control/test_sockets.py",
+    "control/stock.py": "control/test_sockets.py",
     "config/errors.py": "config/test_load.py",
     "config/findings.py": "config/test_load.py",
     "config/kinds.py": "config/test_load.py",

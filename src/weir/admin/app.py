@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+from connectrpc.codec import proto_binary_codec, proto_json_codec
 from connectrpc_grpcreflect import (
     ServerReflectionAlphaASGIApplication,
     ServerReflectionAlphaService,
@@ -40,9 +41,11 @@ def rpc_routes(state: AdminState) -> Iterable[BaseRoute]:
     """weir.v1.Stats, the standard health service and reflection, each under the path of its name."""
     described = (stats_pb.desc(), health_pb.desc())
     limit = MOST_REQUEST_BYTES
+    # A misspelt field is an error, not a question about everything.
+    codecs = (proto_binary_codec(), proto_json_codec(ignore_unknown_fields=False))
     applications = (
-        StatsASGIApplication(StatsService(state), read_max_bytes=limit),
-        HealthASGIApplication(HealthService(state), read_max_bytes=limit),
+        StatsASGIApplication(StatsService(state), read_max_bytes=limit, codecs=codecs),
+        HealthASGIApplication(HealthService(state), read_max_bytes=limit, codecs=codecs),
         ServerReflectionASGIApplication(ServerReflectionService(*described), read_max_bytes=limit),
         ServerReflectionAlphaASGIApplication(ServerReflectionAlphaService(*described), read_max_bytes=limit),
     )

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["Guard", "is_local_name"]
@@ -16,6 +16,8 @@ __all__ = ["Guard", "is_local_name"]
 # Without a token: what tells nothing, and the page, which then asks for the token itself.
 OPEN_PATHS: Final = ("/healthz", "/")
 OPEN_PREFIXES: Final = ("/assets/",)
+# What is asked by clients that read errors as Connect writes them.
+RPC_PREFIXES: Final = ("/weir.v1.", "/grpc.")
 
 
 class Guard:
@@ -36,27 +38,35 @@ class Guard:
         refusal = self.refuse(scope) if scope["type"] == "http" else None
         await (self.app if refusal is None else refusal)(scope, receive, send)
 
-    def refuse(self, scope: Scope) -> PlainTextResponse | None:
+    def refuse(self, scope: Scope) -> Response | None:
         """The answer to a request that is not let in; None if it is."""
         headers = Headers(scope=scope)
         path: str = scope["path"]
         if self._token:
             if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES) or self._is_token(headers.get("authorization", "")):
                 return None
-            text = "this address needs a token: Authorization: Bearer TOKEN\n"
-            return PlainTextResponse(text, 401, {"WWW-Authenticate": 'Bearer realm="weir"'})
+            text = "this address needs a token: Authorization: Bearer TOKEN"
+            return refusal(path, 401, text, {"WWW-Authenticate": 'Bearer realm="weir"'})
         if self.unix:
             return None
         for name, value in (("Host", headers.get("host")), ("Origin", headers.get("origin"))):
             if value is not None and not is_local_name(value if name == "Host" else urlsplit(value).netloc):
-                text = f"{name} names another machine; ask as localhost or 127.0.0.1, or configure admin.token\n"
-                return PlainTextResponse(text, 403)
+                text = f"{name} names another machine; ask as localhost or 127.0.0.1, or configure a token"
+                return refusal(path, 403, text)
         return None
 
     def _is_token(self, authorization: str) -> bool:
         scheme, _, given = authorization.partition(" ")
-        # Of what was given, not of the token: how long the comparison takes tells nothing.
+        # In constant time: how long it takes says nothing about how much of it was right.
         return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+
+
+def refusal(path: str, status: int, text: str, headers: dict[str, str] | None = None) -> Response:
+    """Text; for a call, an error as Connect writes it."""
+    if path.startswith(RPC_PREFIXES):
+        code = {401: "unauthenticated", 403: "permission_denied"}[status]
+        return JSONResponse({"code": code, "message": text}, status, headers)
+    return PlainTextResponse(text + "\n", status, headers)
 
 
 def is_local_name(authority: str) -> bool:

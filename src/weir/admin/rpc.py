@@ -17,7 +17,9 @@ from weir._gen.stats_connect import Stats
 from weir.admin.history import MOST_POINTS, Point
 from weir.admin.messages import point_message, status_message, timestamp, view_message
 from weir.admin.state import AdminState, Span
+from weir.admin.ticks import LostError, Ticks
 from weir.stats import reader
+from weir.stats.frame import Frame
 from weir.stats.view import Filter, Sort, query
 
 __all__ = ["StatsService"]
@@ -40,6 +42,7 @@ class StatsService(Stats):
     def __init__(self, state: AdminState) -> None:
         self.state = state
         self._watchers = 0
+        self._ticks: Ticks[pb.WatchStatsResponse] = Ticks(state.frame)
 
     async def get_stats(self, request: pb.GetStatsRequest, ctx: Any) -> pb.GetStatsResponse:
         moment = _moment(request.since, request.window)
@@ -50,21 +53,28 @@ class StatsService(Stats):
         interval = _seconds(request.interval) if request.interval is not None else 1.0
         if not LEAST_INTERVAL_S <= interval <= MOST_INTERVAL_S:
             raise _invalid(f"interval: {interval:g} s is not {LEAST_INTERVAL_S:g} s to {MOST_INTERVAL_S:g} s")
-        _check(request)
+        question = (*_check(request), request.reverse, request.histograms)
         if self._watchers >= MOST_WATCHERS:
             raise ConnectError(
                 Code.RESOURCE_EXHAUSTED, f"{MOST_WATCHERS} clients watch already; ask again with GetStats"
             )
+
+        def answer(frame: Frame) -> pb.WatchStatsResponse:
+            return pb.WatchStatsResponse(stats=self._answer(Span(frame, self.state.names), request))
+
         self._watchers += 1
+        watcher = self._ticks.begin()
         try:
-            before = self.state.frame()
-            # Moments are the same for all who have the same interval, so that they share frames.
+            # Moments are the same for all who have the same interval, so that they share frames and answers. The next
+            # one is made when the last one was sent: nothing waits for a client that reads slowly.
             while await self._next_tick(interval):
-                now = self.state.frame()
-                span = Span(now.minus(before), self.state.names)
-                before = now
-                yield pb.WatchStatsResponse(stats=self._answer(span, request))
+                yield watcher.step(question, answer)
+        except LostError:
+            raise ConnectError(
+                Code.RESOURCE_EXHAUSTED, "this client reads too slowly, its place is lost: watch again, or less often"
+            ) from None
         finally:
+            watcher.close()
             self._watchers -= 1
 
     async def reset_stats(self, request: pb.ResetStatsRequest, ctx: Any) -> pb.ResetStatsResponse:

@@ -8,7 +8,7 @@ import importlib.util
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import uvicorn
 
 from weir.admin.app import make_app
 from weir.admin.auth import Guard
+from weir.admin.otlp import Exporter
 from weir.admin.state import AdminState
 from weir.config.plan import Plan
 
@@ -62,9 +63,23 @@ async def serve(plan: Plan, memory: Any, sockets: Sequence[socket.socket], *, to
                 own = [sock for sock in sockets if (sock.family == socket.AF_UNIX) == unix]
                 if own:
                     await stack.enter_async_context(serving(Guard(app, token=token, unix=unix), own, state))
+            if plan.otlp.endpoint:
+                await stack.enter_async_context(running(Exporter(state, plan.otlp).run()))
             yield
     finally:
         await state.close()
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Something that goes on in the background while the context lasts."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager

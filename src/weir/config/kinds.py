@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -25,16 +26,20 @@ __all__ = [
     "REFUSED",
     "Kind",
     "access_log",
+    "admin_address",
     "choice",
     "closest",
     "cluster_name",
+    "collector_url",
     "count",
     "destination",
     "duration",
     "endpoint",
     "error_pages",
     "field_name",
+    "fields",
     "file_mode",
+    "flag",
     "history_file",
     "host_field",
     "listen",
@@ -42,6 +47,8 @@ __all__ = [
     "page_path",
     "ratio",
     "size",
+    "token",
+    "token_file",
 ]
 
 OFF = "off"  # switches off whatever can be off
@@ -232,6 +239,16 @@ def listen() -> Kind:
     return Kind(read, "address to listen on", {"type": "string", "minLength": 1}, lambda value: value.text)
 
 
+def admin_address() -> Kind:
+    """Where the admin process listens, read as AddressPlan; ``"off"`` for none, read as None."""
+
+    def read(value: object) -> object:
+        return None if value == OFF else parse_listen(_address(value, "an address", "127.0.0.1:", "8079"))
+
+    schema = {"type": "string", "minLength": 1}
+    return Kind(read, 'address to listen on, or `"off"`', schema, lambda value: OFF if value is None else value.text)
+
+
 def endpoint() -> Kind:
     """Where to connect, read as AddressPlan."""
 
@@ -358,6 +375,97 @@ def history_file() -> Kind:
 
     schema = {"type": "string", "pattern": "^(off|/.*[^/]|)$"}
     return Kind(read, 'path of a file, or `"off"`', schema, lambda value: value or OFF)
+
+
+def collector_url() -> Kind:
+    """An http or https URL; ``""`` and ``"off"`` for none."""
+
+    def read(value: object) -> str:
+        text = _text(value, 'a URL, or "off"', "http://127.0.0.1:4318")
+        if text in ("", OFF):
+            return ""
+        try:
+            url = urlsplit(text)
+            good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and text.isprintable()
+        except ValueError:
+            good = False
+        if not good or url.username is not None or url.query or url.fragment:
+            refuse(f"{quoted(text)} is not the URL of a collector", 'write "http://127.0.0.1:4318", say')
+        return text
+
+    schema = {"type": "string", "pattern": "^(off|https?://.*|)$"}
+    return Kind(read, 'URL, or `"off"`', schema, lambda value: value or OFF)
+
+
+def fields() -> Kind:
+    """A table of field names and values, as pairs in their order."""
+
+    def read(value: object) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, dict):
+            refuse("this is no table", 'write { "X-Key" = "value" }')
+        for name, text in value.items():
+            if not _TOKEN.fullmatch(name):
+                refuse(f"{quoted(name)} is not the name of a field", 'write { "X-Key" = "value" }')
+            if not isinstance(text, str) or not text.isprintable() or not text.isascii():
+                # The value may be a secret: it is not shown.
+                refuse(f"the value of {quoted(name)} is not one line of ASCII text", 'write { "X-Key" = "value" }')
+        return tuple(value.items())
+
+    schema = {"type": "object", "additionalProperties": {"type": "string"}}
+    return Kind(read, "table of texts", schema, lambda value: dict(value))
+
+
+def flag() -> Kind:
+    """Yes or no."""
+
+    def read(value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        words = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
+        meant = words.get(value.lower()) if isinstance(value, str) else None
+        refuse(f"wanted true or false, found {units.kind_of(value)}", f"write {meant}, without quotes" if meant else "")
+
+    return Kind(read, "true or false", {"type": "boolean"})
+
+
+def token() -> Kind:
+    """A bearer token (RFC 6750 section 2.1); ``"off"`` for none, read as ``""``. No message shows it."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            refuse(f"wanted a token, a string, found {units.kind_of(value)}")
+        return "" if value == OFF else _token("the token", value)
+
+    return Kind(read, _TOKEN_TEXT, {"type": "string", "minLength": 1}, lambda value: value or OFF)
+
+
+def token_file() -> Kind:
+    """A file with a bearer token, read as the token; ``"off"`` for none, read as ``""``."""
+
+    def read(value: object) -> str:
+        path = _text(value, "the path of a file", "/etc/weir/token")
+        if path == OFF:
+            return ""
+        try:
+            with open(path, "rb") as file:
+                content = file.read(4096)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            refuse(f"{quoted(path)} cannot be read: {reason.lower()}")
+        return _token(f"what {quoted(path)} holds", content.decode("latin-1").strip())
+
+    return Kind(read, 'path of a file, or `"off"`', {"type": "string", "minLength": 1}, lambda value: value or OFF)
+
+
+_TOKEN_TEXT = '16 to 256 letters, digits and `-._~+/=`, or `"off"`'
+
+
+def _token(what: str, text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9._~+/-]+=*", text):
+        refuse(f"{what} is not a bearer token", "letters, digits and -._~+/=, on one line")
+    if not 16 <= len(text) <= 256:
+        refuse(f"{what} has {len(text)} characters", "16 to 256; one can be made by: openssl rand -hex 16")
+    return text
 
 
 def error_pages() -> Kind:

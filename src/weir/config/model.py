@@ -16,11 +16,13 @@ from pydantic.fields import FieldInfo
 from weir.config import kinds
 from weir.config.plan import (
     AddressPlan,
+    AdminPlan,
     ClusterPlan,
     ErrorPagePlan,
     HistoryPlan,
     ListenerPlan,
     LogPlan,
+    OtlpPlan,
     Plan,
     PoolPlan,
     QueuePlan,
@@ -30,11 +32,13 @@ from weir.config.plan import (
 )
 
 __all__ = [
+    "Admin",
     "Cluster",
     "Config",
     "History",
     "Listener",
     "Log",
+    "Otlp",
     "Pool",
     "Queue",
     "Retry",
@@ -150,6 +154,44 @@ class History(Table):
     )
     max_size: Annotated[int, kinds.size("1MiB", "64GiB")] = _setting(
         HistoryPlan, "max_bytes", "Size of the file. Beyond it the oldest records are removed.", example="1GiB"
+    )
+
+
+class Otlp(Table):
+    """Export of the metrics over OTLP/HTTP, to a collector of OpenTelemetry's."""
+
+    endpoint: Annotated[str, kinds.collector_url()] = _setting(
+        OtlpPlan, "endpoint", "The collector. Without a path it is `/v1/metrics`.", example="http://127.0.0.1:4318"
+    )
+    headers: Annotated[tuple[tuple[str, str], ...], kinds.fields()] = _setting(
+        OtlpPlan, "headers", "Fields to send along, for collectors that want a key.", example={"X-Key": "..."}
+    )
+    interval: Annotated[int, kinds.duration("1s", "1h")] = _setting(
+        OtlpPlan, "interval_ms", "How often metrics are sent.", example="60s"
+    )
+    timeout: Annotated[int, kinds.duration("100ms", "1m")] = _setting(
+        OtlpPlan, "timeout_ms", "How long the collector may take to answer.", example="5s"
+    )
+
+
+class Admin(Table):
+    """The admin process: metrics, remote calls, and the live page."""
+
+    address: Annotated[AddressPlan | None, kinds.admin_address()] = _setting(
+        AdminPlan,
+        "address",
+        "Where it answers: an address of this machine's own loopback, `unix:` and a path, or, with a token, any other. "
+        "When it is left out and somebody else has that port, weir goes on without.",
+        example="unix:/run/weir-admin.sock",
+    )
+    token: Annotated[str, kinds.token()] = _setting(
+        AdminPlan,
+        "token",
+        "What every request must bring: `Authorization: Bearer` and this token.",
+        example="3q2-7wAAAABhbGxvd2Vk",
+    )
+    token_file: Annotated[str, kinds.token_file()] = _setting(
+        AdminPlan, "token", "The file that has the token in its first line.", example="/etc/weir/token"
     )
 
 
@@ -402,12 +444,32 @@ class Config(Table):
     drain_timeout: Annotated[int, kinds.duration("10ms", "24h")] = _setting(
         Plan,
         "drain_timeout_ms",
-        "On TERM and INT, what is in flight may take so long to end. Then it is cut off.",
+        "On TERM, INT and HUP, what is in flight may take so long to end. Then it is cut off.",
         example="10s",
+    )
+    workers: Annotated[int, kinds.count(1, 256, none="auto")] = _setting(
+        Plan,
+        "workers",
+        "Processes that serve. `auto`: one for each processor that weir may use.",
+        example=4,
+    )
+    single_process: Annotated[bool, kinds.flag()] = _setting(
+        Plan,
+        "single_process",
+        "Serve in the process that was started, without a supervisor: nothing is restarted, and HUP is not known.",
+        example=True,
+    )
+    heartbeat_timeout: Annotated[int, kinds.duration("2s", "1h")] = _setting(
+        Plan,
+        "heartbeat_timeout_ms",
+        "A worker that gives no sign of life for so long is replaced.",
+        example="30s",
     )
     log: Log = Field(default_factory=Log, description="The access log.")
     stats: Stats = Field(default_factory=Stats, description="Counting what passes.")
     history: History = Field(default_factory=History, description="What was counted, minute by minute.")
+    otlp: Otlp = Field(default_factory=Otlp, description="Export of the metrics.")
+    admin: Admin = Field(default_factory=Admin, description="The admin process.")
     listener: Annotated[tuple[Listener, ...], Field(strict=False)] = Field(
         description="Addresses that clients connect to.", json_schema_extra={"minItems": 1}
     )
@@ -424,7 +486,8 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    tables = {model.__name__: model for model in (Cluster, History, Listener, Log, Pool, Queue, Retry, Stats)}
+    models = (Admin, Cluster, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats)
+    tables = {model.__name__: model for model in models}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
     _finish(made, Config)

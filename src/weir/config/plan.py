@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "AddressPlan",
+    "AdminPlan",
     "ClusterPlan",
     "ErrorPagePlan",
     "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
+    "OtlpPlan",
     "Plan",
     "PoolPlan",
     "QueuePlan",
@@ -173,8 +175,27 @@ class HistoryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class OtlpPlan:
+    """Export of the metrics over OTLP/HTTP."""
+
+    endpoint: str = ""  # URL, with the path (/v1/metrics if it has none); "": no export
+    headers: tuple[tuple[str, str], ...] = ()
+    interval_ms: int = 15_000
+    timeout_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPlan:
+    """Where the admin process answers, and whom."""
+
+    address: AddressPlan | None = AddressPlan("127.0.0.1:8079", "127.0.0.1", 8079)  # None: there is none
+    written: bool = False  # the person has chosen the address: that it cannot be had is an error
+    token: str = field(default="", repr=False)  # what a request must bring as a bearer token; "": nothing
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the data plane is told."""
+    """All that the data plane and those who start it are told."""
 
     listeners: tuple[ListenerPlan, ...]
     routes: tuple[RoutePlan, ...]
@@ -182,4 +203,9 @@ class Plan:
     stats: StatsPlan = field(default_factory=StatsPlan)
     log: LogPlan = field(default_factory=LogPlan)
     history: HistoryPlan = field(default_factory=HistoryPlan)
+    otlp: OtlpPlan = field(default_factory=OtlpPlan)
+    admin: AdminPlan = field(default_factory=AdminPlan)
+    workers: int = 0  # processes that serve; 0: as many as there are processors for them
+    single_process: bool = False  # one process does it all: no supervisor, no admin process
     drain_timeout_ms: int = 30_000
+    heartbeat_timeout_ms: int = 10_000  # a worker that shows no sign of life for so long is replaced
