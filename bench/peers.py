@@ -29,21 +29,21 @@ def tool(name: str) -> str:
     return found
 
 
-def origin(directory: Path) -> Server:
-    """nginx serving files of each of SIZES from the page cache."""
+def origin(directory: Path, name: str = "origin", settings: str = "keepalive_requests 1000000000;") -> Server:
+    """nginx serving files of each of SIZES from the page cache, with further `settings` of its http block."""
     root = directory / "root"
     root.mkdir(exist_ok=True)
-    for name, size in SIZES.items():
-        (root / name).write_bytes(b"x" * size)
+    for file, size in SIZES.items():
+        (root / file).write_bytes(b"x" * size)
     port = free_port()
-    config = directory / "origin.conf"
+    config = directory / f"{name}.conf"
     config.write_text(
-        f"daemon off; worker_processes 1; pid {directory}/origin.pid; error_log {directory}/origin.log;\n"
+        f"daemon off; worker_processes 1; pid {directory}/{name}.pid; error_log {directory}/{name}.log;\n"
         "events { worker_connections 8000; }\n"
-        "http { access_log off; sendfile on; keepalive_requests 1000000000;\n"
+        f"http {{ access_log off; sendfile on; {settings}\n"
         f"server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; }} }}\n"
     )
-    return Server("origin", [tool("nginx"), "-c", str(config)], port, LOAD_CPU, directory)
+    return Server(name, [tool("nginx"), "-c", str(config)], port, LOAD_CPU, directory)
 
 
 # What is measured is one process on one processor.

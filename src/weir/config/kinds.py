@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -24,31 +23,28 @@ from weir.config.pages import read_pages
 __all__ = [
     "OFF",
     "REFUSED",
+    "TOKEN",
     "Kind",
     "access_log",
     "admin_address",
     "choice",
     "closest",
     "cluster_name",
-    "collector_url",
     "count",
     "destination",
     "duration",
     "endpoint",
     "error_pages",
     "field_name",
-    "fields",
     "file_mode",
     "flag",
-    "history_file",
     "host_field",
     "listen",
     "openapi",
     "page_path",
     "ratio",
     "size",
-    "token",
-    "token_file",
+    "text_of",
 ]
 
 OFF = "off"  # switches off whatever can be off
@@ -78,7 +74,7 @@ MANAGED_FIELDS = (
     "Via",
 )
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CLUSTER_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 # RFC 3986 section 3.2: host and port as a Host field carries them, without user information.
 _HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(:[0-9]{1,5})?")
@@ -124,7 +120,7 @@ def closest(word: str, known: Sequence[str]) -> str | None:
     return next((name for key, name in lower.items() if found and key.replace("-", "_") == found[0]), None)
 
 
-def _text(value: object, wanted: str, example: str) -> str:
+def text_of(value: object, wanted: str, example: str) -> str:
     if isinstance(value, str):
         return value
     refuse(f"wanted {wanted}, a string, found {units.kind_of(value)}", f'for example "{example}"')
@@ -262,14 +258,14 @@ def _address(value: object, wanted: str, host: str, port: str) -> str:
     """The text of an address; a bare number is probably its port."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65_536:
         refuse(f"wanted {wanted}, a string, found a whole number", f'write "{host}{value}"')
-    return _text(value, wanted, host + port)
+    return text_of(value, wanted, host + port)
 
 
 def cluster_name() -> Kind:
     """A cluster's name."""
 
     def read(value: object) -> str:
-        text = _text(value, "a name", "app")
+        text = text_of(value, "a name", "app")
         if not re.fullmatch(_CLUSTER_NAME, text):
             hint = "a letter or digit first, then letters, digits, _, - and ., 63 in all"
             refuse(f"{quoted(text)} is not a name", hint)
@@ -298,7 +294,7 @@ def host_field() -> Kind:
     """The value of a Host field; empty for the client's own."""
 
     def read(value: object) -> str:
-        text = _text(value, "a host", "app.internal")
+        text = text_of(value, "a host", "app.internal")
         if text and not (_HOST_FIELD.fullmatch(text) and len(text) <= 255):
             refuse(
                 f"{quoted(text)} is not the value of a Host field", 'for example "app.internal" or "app.internal:8080"'
@@ -312,10 +308,10 @@ def field_name() -> Kind:
     """The name of a response field of our own; ``"off"`` or ``""`` for none, read as ``""``."""
 
     def read(value: object) -> str:
-        text = _text(value, "a field name", "X-Bytes")
+        text = text_of(value, "a field name", "X-Bytes")
         if text in ("", OFF):
             return ""
-        if not _TOKEN.fullmatch(text) or len(text) > 64:
+        if not TOKEN.fullmatch(text) or len(text) > 64:
             refuse(f"{quoted(text)} is not a field name", 'letters, digits and -, at most 64: for example "X-Bytes"')
         managed = next((name for name in MANAGED_FIELDS if name.lower() == text.lower()), None)
         if managed:
@@ -329,7 +325,7 @@ def page_path() -> Kind:
     """The path of a page; ``"off"`` or ``""`` for none, read as ``""``."""
 
     def read(value: object) -> str:
-        text = _text(value, "a path", "/stats")
+        text = text_of(value, "a path", "/stats")
         if text in ("", OFF):
             return ""
         if not text.startswith("/"):
@@ -346,7 +342,7 @@ def access_log() -> Kind:
     words = (OFF, "stdout")
 
     def read(value: object) -> str:
-        text = _text(value, '"off", "stdout" or a path', "stdout")
+        text = text_of(value, '"off", "stdout" or a path', "stdout")
         if text in words:
             return text
         if not text or not text.isprintable() or text.endswith("/"):
@@ -358,61 +354,6 @@ def access_log() -> Kind:
         return text
 
     return Kind(read, '`"off"`, `"stdout"`, or the path of a file', {"type": "string", "minLength": 1})
-
-
-def history_file() -> Kind:
-    """The absolute path of a file; ``""`` and ``"off"`` for none."""
-
-    def read(value: object) -> str:
-        text = _text(value, 'the path of a file, or "off"', "/var/lib/weir/history.db")
-        if text in ("", OFF):
-            return ""
-        if not text.startswith("/") or text.endswith("/") or not text.isprintable():
-            refuse(
-                f"{quoted(text)} is not the absolute path of a file", 'write "/var/lib/weir/history.db", say, or "off"'
-            )
-        return text
-
-    schema = {"type": "string", "pattern": "^(off|/.*[^/]|)$"}
-    return Kind(read, 'path of a file, or `"off"`', schema, lambda value: value or OFF)
-
-
-def collector_url() -> Kind:
-    """An http or https URL; ``""`` and ``"off"`` for none."""
-
-    def read(value: object) -> str:
-        text = _text(value, 'a URL, or "off"', "http://127.0.0.1:4318")
-        if text in ("", OFF):
-            return ""
-        try:
-            url = urlsplit(text)
-            good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and text.isprintable()
-        except ValueError:
-            good = False
-        if not good or url.username is not None or url.query or url.fragment:
-            refuse(f"{quoted(text)} is not the URL of a collector", 'write "http://127.0.0.1:4318", say')
-        return text
-
-    schema = {"type": "string", "pattern": "^(off|https?://.*|)$"}
-    return Kind(read, 'URL, or `"off"`', schema, lambda value: value or OFF)
-
-
-def fields() -> Kind:
-    """A table of field names and values, as pairs in their order."""
-
-    def read(value: object) -> tuple[tuple[str, str], ...]:
-        if not isinstance(value, dict):
-            refuse("this is no table", 'write { "X-Key" = "value" }')
-        for name, text in value.items():
-            if not _TOKEN.fullmatch(name):
-                refuse(f"{quoted(name)} is not the name of a field", 'write { "X-Key" = "value" }')
-            if not isinstance(text, str) or not text.isprintable() or not text.isascii():
-                # The value may be a secret: it is not shown.
-                refuse(f"the value of {quoted(name)} is not one line of ASCII text", 'write { "X-Key" = "value" }')
-        return tuple(value.items())
-
-    schema = {"type": "object", "additionalProperties": {"type": "string"}}
-    return Kind(read, "table of texts", schema, lambda value: dict(value))
 
 
 def flag() -> Kind:
@@ -428,51 +369,11 @@ def flag() -> Kind:
     return Kind(read, "true or false", {"type": "boolean"})
 
 
-def token() -> Kind:
-    """A bearer token (RFC 6750 section 2.1); ``"off"`` for none, read as ``""``. No message shows it."""
-
-    def read(value: object) -> str:
-        if not isinstance(value, str):
-            refuse(f"wanted a token, a string, found {units.kind_of(value)}")
-        return "" if value == OFF else _token("the token", value)
-
-    return Kind(read, _TOKEN_TEXT, {"type": "string", "minLength": 1}, lambda value: value or OFF)
-
-
-def token_file() -> Kind:
-    """A file with a bearer token, read as the token; ``"off"`` for none, read as ``""``."""
-
-    def read(value: object) -> str:
-        path = _text(value, "the path of a file", "/etc/weir/token")
-        if path == OFF:
-            return ""
-        try:
-            with open(path, "rb") as file:
-                content = file.read(4096)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            refuse(f"{quoted(path)} cannot be read: {reason.lower()}")
-        return _token(f"what {quoted(path)} holds", content.decode("latin-1").strip())
-
-    return Kind(read, 'path of a file, or `"off"`', {"type": "string", "minLength": 1}, lambda value: value or OFF)
-
-
-_TOKEN_TEXT = '16 to 256 letters, digits and `-._~+/=`, or `"off"`'
-
-
-def _token(what: str, text: str) -> str:
-    if not re.fullmatch("[A-Za-z0-9._~+/-]+=*", text):
-        refuse(f"{what} is not a bearer token", "letters, digits and -._~+/=, on one line")
-    if not 16 <= len(text) <= 256:
-        refuse(f"{what} has {len(text)} characters", "16 to 256; one can be made by: openssl rand -hex 16")
-    return text
-
-
 def error_pages() -> Kind:
     """A directory with error pages, read as a tuple of ErrorPagePlan; ``"off"`` for none."""
 
     def read(value: object) -> object:
-        text = _text(value, "a directory", "/etc/weir/errors")
+        text = text_of(value, "a directory", "/etc/weir/errors")
         return () if text == OFF else read_pages(text)
 
     return Kind(read, 'directory, or `"off"`', {"type": "string", "minLength": 1}, lambda value: OFF)
@@ -492,7 +393,7 @@ def openapi(none: str = "") -> Kind:
         if value == []:
             refuse("no file", 'write "off"')
         listed = value if isinstance(value, list) else [value]
-        return read_templates([_text(file, "a file, or an array of them", "openapi.yaml") for file in listed])
+        return read_templates([text_of(file, "a file, or an array of them", "openapi.yaml") for file in listed])
 
     file = {"type": "string", "minLength": 1}
     schema = {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": file}
@@ -507,7 +408,7 @@ def file_mode() -> Kind:
         if isinstance(value, int) and not isinstance(value, bool):
             hint = f'write "{value:04o}"' if 0 <= value <= 0o777 else 'for example "0666"'
             refuse("wanted permissions, octal digits in a string, found a whole number", hint)
-        text = _text(value, "permissions", "0666")
+        text = text_of(value, "permissions", "0666")
         if not re.fullmatch("0?[0-7]{3}", text):
             refuse(f"{quoted(text)} are not permissions", 'three octal digits, for example "0666"')
         return int(text, 8)
