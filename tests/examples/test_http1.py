@@ -98,6 +98,28 @@ def test_a_signal_ends_it_whatever_is_going_on(
         assert probe.connect_ex(part.listen) != 0
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_body_keeps_its_length_whatever_connection_names(start: StartPart, endpoint: Endpoint, name: str) -> None:
+    part = start(name)
+    hidden = get("/hidden")
+    named = "Connection: Content-Length, Transfer-Encoding, Host"
+    part.ask(get("/1", f"Content-Length: {len(hidden)}", named, method="POST") + hidden)
+    part.ask(get("/2", "Transfer-Encoding: chunked", named, method="POST") + chunked(hidden))
+    assert [(request.head.target, request.body) for request in endpoint.requests] == [("/1", hidden), ("/2", hidden)]
+    assert [request.head.get("Host") for request in endpoint.requests] == ["test", "test"]
+    endpoint.reply(ok(hidden, named))
+    assert part.get().body == hidden
+
+
+@pytest.mark.parametrize("name", CONCURRENT)
+def test_the_version_is_read_where_it_stands(start: StartPart, endpoint: Endpoint, name: str) -> None:
+    part = start(name)
+    with part.connect() as client:
+        client.send(get("/HTTP/1.1", version="1.0"))
+        assert client.response().head.get("Connection") == "close"
+        assert client.ended()
+
+
 REFUSED = {
     "no HTTP": b"hello\r\n\r\n",
     "two lengths": get("/", "Content-Length: 1", "Content-Length: 2", method="POST") + b"ab",
@@ -107,6 +129,10 @@ REFUSED = {
     "escape in the target": get("/\x1b[2J"),
     "space before the colon": get("/", "Content-Length : 5", method="POST") + b"hello",
     "folded line": get("/", "A: b", " c"),
+    "chunks of HTTP/1.0": get("/", "Transfer-Encoding: chunked", version="1.0", method="POST") + b"0\r\n\r\n",
+    "empty length": get("/", "Content-Length:", method="POST"),
+    "chunked twice": get("/", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n",
+    "a tunnel": get("test:443", method="CONNECT"),
     "bare line feed": get("/", "A: b\nContent-Length: 5"),
     "long head": get("/", "A: " + "x" * 100_000),
 }

@@ -181,6 +181,16 @@ def test_an_idle_connection_that_the_backend_closes_is_not_used(
 
 
 @pytest.mark.parametrize("name", POOLED)
+def test_bytes_that_nobody_asked_for_are_no_answer(start: StartPart, endpoint: Endpoint, name: str) -> None:
+    part = start(name)
+    endpoint.reply(ok(b"mine"), ok(b"somebody else's"))
+    for _ in range(3):
+        assert part.get().body == b"mine"
+        time.sleep(0.05)  # for the surplus to arrive
+    assert [request.link for request in endpoint.requests] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", POOLED)
 @pytest.mark.parametrize(
     "response",
     [ok(b"x", "Connection: close"), b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx"],
