@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "weir.client": ("weir._gen",),
     "weir.admin": ("weir", "weir._gen", "weir.config.plan", "weir.stats", "weir.reasons"),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
-    "weir.cli": ("weir", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
+    "weir.cli": ("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
     "weir.__main__": ("weir.cli.main",),
     "weir": (),
 }
@@ -139,6 +139,9 @@ TESTED_IN = {
     "plane/buffer.pyx": "plane/test_relay.py",
     "control/child.py": "e2e/test_workers.py",
     "control/crew.py": "control/test_supervisor.py",
+    "control/keeper.py": "e2e/test_admin.py",
+    "control/reloading.py": "e2e/test_reload.py",
+    "control/status.py": "e2e/test_admin.py",
     "control/errors.py": "control/test_sockets.py",
     "control/stock.py": "control/test_sockets.py",
     "config/admin_kinds.py": "config/test_load.py",
