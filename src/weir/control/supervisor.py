@@ -309,7 +309,8 @@ class Supervisor:
             return
         slot = place.last_slot if place.last_slot in self.free else min(self.free)
         ours, theirs = socket.socketpair()
-        seat = Seat(self.memory, slot, crew.routes)
+        # The table's own file will do: nobody else locks it.
+        seat = Seat(self.memory, slot, crew.routes, log_turns=self.memory.fd)
         share = crew.stock.share(place.number)
 
         def serve() -> int:
