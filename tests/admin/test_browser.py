@@ -295,6 +295,7 @@ def test_the_server_goes_and_comes_back(open_page: OpenPage, traffic: Traffic) -
         expect(page.get_by_role("status")).to_have_text("live")
         tick = page.get_attribute("body", "data-tick")
         expect(page.locator("body")).not_to_have_attribute("data-tick", tick or "")
+        page.close()
 
 
 def test_a_tab_that_is_not_seen_asks_for_nothing(open_page: OpenPage, site: Site) -> None:
@@ -344,6 +345,7 @@ def test_a_token_is_asked_for_once(open_page: OpenPage, traffic: Traffic) -> Non
         expect(page.locator("#rows tr")).to_have_count(50)
         assert page.evaluate("localStorage.length + document.cookie.length") == 1
         assert page.evaluate("localStorage.key(0)") == "weir-browser"
+        page.close()
 
 
 @pytest.mark.figures  # times of a build that traces lines say nothing
@@ -362,6 +364,7 @@ def test_it_is_quick(open_page: OpenPage) -> None:
             expect(page.locator("body")).not_to_have_attribute("data-tick", tick or "")
             took.append(float(page.get_attribute("body", "data-took") or "inf"))
             server.append(float(page.get_attribute("body", "data-server-took") or "inf"))
+        page.close()
     print(f"first paint {painted:.0f} ms; a tick: {sorted(took)} ms in the browser, {sorted(server)} ms in weir")
     # Measured on a quiet machine: see docs/live-page.md. The best of five, on a machine that does other things as well.
     assert painted < 1000

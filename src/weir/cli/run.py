@@ -27,7 +27,7 @@ Setting = tuple[str, ...]
 @click.option("-t", "--to", multiple=True, metavar="ADDRESS", help="Endpoint to send requests to; may be given again.")
 @click.option("-c", "--config", type=config_path_type(), help="Configuration file, instead of --listen and --to.")
 @click.option("--access-log", metavar="FILE", help="off, stdout, or a file. [default: off]")
-@click.option("--log-format", metavar="FORMAT", help="combined, common, json or short. [default: combined]")
+@click.option("--log-format", metavar="FORMAT", help="combined, common, json, short or ledger. [default: combined]")
 @click.option("--stats-page", metavar="PATH", help="Serve the statistics page on this path. [default: none]")
 @click.option("--workers", metavar="N", help="Processes that serve. [default: auto, one for each processor]")
 @click.option("--single-process", is_flag=True, help="Serve in this very process, without a supervisor.")
