@@ -292,14 +292,18 @@ def test_processes_that_share_stdout_take_turns() -> None:
     assert any(torn_lines("none") for _ in range(10)), "without turns lines are torn: the test sees something"
 
 
-def test_who_dies_gives_its_turn_back(tmp_path: Path) -> None:
+def test_who_dies_gives_its_turn_back() -> None:
     turns = os.memfd_create("turns")
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         fcntl.lockf(turns, fcntl.LOCK_EX)
-        os.kill(os.getpid(), 19)  # SIGSTOP: it hangs with the lock
+        os.write(writing, b".")
+        time.sleep(60)  # it hangs with the lock
         os._exit(0)
-    os.waitpid(pid, os.WUNTRACED)
+    assert os.read(reading, 1) == b"."
+    os.close(reading)
+    os.close(writing)
     program = (
         "import sys; from weir.control.logs import LogWriter; w = LogWriter('stdout', 9999, int(sys.argv[1]));"
         "w.write(b'line\\n', 1); w.close(20); sys.exit(w.dropped)"
