@@ -53,6 +53,7 @@ class Seat:
     memory: layout.Table
     worker: int  # its number in the table
     routes: Sequence[int]  # the numbers in the table of the plan's routes
+    log_turns: int = -1  # see LogWriter
 
 
 class Worker:
@@ -71,7 +72,7 @@ class Worker:
         self.seat = seat
         self.memory = seat.memory
         self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
-        self.writer = open_log(plan)
+        self.writer = open_log(plan, seat.log_turns)
         clients = max(raise_descriptor_limit() - _OWN_DESCRIPTORS, 1) * 8 // 10
         counters = Counters(seat.memory, seat.worker)
         self.plane = Plane(
@@ -204,12 +205,12 @@ def make_table(plan: Plan, workers: int, *, spare_routes: int = 0, spare_endpoin
     )
 
 
-def open_log(plan: Plan) -> LogWriter | None:
-    """The writer of a plan's access log. Raises StartError."""
+def open_log(plan: Plan, turns: int = -1) -> LogWriter | None:
+    """The writer of a plan's access log; `turns` as in LogWriter. Raises StartError."""
     if plan.log.access == "off":
         return None
     try:
-        return LogWriter(plan.log.access, plan.log.buffer_bytes)
+        return LogWriter(plan.log.access, plan.log.buffer_bytes, turns)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise StartError(f"cannot write the access log {plan.log.access}: {reason}") from error
