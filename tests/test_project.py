@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tools import gen_config_docs, gen_tables, render_site
+from tools import gen_config_docs, gen_proto, gen_tables, render_site
 from weir.cli.main import group
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "weir.client": ("weir._gen",),
     "weir.admin": ("weir", "weir._gen", "weir.config.plan", "weir.stats", "weir.reasons"),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
-    "weir.cli": ("weir", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
+    "weir.cli": ("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
     "weir.__main__": ("weir.cli.main",),
     "weir": (),
 }
@@ -139,6 +139,9 @@ TESTED_IN = {
     "plane/buffer.pyx": "plane/test_relay.py",
     "control/child.py": "e2e/test_workers.py",
     "control/crew.py": "control/test_supervisor.py",
+    "control/keeper.py": "e2e/test_admin.py",
+    "control/reloading.py": "e2e/test_reload.py",
+    "control/status.py": "e2e/test_admin.py",
     "control/errors.py": "control/test_sockets.py",
     "control/stock.py": "control/test_sockets.py",
     "config/admin_kinds.py": "config/test_load.py",
@@ -216,6 +219,7 @@ def test_the_plan_imports_only_the_standard_library() -> None:
 
 def test_generated_files_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
     assert gen_tables.main(["--check"]) == 0, capsys.readouterr().out
+    assert gen_proto.main(["--check"]) == 0, capsys.readouterr().out
     assert gen_config_docs.main(["--check"]) == 0, capsys.readouterr().out
     assert render_site.main(["--check"]) == 0, capsys.readouterr().out
 

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,7 +27,7 @@ Setting = tuple[str, ...]
 @click.option("-t", "--to", multiple=True, metavar="ADDRESS", help="Endpoint to send requests to; may be given again.")
 @click.option("-c", "--config", type=config_path_type(), help="Configuration file, instead of --listen and --to.")
 @click.option("--access-log", metavar="FILE", help="off, stdout, or a file. [default: off]")
-@click.option("--log-format", metavar="FORMAT", help="combined, common, json or short. [default: combined]")
+@click.option("--log-format", metavar="FORMAT", help="combined, common, json, short or ledger. [default: combined]")
 @click.option("--stats-page", metavar="PATH", help="Serve the statistics page on this path. [default: none]")
 @click.option("--workers", metavar="N", help="Processes that serve. [default: auto, one for each processor]")
 @click.option("--single-process", is_flag=True, help="Serve in this very process, without a supervisor.")
@@ -104,12 +104,35 @@ def _read_beside(read: Callable[[], Plan]) -> Plan:
 
 def _run(plan: Plan, read: Callable[[], Plan]) -> int:
     if plan.single_process:
-        from weir.control.worker import run
+        return _run_alone(plan)
+    from weir.control.supervisor import run
 
-        return run(plan, on_ready=print_listeners)
-    from weir.control.supervisor import run as supervise
+    def admin(*given: Any) -> int:
+        # Imported where it is used: the supervisor stays small.
+        from weir.admin.process import main
 
-    return supervise(plan, read, on_ready=print_listeners)
+        return main(*given)
+
+    return run(plan, read, admin, on_ready=print_listeners)
+
+
+def _run_alone(plan: Plan) -> int:
+    from weir.control.keeper import bind_admin
+    from weir.control.sockets import unbind
+    from weir.control.worker import Service, make_table, run
+
+    memory = make_table(plan, 1)
+    sockets = bind_admin(plan.admin)
+    services: list[Service] = []
+    if sockets:
+        from weir.admin.server import serve
+
+        services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token))
+    try:
+        return run(plan, on_ready=print_listeners, services=services, memory=memory)
+    finally:
+        for sock in sockets:
+            unbind(sock)
 
 
 def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:

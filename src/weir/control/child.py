@@ -31,6 +31,10 @@ log = logging.getLogger("weir")
 READY = b"R"
 DRAINING = b"D"
 
+# When another worker takes over, connections that wait for a request stay open for so long: on each of them one may be
+# on its way, and on new ones it certainly is.
+GRACE_S = 0.5
+
 
 def serve(plan: Plan, seat: Seat, bound: Bound, channel: socket.socket) -> int:
     """Serves until it is told to end; returns the exit status: 0, or 1 if it could not begin."""
@@ -42,7 +46,8 @@ def serve(plan: Plan, seat: Seat, bound: Bound, channel: socket.socket) -> int:
         try:
             runner.run(_serve(plan, engine, seat, bound, channel))
         except StartError as error:
-            print(f"weir: {error}", file=sys.stderr)
+            # In one piece: others may be saying the same.
+            sys.stderr.write(f"weir: {error}\n")
             return 1
     return 0
 
@@ -78,7 +83,7 @@ async def _serve(plan: Plan, engine: Engine, seat: Seat, bound: Bound, channel: 
     tell(channel, READY)
     await drain.wait()
     tell(channel, DRAINING)
-    await drain_or_stop(worker, now)
+    await drain_or_stop(worker, now, GRACE_S)
     loop.remove_reader(channel)
 
 

@@ -48,6 +48,7 @@ class Member:
         self.stage = Stage.STARTING
         self.started = time.monotonic()
         self.deadline = self.started + _READY_S  # to be ready, or to have ended
+        self.has_served = False
         self.aborted = False
         self.line_ended = False
 
@@ -58,6 +59,7 @@ class Member:
 
     def ready(self) -> None:
         self.stage = Stage.SERVING
+        self.has_served = True
         self.deadline = math.inf
 
     def drain(self, limit_s: float) -> None:

@@ -56,9 +56,10 @@ class Stock:
         return [bound_text(sock) for copies in self.listeners.values() for sock in copies[0]]
 
     def close(self, keep: Stock | None = None) -> None:
-        """Closes all sockets but those that `keep` has, too. The files of Unix sockets go with them."""
+        """Closes all sockets but those that `keep` has, too, and is empty. The files of Unix sockets go with them."""
         for sock in self.sockets() - (keep.sockets() if keep is not None else set()):
             unbind(sock)
+        self.listeners = {}
 
 
 def keyed(plan: Plan) -> Iterator[tuple[Key, ListenerPlan]]:

@@ -21,9 +21,12 @@ from collections.abc import Callable
 from weir.config.plan import Plan
 from weir.control import child
 from weir.control.crew import Crew, Member, Place, Stage, worker_count
-from weir.control.errors import PlanRefused, StartError
+from weir.control.errors import StartError
+from weir.control.keeper import AdminKeeper, AdminMain
+from weir.control.reloading import Reloading
 from weir.control.sockets import raise_descriptor_limit
-from weir.control.spawn import Answer, ended, fork
+from weir.control.spawn import allow_signals, ended, fork
+from weir.control.status import StatusLine
 from weir.control.stock import Stock
 from weir.control.worker import HEARTBEAT_S, Seat, make_table
 from weir.stats import layout
@@ -42,8 +45,6 @@ _SIGNALS = (
     signal.SIGUSR1,
     signal.SIGCHLD,
 )
-# Reading a configuration: names in it are not looked up, so only a file system can hold it up.
-READ_S = 60.0
 # If the supervisor itself was stopped for so long, nobody can be blamed for an old heartbeat.
 _ABSENT_S = 3 * HEARTBEAT_S
 
@@ -52,10 +53,12 @@ class Supervisor:
     """Runs the workers of a plan until it is told to end.
 
     `read` reads the plan anew; it runs in a process of its own. `on_ready` gets the bound addresses once, when all
-    workers accept.
+    workers accept. `admin` is the life of the admin process. Raises StartError.
     """
 
-    def __init__(self, plan: Plan, read: ReadPlan, on_ready: Callable[[list[str]], None] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, read: ReadPlan, admin: AdminMain, on_ready: Callable[[list[str]], None] | None = None
+    ) -> None:
         self.read = read
         self.on_ready = on_ready
         workers = worker_count(plan)
@@ -67,22 +70,24 @@ class Supervisor:
             spare = max(0, min(max(routes, 32), rows // 8, rows - routes - 1))
             endpoints = sum(len(cluster.endpoints) for cluster in plan.clusters)
             self.memory = make_table(plan, self.slots, spare_routes=spare, spare_endpoints=max(endpoints, 64))
+            self.admin = AdminKeeper(admin, plan.admin)
         except BaseException:
             stock.close()
             raise
         self.free = set(range(self.slots))
         self.crew = Crew(1, plan, stock, layout.name_routes(self.memory, [route.name for route in plan.routes]))
         self.coming: Crew | None = None  # starts, to take over from `crew`
-        self.waiting: Plan | None = None  # to be reloaded as soon as there are slots
-        self.reading: Answer | None = None
+        self.reloading = Reloading(self._read, self._refuse)
         self.members: dict[int, Member] = {}
-        self.reload_wanted = False
+        self.reloads = 0
+        self.refused = ""  # why the last reload came to nothing
         self.started = False
         self.ending = 0  # 1: drain, 2: at once
         self.status = 0
         self._woken = time.monotonic()
         self._checked = self._woken
         self._wakeup: tuple[socket.socket, socket.socket] | None = None
+        self._status = StatusLine()
 
     # -- from outside -------------------------------------------------------------------------------------
 
@@ -101,6 +106,7 @@ class Supervisor:
         try:
             while not self.ending or self.members:
                 self._work()
+                self._tell_admin()
                 self._wait()
         finally:
             self._leave()
@@ -109,8 +115,7 @@ class Supervisor:
     def _leave(self) -> None:
         """Nothing stays: whatever happened, no child outlives the supervisor."""
         signal.set_wakeup_fd(-1)
-        if self.reading is not None:
-            self.reading.cancel()
+        self.reloading.cancel()
         for member in self.members.values():
             member.signal(signal.SIGKILL)
         for member in self.members.values():
@@ -118,6 +123,7 @@ class Supervisor:
             member.channel.close()
         self.members.clear()
         self._close_stocks()
+        self.admin.close()
         for sock in self._wakeup or ():
             sock.close()
 
@@ -130,8 +136,8 @@ class Supervisor:
         lines = {member.channel.fileno(): member for member in self.members.values() if not member.line_ended}
         for fd in lines:
             poll.register(fd, select.POLLIN)
-        if self.reading is not None:
-            poll.register(self.reading, select.POLLIN)
+        if self.reloading.answer is not None:
+            poll.register(self.reloading.answer, select.POLLIN)
         events = poll.poll(math.ceil(1000 * self._pause()))
         now = time.monotonic()
         if now - self._woken > _ABSENT_S:
@@ -145,19 +151,19 @@ class Supervisor:
             elif fd in lines:
                 self._on_line(lines[fd])
             else:
-                self._on_reading()
+                self.reloading.on_readable()
         self._reap()
 
     def _pause(self) -> float:
         """Seconds until something is due; at most until heartbeats are to be looked at."""
         now = time.monotonic()
-        times = [now + HEARTBEAT_S]
+        times = [now + HEARTBEAT_S, self.reloading.deadline()]
         times += [member.deadline for member in self.members.values()]
         if not self.ending:
             crews = [self.crew] if self.coming is None else [self.crew, self.coming]
             times += [place.due for crew in crews for place in crew.places if place.member is None]
-        if self.reading is not None:
-            times.append(self.reading.deadline)
+            if self.started and self.admin.sockets and self.admin.place.member is None:
+                times.append(self.admin.place.due)
         return max(0.0, min(times) - now)
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -166,7 +172,7 @@ class Supervisor:
         elif number == signal.SIGQUIT:
             self._end(2)
         elif number == signal.SIGHUP:
-            self.reload_wanted = True
+            self.reloading.wanted = True
         elif number == signal.SIGUSR1:
             for member in self.members.values():
                 if member.slot >= 0:
@@ -198,19 +204,6 @@ class Supervisor:
         place.last_slot = -1
         member.drain(crew.plan.drain_timeout_ms / 1000)
 
-    def _on_reading(self) -> None:
-        assert self.reading is not None
-        try:
-            if not self.reading.read():
-                return
-            reading, self.reading = self.reading, None
-            plan = reading.get()
-        except PlanRefused as error:
-            self.reading = None
-            self._refuse(str(error))
-            return
-        self.waiting = plan
-
     def _reap(self) -> None:
         for member in list(self.members.values()):
             pid, status = os.waitpid(member.pid, os.WNOHANG)
@@ -225,8 +218,11 @@ class Supervisor:
     def _gone(self, member: Member, code: int) -> None:
         crew = self._crew_of(member)
         place = crew.place_of(member) if crew is not None else None
-        was_ready = member.stage is not Stage.STARTING
-        if member.stage is Stage.DRAINING and code != 0 and self.ending < 2:
+        if member is self.admin.place.member:
+            self._admin_gone(member, code)
+            return
+        was_ready = member.has_served
+        if was_ready and member.stage is Stage.DRAINING and code != 0 and self.ending < 2:
             log.warning("%s %s while it drained", member.name, ended(code))
         if crew is None or place is None or self.ending:
             return
@@ -242,6 +238,15 @@ class Supervisor:
         else:
             after = f" in {place.pause():.1f} s" if place.pause() else ""
             log.warning("%s %s: it is started again%s", member.name, ended(code), after)
+
+    def _admin_gone(self, member: Member, code: int) -> None:
+        self.admin.place.left(member)
+        if member.stage is Stage.DRAINING:
+            # It was told to, for a new plan.
+            self.admin.place.failures, self.admin.place.due = 0, 0.0
+        elif not self.ending:
+            pause = self.admin.place.pause()
+            log.error("%s %s: it is started again%s", member.name, ended(code), f" in {pause:.1f} s" if pause else "")
 
     def _crew_of(self, member: Member) -> Crew | None:
         for crew in (self.crew, self.coming):
@@ -259,6 +264,7 @@ class Supervisor:
                     log.error("%s does not end or begin in time: it is killed", member.name)
                 member.abort()
         if self.ending:
+            self._end_admin()
             return
         self._check_heartbeats(now)
         self._start_due(self.crew, now)
@@ -271,7 +277,12 @@ class Supervisor:
             if self.on_ready is not None:
                 self.on_ready(self.crew.stock.texts())
         if self.started:
-            self._reload_due(now)
+            if self.coming is None:
+                self.reloading.work(now)
+            if self.reloading.plan is not None and self.coming is None:
+                self._prepare(self.reloading.plan)
+            if self.admin.is_due(now):
+                self._start_admin()
 
     def _check_heartbeats(self, now: float) -> None:
         where = layout.read_header(self.memory).places
@@ -306,50 +317,60 @@ class Supervisor:
             ours.close()
             return child.serve(crew.plan, seat, share, theirs)
 
+        if self._fork(place, serve, f"worker {place.number + 1}", ours, theirs, slot):
+            self.free.remove(slot)
+
+    def _start_admin(self) -> None:
+        ours, theirs = socket.socketpair()
+        plan, sockets = self.crew.plan, list(self.admin.sockets)
+
+        def serve() -> int:
+            self._let_go(set(sockets))
+            ours.close()
+            return self.admin.main(plan, self.memory, sockets, theirs, allow_signals)
+
+        self._fork(self.admin.place, serve, "the admin process", ours, theirs)
+
+    def _fork(
+        self,
+        place: Place,
+        serve: Callable[[], int],
+        name: str,
+        ours: socket.socket,
+        theirs: socket.socket,
+        slot: int = -1,
+    ) -> bool:
+        """Puts a new process into a place, with `ours` as the line to it; whether there is one."""
         try:
             pid = fork(serve)
         except OSError as error:
             ours.close()
-            log.error("cannot start a worker: %s; trying again", (error.strerror or str(error)).lower())
+            log.error("cannot start %s: %s; trying again", name, (error.strerror or str(error)).lower())
             place.due = time.monotonic() + 1.0
-            return
+            return False
         finally:
             theirs.close()
         ours.setblocking(False)
-        self.free.remove(slot)
-        place.member = self.members[pid] = Member(pid, f"worker {place.number + 1} (process {pid})", ours, slot)
+        place.member = self.members[pid] = Member(pid, f"{name} (process {pid})", ours, slot)
+        return True
 
     def _let_go(self, keep: set[socket.socket]) -> None:
         """In a child: closes what is the supervisor's and not the child's. A socket that somebody else held open
         would go on to be given connections when the supervisor has closed it."""
+        held = self.admin.all_sockets()
         for crew in (self.crew, self.coming):
             if crew is not None:
-                for sock in crew.stock.sockets() - keep:
-                    sock.close()
+                held |= crew.stock.sockets()
+        for sock in held - keep:
+            sock.close()
         for member in self.members.values():
             member.channel.close()
         for sock in self._wakeup or ():
             sock.close()
-        if self.reading is not None:
-            os.close(self.reading.fileno())
+        if self.reloading.answer is not None:
+            os.close(self.reloading.answer.fileno())
 
     # -- reload -------------------------------------------------------------------------------------------
-
-    def _reload_due(self, now: float) -> None:
-        if self.reading is not None:
-            if now >= self.reading.deadline:
-                self.reading.cancel()
-                self.reading = None
-                self._refuse(f"the configuration could not be read within {READ_S:.0f} s")
-        elif self.reload_wanted and self.coming is None:
-            # What was read before and waits for slots is older.
-            self.reload_wanted, self.waiting = False, None
-            try:
-                self.reading = Answer(self._read, READ_S)
-            except OSError as error:
-                self._refuse(f"no process to read the configuration: {error.strerror}")
-        elif self.waiting is not None and self.coming is None:
-            self._prepare(self.waiting)
 
     def _read(self) -> Plan:
         self._let_go(set())
@@ -364,13 +385,15 @@ class Supervisor:
             return
         if workers > len(self.free):
             return
-        self.waiting = None
+        self.reloading.plan = None
         if plan.single_process:
             self._refuse("single_process cannot be changed while weir runs: restart it for that")
             return
         try:
+            self.admin.prepare(plan.admin)
             stock = Stock(plan, workers, self.crew.stock)
         except StartError as error:
+            self.admin.abandon()
             self._refuse(str(error))
             return
         try:
@@ -381,6 +404,7 @@ class Supervisor:
             )
         except ValueError as error:
             stock.close(keep=self.crew.stock)
+            self.admin.abandon()
             self._refuse(f"the statistics table has no place left ({error}): restart weir for that")
             return
         self.coming = Crew(self.crew.generation + 1, plan, stock, routes)
@@ -392,6 +416,10 @@ class Supervisor:
         old, self.crew, self.coming = self.crew, self.coming, None
         old.drain()
         old.stock.close(keep=self.crew.stock)
+        self.admin.hand_over()
+        if self.admin.place.member is not None:
+            self.admin.place.member.drain(0.0)
+        self.reloads, self.refused = self.reloads + 1, ""
         say(f"reloaded: configuration {self.crew.generation} is in use")
 
     def _abandon(self) -> None:
@@ -400,9 +428,10 @@ class Supervisor:
         failed, self.coming = self.coming, None
         failed.drain()
         failed.stock.close(keep=self.crew.stock)
+        self.admin.abandon()
 
     def _refuse(self, why: str) -> None:
-        self.waiting = None
+        self.reloading.plan, self.refused = None, why
         for line in why.splitlines():
             say(line)
         say("not reloaded: the configuration in use stays as it is")
@@ -411,16 +440,37 @@ class Supervisor:
 
     def _end(self, how: int) -> None:
         self.ending = max(self.ending, how)
-        if self.reading is not None:
-            self.reading.cancel()
-            self.reading = None
+        self.reloading.cancel()
         self._close_stocks()
         for member in self.members.values():
+            if how == 1 and member is self.admin.place.member:
+                continue  # it shows what still drains
             if how == 1:
                 crew = self._crew_of(member) or self.crew
                 member.drain(crew.plan.drain_timeout_ms / 1000)
             else:
                 member.stop()
+
+    def _end_admin(self) -> None:
+        """The admin process ends last."""
+        member = self.admin.place.member
+        if member is not None and len(self.members) == 1:
+            member.drain(0.0)
+
+    def _tell_admin(self) -> None:
+        member = self.admin.place.member
+        if member is None:
+            return
+        workers = [one for one in self.members.values() if one.slot >= 0]
+        status = {
+            "generation": self.crew.generation,
+            "reloads": self.reloads,
+            "refused": self.refused,
+            "reloading": self.reloading.is_under_way() or self.coming is not None,
+            "ending": bool(self.ending),
+            "workers": [{"pid": one.pid, "worker": one.slot, "stage": one.stage.value} for one in workers],
+        }
+        self._status.tell(member, status)
 
     def _close_stocks(self) -> None:
         """Who connects from now on is refused, not kept waiting."""
@@ -431,16 +481,17 @@ class Supervisor:
 
 def say(line: str) -> None:
     """A message for whoever runs weir; it is no warning."""
-    print(f"weir: {line}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"weir: {line}\n")
+    sys.stderr.flush()
 
 
 def _noted(number: int, frame: object) -> None:
     """The wakeup descriptor has it."""
 
 
-def run(plan: Plan, read: ReadPlan, *, on_ready: Callable[[list[str]], None] | None = None) -> int:
+def run(plan: Plan, read: ReadPlan, admin: AdminMain, *, on_ready: Callable[[list[str]], None] | None = None) -> int:
     """Supervises the workers of a plan until TERM or INT has drained them; returns the exit status.
 
     Raises StartError when an address cannot be bound.
     """
-    return Supervisor(plan, read, on_ready).run()
+    return Supervisor(plan, read, admin, on_ready).run()

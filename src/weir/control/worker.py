@@ -118,16 +118,22 @@ class Worker:
             self._schedule_flush()
         self._beat()
 
-    async def drain(self) -> bool:
+    async def drain(self, grace_s: float = 0.0) -> bool:
         """Accepts no more and waits for what is in progress, up to the plan's drain_timeout_ms.
 
-        Returns whether everything ended by itself. Then call stop().
+        Connections without a request in progress are closed after grace_s: a client may have connected, or begun its
+        next request, at this very moment. Returns whether everything ended by itself. Then call stop().
         """
         quiet = asyncio.Event()
-        self.plane.drain(quiet.set)
-        self._unbind()
         try:
             async with asyncio.timeout(self.plan.drain_timeout_ms / 1000):
+                if grace_s:
+                    self.plane.drain(quiet.set, idle=False)
+                    self._unbind()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(quiet.wait(), grace_s)
+                self.plane.drain(quiet.set)
+                self._unbind()
                 await quiet.wait()
         except TimeoutError:
             return False
@@ -209,9 +215,9 @@ def open_log(plan: Plan) -> LogWriter | None:
         raise StartError(f"cannot write the access log {plan.log.access}: {reason}") from error
 
 
-async def drain_or_stop(worker: Worker, now: asyncio.Event) -> None:
+async def drain_or_stop(worker: Worker, now: asyncio.Event, grace_s: float = 0.0) -> None:
     """Drains until all is done, the plan's time is over, or `now` is set; then stops."""
-    draining = asyncio.create_task(worker.drain())
+    draining = asyncio.create_task(worker.drain(grace_s))
     stopping = asyncio.create_task(now.wait())
     await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
     if draining.done() and not draining.result():
