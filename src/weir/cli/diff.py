@@ -165,16 +165,14 @@ def side_of(name: str, snapshot: dict[str, Any], chosen: dict[str, str]) -> Side
     return Side(name, moment_of(snapshot["status"], "started"), answer.since, answer.taken, rows, max(left_out, 0))
 
 
-def span(calling: Caller, chosen: dict[str, str], start: float, end: float) -> Side:
-    """What was counted between two moments: all since the first, less all since the second."""
-    import time
-
+def span(calling: Caller, chosen: dict[str, str], start: float, end: float | None) -> Side:
+    """What was counted between two moments: all since the first, less all since the second, unless that is now."""
     from weir.cli.answers import moment_text
     from weir.cli.comparison import minus
     from weir.cli.snapshots import fetch
 
     whole = side_of(calling.target.text, fetch(calling, chosen, {"since": moment_text(start)}), {})
-    if time.time() - end < 1:
+    if end is None:
         return whole
     later = side_of(calling.target.text, fetch(calling, chosen, {"since": moment_text(end)}), {})
     return whole._replace(taken=later.since, rows=minus(whole.rows, later.rows))
