@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tools import gen_config_docs, gen_tables, render_site
+from tools import gen_config_docs, gen_proto, gen_tables, render_site
 from weir.cli.main import group
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -219,6 +219,7 @@ def test_the_plan_imports_only_the_standard_library() -> None:
 
 def test_generated_files_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
     assert gen_tables.main(["--check"]) == 0, capsys.readouterr().out
+    assert gen_proto.main(["--check"]) == 0, capsys.readouterr().out
     assert gen_config_docs.main(["--check"]) == 0, capsys.readouterr().out
     assert render_site.main(["--check"]) == 0, capsys.readouterr().out
 
