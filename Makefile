@@ -27,7 +27,7 @@ FUZZ_CC    ?= clang-14
 export PYTHON FUZZ_SECONDS
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench build docs clean
+.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo "make format   put the Python files into the project's style"
 	@echo "make build    the virtual environment with the compiled data plane"
 	@echo "make docs     the generated tables and the demonstration's pages"
+	@echo "make pictures the pictures of the live page in docs/images, with chromium"
 	@echo "make clean    remove all that was made, .venv included"
 
 demo: $(VENV)/.built
@@ -110,6 +111,10 @@ docs: $(VENV)/.dev $(DOCUMENTS)
 	$(BIN)/python tools/gen_proto.py
 	$(BIN)/python tools/gen_config_docs.py
 	$(BIN)/python tools/render_site.py
+
+pictures: packages-test $(VENV)/.bench
+	@PYTHONPATH=. $(BIN)/python tools/live_page.py
+	@$(BIN)/python tools/render_site.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache

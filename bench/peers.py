@@ -46,10 +46,14 @@ def origin(directory: Path, name: str = "origin", settings: str = "keepalive_req
     return Server(name, [tool("nginx"), "-c", str(config)], port, LOAD_CPU, directory)
 
 
+# What is measured is one process on one processor.
+ALONE = ("--single-process", "--admin", "off")
+
+
 def weir(directory: Path, endpoint: str) -> Server:
     """weir with its defaults: counting and X-Bytes are on."""
     port = free_port()
-    command = [sys.executable, "-m", "weir", "run", "--listen", f"127.0.0.1:{port}", "--to", endpoint]
+    command = [sys.executable, "-m", "weir", "run", "--listen", f"127.0.0.1:{port}", "--to", endpoint, *ALONE]
     return Server("weir", command, port, PROXY_CPU, directory)
 
 

@@ -98,7 +98,11 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"route": {"max_body_bytes": 40}, "stats": {"header": "X-Bytes"}},
     {"listener": {"forwarded": "replace", "via": "both"}, "cluster": {"host": "in.side"}, "stats": {"header": "X-B"}},
     {"pool": {"max_idle": 1, "wait_idle_ms": 100, "give_back_ms": 1000}, "stats": {"page": "/stats"}},
-    {"endpoints": 2, "retry": {"attempts": 3}, "listener": {"forwarded": "append"}},
+    {
+        "endpoints": 2,
+        "retry": {"attempts": 3},
+        "listener": {"forwarded": "append", "request_id": "keep", "trace": "join", "server_timing": "on"},
+    },
 )
 
 _TAG = re.compile(rb"~([0-9]+)~")

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tools import gen_config_docs, gen_tables, render_site
+from tools import gen_config_docs, gen_proto, gen_tables, render_site
 from weir.cli.main import group
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,9 +52,10 @@ MAY_IMPORT = {
     "weir.config": (),
     "weir.control": ("weir.config.plan", "weir.plane", "weir.stats", "weir.reasons"),
     "weir._gen": (),
+    "weir.client": ("weir._gen",),
     "weir.admin": ("weir", "weir._gen", "weir.config.plan", "weir.stats", "weir.reasons"),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
-    "weir.cli": ("weir", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
+    "weir.cli": ("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
     "weir.__main__": ("weir.cli.main",),
     "weir": (),
 }
@@ -113,15 +114,13 @@ def _allows(allowed: str, imported: str) -> bool:
 # Modules without a test file of their own, and the file whose tests are theirs: parts of an exchange are tested
 # by transcripts of whole exchanges, and small helpers by the tests of what they help.
 TESTED_IN = {
-    "admin/app.py": "admin/test_server.py",
-    "admin/auth.py": "admin/test_server.py",
     "admin/exposition.py": "admin/test_metrics.py",
     "admin/families.py": "admin/test_metrics.py",
-    "admin/health.py": "admin/test_rpc.py",
-    "admin/messages.py": "admin/test_rpc.py",
-    "admin/state.py": "admin/test_rpc.py",
     "admin/store.py": "admin/test_history.py",
-    "admin/ticks.py": "admin/test_rpc.py",
+    "client/aio.py": "client/test_client.py",
+    "client/calls.py": "client/test_client.py",
+    "client/errors.py": "client/test_client.py",
+    "client/sync.py": "client/test_client.py",
     "stats/names.py": "stats/test_view.py",
     "stats/publish.py": "stats/test_reader.py",
     "plane/account.pyx": "plane/test_exchange.py",
@@ -138,7 +137,16 @@ TESTED_IN = {
     "plane/upstream.pyx": "plane/test_pool.py",
     "plane/workspace.pyx": "plane/test_exchange.py",
     "plane/buffer.pyx": "plane/test_relay.py",
+    "control/child.py": "e2e/test_workers.py",
+    "control/crew.py": "control/test_supervisor.py",
+    "control/keeper.py": "e2e/test_admin.py",
+    "control/reloading.py": "e2e/test_reload.py",
+    "control/status.py": "e2e/test_admin.py",
     "control/errors.py": "control/test_sockets.py",
+    "control/stock.py": "control/test_sockets.py",
+    "config/admin_kinds.py": "config/test_load.py",
+    "config/admin_model.py": "config/test_load.py",
+    "config/table.py": "config/test_load.py",
     "config/errors.py": "config/test_load.py",
     "config/findings.py": "config/test_load.py",
     "config/kinds.py": "config/test_load.py",
@@ -211,6 +219,7 @@ def test_the_plan_imports_only_the_standard_library() -> None:
 
 def test_generated_files_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
     assert gen_tables.main(["--check"]) == 0, capsys.readouterr().out
+    assert gen_proto.main(["--check"]) == 0, capsys.readouterr().out
     assert gen_config_docs.main(["--check"]) == 0, capsys.readouterr().out
     assert render_site.main(["--check"]) == 0, capsys.readouterr().out
 

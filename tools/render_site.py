@@ -4,7 +4,7 @@
     python tools/render_site.py --check   exit 1, naming them, if any page would change
 
 README.md becomes index.html; every other document keeps its path, in lower case, with .html for .md. Links between
-documents are rewritten; a link to a file that is no page becomes plain text.
+documents are rewritten; a link to a file that is no page becomes plain text. Pictures (docs/images) are copied.
 """
 
 from __future__ import annotations
@@ -130,11 +130,16 @@ def render(root: Path) -> dict[str, str]:
     return pages
 
 
+def pictures(root: Path) -> dict[str, bytes]:
+    """The pictures that documents show, by their path in the site, which is that in the project."""
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.glob("docs/images/*.png")}
+
+
 def main(arguments: Sequence[str]) -> int:
     check = "--check" in arguments
-    wanted = render(ROOT)
+    wanted = {name: text.encode() for name, text in render(ROOT).items()} | pictures(ROOT)
     there = {path.relative_to(SITE).as_posix() for path in SITE.rglob("*") if path.is_file()}
-    changed = [name for name, text in wanted.items() if name not in there or (SITE / name).read_text() != text]
+    changed = [name for name, data in wanted.items() if name not in there or (SITE / name).read_bytes() != data]
     extra = sorted(there - wanted.keys())
     for name in sorted(changed) + extra:
         print(f"out of date: src/weir/demo/site/{name}" if check else f"wrote src/weir/demo/site/{name}")
@@ -144,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     if not check:
         for name in changed:
             (SITE / name).parent.mkdir(parents=True, exist_ok=True)
-            (SITE / name).write_text(wanted[name])
+            (SITE / name).write_bytes(wanted[name])
         for name in extra:
             (SITE / name).unlink()
     return 0

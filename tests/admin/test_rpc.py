@@ -1,318 +1,332 @@
-"""weir.v1.Stats over the wire: Connect with JSON by curl, protobuf, gRPC-Web, streams, and what is refused."""
+"""weir.v1.Stats, asked by curl as a person would, and watched by many."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import subprocess
+import os
 import time
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
-from connectrpc.errors import ConnectError
 
-from tests.admin.served import Reply, ask, count, serving
+from tests.admin.rig import STATS, Counted, Server, ask, curl, next_message, served, watching
 from weir._gen import stats_pb as pb
 from weir._gen.health_connect import HealthClient
 from weir._gen.health_pb import HealthCheckRequest, HealthCheckResponse
 from weir._gen.stats_connect import StatsClient
-from weir.plane.counters import Counters
-from weir.reasons import Reason
-from weir.stats import layout
-from weir.stats.publish import publish
-
-SERVICE = "/weir.v1.Stats/"
+from weir.admin.rpc import LEAST_INTERVAL_S, MOST_LIMIT
+from weir.stats.view import RELATIVE_ERROR
 
 
-def made() -> layout.Table:
-    table = layout.create(6, ["main", "api"], workers=2, endpoints=[("app", "127.0.0.1:1")])
-    for worker in range(2):
-        counters = Counters(table, worker)
-        count(counters, b"/a", 1000, 10)
-        count(counters, b"/b\x1b\xff", 9000, 2, reason=Reason.CLIENT_CLOSED)
-        count(counters, b"/" + b"x" * 300, 50, 3)
-        count(counters, b"/a", 70, 1, route=1)
-        publish(table, worker, gauges={"downstreams": 3}, endpoints=[(0, {"open": 5, "idle": 2, "dials": 9})])
-    for number in range(50):
-        count(Counters(table, 0), b"/%d" % number, 5, 1)
-    return table
+def some_traffic() -> Counted:
+    counted = Counted()
+    counted.count(b"/item/1", 10, us=1000, response_body_bytes=2**40, status_2xx=10)
+    counted.count(b"/item/2", 3, us=50_000, errors=1, status_5xx=3)
+    counted.count(b"/other", 4, us=10, route=1)
+    return counted
 
 
-@pytest.fixture
-async def port() -> AsyncIterator[int]:
-    async with serving(made()) as port:
-        yield port
+async def paths(server: Server, question: object) -> list[str]:
+    answer = await ask(server, "GetStats", question)
+    assert answer.status == 200, answer.body
+    return [series["path"] for series in answer.json.get("series", [])]
 
 
-async def call(port: int, method: str, **request: object) -> Reply:
-    return await ask(port, SERVICE + method, json.dumps(request).encode())
+async def test_a_question_by_curl() -> None:
+    async with served(some_traffic()) as server:
+        answer = await ask(server, "GetStats", {"limit": 1})
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    stats = answer.json
+    assert stats["matched"] == 3
+    assert stats["relativeError"] == pytest.approx(RELATIVE_ERROR)
+    assert stats["total"]["requests"] == "17"
+    (series,) = stats["series"]
+    assert (series["route"], series["path"]) == ("main", "/item/1")
+    # proto3's JSON writes 64 bits as a string: a number of JavaScript does not hold them.
+    assert series["requests"] == "10"
+    assert series["responseBodyBytes"] == str(2**40)
+    assert series["status"] == {"success": "10"}
+    assert series["total"]["p99Us"] == pytest.approx(1000, rel=RELATIVE_ERROR)
+    assert series["ledger"]["totalUs"] == series["total"]["sumUs"] == "10000"
+    assert "totalHistogram" not in series
 
 
-async def test_curl_is_a_client(port: int) -> None:
-    url = f"http://127.0.0.1:{port}{SERVICE}GetStats"
-    for arguments in (
-        ["-d", '{"limit": 1}', "-H", "Content-Type: application/json", url],
-        ["-G", "--data-urlencode", 'message={"limit": 1}', "-d", "encoding=json", "-d", "connect=v1", url],
-    ):
-        done = await asyncio.to_thread(subprocess.run, ["curl", "-sS", *arguments], capture_output=True, check=True)
-        answer = json.loads(done.stdout)
-        assert answer["series"][0]["path"] == "(other)"
-        assert answer["series"][0]["requests"] == "50"
+async def test_a_question_by_get() -> None:
+    query = urlencode({"connect": "v1", "encoding": "json", "message": json.dumps({"sort": "SORT_P99", "limit": 1})})
+    async with served(some_traffic()) as server:
+        answer = await curl(f"{server.url}{STATS}GetStats?{query}")
+        assert [series["path"] for series in answer.json["series"]] == ["/item/2"]
+        reset = await curl(f"{server.url}{STATS}ResetStats?{query}")
+        assert reset.status == 405, "a GET has no side effects"
 
 
-async def test_series(port: int) -> None:
-    answer = (await call(port, "GetStats")).json
-    series = {(entry["route"], entry["path"]): entry for entry in answer["series"]}
-    assert answer["matched"] == len(series) == 5
-    assert answer["total"]["requests"] == "82"
-    assert answer["relativeError"] == pytest.approx(2 ** (1 / 16) - 1)
-    hostile = series["main", "/b\\x1B\\xFF"]
-    assert hostile["errors"] == "4"
-    assert hostile["reasons"] == [{"reason": "client_closed", "count": "4"}]
-    assert hostile["status"] == {"success": "4"}
-    assert hostile["responseBodyBytes"] == "400"
-    assert hostile["ledger"] == {"responseHeadUs": "36000", "totalUs": "36000"}
-    assert hostile["total"]["p99Us"] == pytest.approx(9000, rel=0.0443)
-    assert hostile["firstByte"]["count"] == "4"
-    assert series["main", "/" + "x" * 199]["truncated"]
-    assert series["main", "(other)"]["other"]
-    (other,) = answer["others"]
-    assert (other["route"], other["requests"]) == ("main", "50")
-    assert other["share"] == pytest.approx(50 / 80)
-    assert int(other["distinctPaths"]) == pytest.approx(50, rel=0.2)
-    assert "totalHistogram" not in hostile
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ({}, ["/item/1", "/other", "/item/2"]),
+        ({"reverse": True}, ["/item/2", "/other", "/item/1"]),
+        ({"sort": "SORT_P50"}, ["/item/2", "/item/1", "/other"]),
+        ({"sort": "SORT_ERRORS", "limit": 1}, ["/item/2"]),
+        ({"sort": "SORT_PATH"}, ["/other", "/item/1", "/item/2"]),
+        ({"filter": {"prefix": "/item/"}}, ["/item/1", "/item/2"]),
+        ({"filter": {"contains": "OTH"}}, ["/other"]),
+        ({"filter": {"route": "api"}}, ["/other"]),
+        ({"filter": {"path": "/item/2"}}, ["/item/2"]),
+        ({"filter": {"path": "/item"}}, []),
+    ],
+)
+async def test_order_and_filter(question: dict[str, Any], expected: list[str]) -> None:
+    async with served(some_traffic()) as server:
+        assert await paths(server, question) == expected
 
 
-async def test_histograms_can_be_merged(port: int) -> None:
-    answer = (await call(port, "GetStats", filter={"path": "/a"}, histograms=True)).json
-    assert [(entry["route"], entry["path"]) for entry in answer["series"]] == [("main", "/a"), ("api", "/a")]
-    histogram = answer["series"][0]["totalHistogram"]
+@pytest.mark.parametrize(
+    ("method", "question", "says"),
+    [
+        ("GetStats", {"limit": MOST_LIMIT + 1}, "limit: 10001 is more than 10000"),
+        ("GetStats", {"limit": -1}, "out of range"),
+        ("GetStats", {"sort": "P99"}, "cannot decode weir.v1.Sort from JSON: P99"),
+        ("GetStats", {"sort": 99}, "sort: 99 is none of AVERAGE_BYTES"),
+        ("GetStats", {"limits": 5}, "'limits' is unknown"),
+        ("GetStats", {"window": "soon"}, "Duration"),
+        ("GetStats", {"window": "-5s"}, "window: -5 s"),
+        ("GetStats", {"window": "5s", "since": "2026-01-01T00:00:00Z"}, "give one of the two"),
+        ("GetStats", {"since": "1970-01-01T00:00:05Z"}, "before the year 2000"),
+        ("GetStats", "no object", "GetStatsRequest"),
+        ("GetHistory", {"step": "90s"}, "step: 90 s is not a whole number of minutes"),
+        ("GetHistory", {"since": "2001-01-01T00:00:00Z"}, "more than 10000 points"),
+    ],
+)
+async def test_a_bad_question_is_told_what_is_wrong(method: str, question: object, says: str) -> None:
+    async with served(some_traffic()) as server:
+        answer = await ask(server, method, question)
+    assert answer.status == 400
+    assert answer.json["code"] == "invalid_argument"
+    assert says in answer.json["message"]
+
+
+async def test_what_is_no_json_is_refused() -> None:
+    async with served(some_traffic()) as server:
+        for content in ("{", "[1", "\x00", '{"limit":"x"}'):
+            answer = await curl(
+                "-H", "Content-Type: application/json", "--data-binary", "@-", server.url + STATS + "GetStats",
+                input=content.encode(),
+            )  # fmt: skip
+            assert (answer.status, answer.json["code"]) == (400, "invalid_argument"), content
+
+
+async def test_hostile_paths_are_printable_and_can_be_asked_for() -> None:
+    counted = Counted()
+    hostile = [b"/\x1b[2J", b"/\xff\xfe", b"/<script>", b"/a\\b", "/é".encode(), b"/\xe2\x80\xae", b"/" + b"x" * 300]
+    for path in hostile:
+        counted.count(path)
+    async with served(counted) as server:
+        answer = await ask(server, "GetStats", {})
+        shown = {series["path"]: series for series in answer.json["series"]}
+        assert len(shown) == len(hostile)
+        assert all(path.isprintable() for path in shown)
+        assert {"/\\x1B[2J", "/\\xFF\\xFE", "/<script>", "/a\\\\b", "/é"} < set(shown)
+        assert shown["/" + "x" * 199]["truncated"] is True
+        assert answer.body.isascii() or "é" in answer.body.decode()
+        for path in shown:
+            assert await paths(server, {"filter": {"path": path}}) == [path]
+
+
+async def test_other_says_what_it_stands_for() -> None:
+    counted = Counted(rows=4, routes=("main", "api"))
+    counted.count(b"/kept", 30)
+    counted.count(b"/kept2", 10)
+    for number in range(60):
+        counted.count(b"/%d" % number)
+    async with served(counted) as server:
+        answer = await ask(server, "GetStats", {"histograms": True})
+        api = await ask(server, "GetStats", {"filter": {"route": "api"}})
+    (other,) = answer.json["others"]
+    assert (other["route"], other["requests"], other["share"]) == ("main", "60", 0.6)
+    assert abs(int(other["distinctPaths"]) - 60) <= 60 * 4 * other["distinctRelativeError"]
+    assert [series["path"] for series in answer.json["series"] if series.get("other")] == ["(other)"]
+    assert sum(map(int, answer.json["total"]["totalHistogram"]["counts"])) == 100
+    assert "others" not in api.json
+
+
+async def test_histograms_are_on_the_grid_and_can_be_merged() -> None:
+    async with served(some_traffic()) as server:
+        answer = await ask(server, "GetStats", {"filter": {"path": "/item/1"}, "histograms": True})
+    (series,) = answer.json["series"]
+    histogram = series["totalHistogram"]
     assert histogram["scale"] == 3
-    assert [int(each) for each in histogram["counts"]] == [20]
+    assert histogram["counts"] == ["10"]
     assert 2 ** (histogram["offset"] / 8) < 1000 <= 2 ** ((histogram["offset"] + 1) / 8)
 
 
-@pytest.mark.parametrize(
-    ("request_", "paths"),
-    [
-        ({"sort": "SORT_P99", "limit": 2}, ["/b\\x1B\\xFF", "/a"]),
-        ({"sort": "SORT_ERRORS", "limit": 1}, ["/b\\x1B\\xFF"]),
-        ({"sort": "SORT_PATH", "filter": {"route": "main"}, "limit": 2}, ["(other)", "/a"]),
-        ({"sort": "SORT_PATH", "reverse": True, "filter": {"route": "main"}, "limit": 1}, ["/" + "x" * 199]),
-        ({"filter": {"contains": "OTHER"}}, ["(other)"]),
-        ({"filter": {"prefix": "/b"}}, ["/b\\x1B\\xFF"]),
-    ],
-)
-async def test_orders_and_filters(port: int, request_: dict[str, Any], paths: list[str]) -> None:
-    assert [entry["path"] for entry in (await call(port, "GetStats", **request_)).json["series"]] == paths
+async def test_the_generated_clients() -> None:
+    async with served(some_traffic()) as server:
+        async with StatsClient(server.url) as client:
+            answer = await client.get_stats(pb.GetStatsRequest(sort=pb.Sort.P99, limit=1), use_get=True)
+        async with HealthClient(server.url) as health:
+            state = await health.check(HealthCheckRequest(service="weir.v1.Stats"))
+    assert [series.path for series in answer.series] == ["/item/2"]
+    assert state.status is HealthCheckResponse.ServingStatus.SERVING
 
 
-@pytest.mark.parametrize(
-    ("method", "request_", "message"),
-    [
-        ("GetStats", {"limit": 10_001}, "limit: 10001 is more than 10000"),
-        ("GetStats", {"since": "2026-01-01T00:00:00Z", "window": "5s"}, "since, window: give one of the two"),
-        ("GetStats", {"since": "1971-01-01T00:00:00Z"}, "since: that was before the year 2000"),
-        ("GetStats", {"window": "-5s"}, "window: -5 s is no time that was counted"),
-        ("GetHistory", {"step": "90s"}, "step: 90 s is not a whole number of minutes"),
-        ("GetHistory", {"window": "31536000s"}, "step: that is more than 10000 points"),
-    ],
-)
-async def test_what_cannot_be_meant_is_refused(port: int, method: str, request_: dict[str, Any], message: str) -> None:
-    refused = await call(port, method, **request_)
-    assert refused.status == 400
-    assert refused.json["code"] == "invalid_argument"
-    assert refused.json["message"].startswith(message)
+async def test_reset_counts_anew_and_changes_nothing_else() -> None:
+    counted = some_traffic()
+    async with served(counted) as server:
+        reset = await ask(server, "ResetStats")
+        assert await paths(server, {}) == []
+        counted.count(b"/item/1", 2)
+        await asyncio.sleep(0.15)
+        answer = (await ask(server, "GetStats")).json
+        assert (answer["since"], answer["total"]["requests"]) == (reset.json["since"], "2")
+        history = (await ask(server, "GetHistory")).json["points"]
+        assert sum(int(point.get("requests", 0)) for point in history) == 19
+        metrics = await curl(f"{server.url}/metrics")
+        assert f'weir_response_body_bytes_total{{route="main"}} {2**40}'.encode() in metrics.body
 
 
-async def test_garbage_is_refused(port: int) -> None:
-    for body in (b"{", b"[]", b'{"limit": "many"}', b'{"sort": "SORT_BY_TASTE"}', b"\xff\xfe"):
-        assert 400 <= (await ask(port, SERVICE + "GetStats", body)).status < 500
-    assert (await ask(port, SERVICE + "GetNothing", b"{}")).status == 404
-    too_long = json.dumps({"filter": {"contains": "x" * 100_000}}).encode()
-    assert 400 <= (await ask(port, SERVICE + "GetStats", too_long)).status < 500
+async def test_a_window_begins_no_later_than_asked() -> None:
+    counted = some_traffic()
+    async with served(counted) as server:
+        await asyncio.sleep(0.2)
+        counted.count(b"/late", 7)
+        await asyncio.sleep(0.15)
+        answer = (await ask(server, "GetStats", {"window": "0.1s"})).json
+        everything = (await ask(server, "GetStats", {"window": "3600s"})).json
+    assert answer["total"]["requests"] == "7", "the frame that was taken at the start is the nearest before"
+    assert everything["total"]["requests"] == "24"
 
 
-async def test_a_reset_begins_anew_and_changes_nothing_else() -> None:
-    table = made()
-    async with serving(table) as port:
-        since = (await call(port, "ResetStats")).json["since"]
-        await asyncio.sleep(0.12)
-        count(Counters(table, 0), b"/a", 1000, 7)
-        answer = (await call(port, "GetStats")).json
-        assert answer["since"] == since
-        assert answer["total"]["requests"] == "7"
-        assert [entry["path"] for entry in answer["series"]] == ["/a"]
-        metrics = (await ask(port, "/metrics")).body.decode()
-        assert 'weir_response_body_bytes_total{route="main"} 8700' in metrics
+async def test_history_of_a_series_and_of_all() -> None:
+    async with served(some_traffic()) as server:
+        for question, requests in (
+            ({}, 17),
+            ({"route": "main"}, 13),
+            ({"path": "/item/1", "window": "60s"}, 10),
+            ({"path": "/nowhere"}, 0),
+        ):
+            points = (await ask(server, "GetHistory", question)).json["points"]
+            assert sum(int(point.get("requests", 0)) for point in points) == requests, question
+        hourly = (await ask(server, "GetHistory", {"window": "7200s", "step": "3600s"})).json
+    assert hourly["step"] == "3600s"
+    assert 2 <= len(hourly["points"]) <= 4
 
 
-async def test_since_counts_from_then_on() -> None:
-    table = made()
-    async with serving(table) as port:
-        moment = datetime.now(UTC) + timedelta(milliseconds=1)
-        await asyncio.sleep(0.12)
-        count(Counters(table, 0), b"/a", 1000, 7)
-        for request in ({"since": moment.isoformat().replace("+00:00", "Z")}, {"window": "0.05s"}):
-            answer = (await call(port, "GetStats", **request)).json
-            assert answer["total"]["requests"] == "7"
-            assert answer["since"] <= moment.isoformat()
-        answer = (await call(port, "GetStats", window="3600s")).json
-        assert answer["total"]["requests"] == "89"
+async def test_status() -> None:
+    async with served(some_traffic()) as server:
+        status = (await ask(server, "GetStatus")).json
+    assert [worker["pid"] for worker in status["workers"]] == [os.getpid()] * 2
+    assert status["table"]["rows"] == 64
+    assert status["table"]["rowsTaken"] == 5
 
 
-async def test_history_and_status(port: int) -> None:
-    answer = (await call(port, "GetHistory", window="120s")).json
-    assert answer["step"] == "60s"
-    assert sum(int(point.get("requests", 0)) for point in answer["points"]) == 82
-    answer = (await call(port, "GetHistory", route="main", path="/a")).json
-    assert sum(int(point.get("requests", 0)) for point in answer["points"]) == 20
-    status = (await call(port, "GetStatus")).json
-    assert [worker["downstreamConnections"] for worker in status["workers"]] == ["3", "3"]
-    (endpoint,) = status["endpoints"]
-    assert (endpoint["cluster"], endpoint["endpoint"], endpoint["open"]) == ("app", "127.0.0.1:1", "10")
-    assert status["table"]["rows"] == status["table"]["rowsTaken"] == 6
+async def test_a_watcher_gets_what_was_counted_in_each_interval() -> None:
+    counted = some_traffic()
+    async with served(counted) as server, watching(server, {"interval": "0.2s"}) as (reader, _):
+        counts, last = [], ""
+        for number in range(4):
+            flags, message = await next_message(reader)
+            assert flags == 0
+            counts.append(int(message["stats"]["total"].get("requests", 0)))
+            assert last in ("", message["stats"]["since"]), "nothing between two answers is left out"
+            last = message["stats"]["taken"]
+            counted.count(b"/item/1", number + 1)
+        while sum(counts) < 10:
+            flags, message = await next_message(reader)
+            counts.append(int(message["stats"]["total"].get("requests", 0)))
+    assert sum(counts) == 10
+    assert counts[0] == 0
 
 
-def envelopes(data: bytes) -> list[tuple[int, Any]]:
-    """The messages of a Connect stream in JSON, each with its flags."""
-    found = []
-    while data:
-        length = int.from_bytes(data[1:5], "big")
-        found.append((data[0], json.loads(data[5 : 5 + length])))
-        data = data[5 + length :]
-    return found
+@pytest.mark.parametrize("interval", ["0.1s", "7200s", "-1s", "3601s"])
+async def test_an_interval_out_of_range_ends_the_stream(interval: str) -> None:
+    async with served(some_traffic()) as server, watching(server, {"interval": interval}) as (reader, _):
+        flags, message = await next_message(reader)
+    assert flags == 2
+    assert message["error"]["code"] == "invalid_argument"
+    assert "interval" in message["error"]["message"]
 
 
-async def watch(port: int, seconds: float, **request: object) -> list[Any]:
-    """What a watcher is told within some seconds, by the generated client."""
-    got = []
-    async with StatsClient(f"http://127.0.0.1:{port}") as client:
-        answers = client.watch_stats(pb.WatchStatsRequest.from_json(json.dumps(request)))
-        try:
-            async with asyncio.timeout(seconds):
-                async for answer in answers:
-                    got.append(answer.stats)
-        except (TimeoutError, ConnectError):
-            await answers.aclose()  # type: ignore[attr-defined]
-    return got
+async def test_nothing_is_queued_for_a_watcher_that_does_not_read() -> None:
+    """Its connection is full after one large answer; the next one covers all the time in which it did not read."""
+    counted = Counted(rows=4096)
+    for number in range(4000):
+        counted.count(b"/%d" % number)
+    question = {"interval": "0.2s", "limit": 10_000, "histograms": True}
+    async with served(counted) as server, watching(server, question, receive_bytes=4096) as (slow, _):
+        for _ in range(30):
+            await asyncio.sleep(0.1)
+            for number in range(4000):
+                counted.count(b"/%d" % number, 2)
+        spans, total = [], 0
+        while total < 240_000:
+            flags, message = await asyncio.wait_for(next_message(slow), 20)
+            assert flags == 0, message
+            stats = message["stats"]
+            spans.append(
+                (datetime.fromisoformat(stats["taken"]) - datetime.fromisoformat(stats["since"])).total_seconds()
+            )
+            total += int(stats["total"].get("requests", 0))
+    assert total == 240_000
+    assert max(spans) > 1.5, spans
+    assert len(spans) < 10, spans
 
 
-async def test_watchers_are_told_what_was_counted_in_each_interval() -> None:
-    table = made()
-    counters = Counters(table, 0)
-    async with serving(table) as port:
-
-        async def traffic() -> int:
-            for _ in range(20):
-                count(counters, b"/a", 1000, 1)
-                await asyncio.sleep(0.05)
-            return 20
-
-        watching = asyncio.create_task(watch(port, 2.5, interval="0.2s"))
-        await asyncio.sleep(0.7)
-        counted = await traffic()
-        got = await watching
-    assert len(got) >= 5
-    assert sum(stats.total.requests for stats in got) == counted
-    assert all(later.since.to_nanos() == earlier.taken.to_nanos() for earlier, later in pairwise(got))
-
-
+@pytest.mark.figures  # processor time of this process, in which all of them are served and read
 async def test_a_hundred_watchers_and_one_that_does_not_read() -> None:
-    table = made()
-    counters = Counters(table, 0)
-    async with serving(table) as port:
-        body = b'{"interval": "0.2s", "histograms": true}'
-        envelope = b"\x00" + len(body).to_bytes(4, "big") + body
-        request = (
-            b"POST %bWatchStats HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/connect+json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (SERVICE.encode(), len(envelope), envelope)
-        )
-        silent = socket.create_connection(("127.0.0.1", port))
-        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        silent.sendall(request)
-        watchers = []
-        for _ in range(100):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(request)
-            watchers.append((reader, writer))
-        deadline = time.monotonic() + 4
-        while time.monotonic() < deadline:
-            count(counters, b"/a", 1000, 1)
-            await asyncio.sleep(0.05)
-        started = time.monotonic()
-        assert (await call(port, "GetStats", limit=1)).status == 200
-        assert time.monotonic() - started < 2
-        for reader, writer in watchers:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-            assert b" 200 " in head.split(b"\r\n")[0]
-            assert len(await asyncio.wait_for(reader.read(100), 5)) > 0
-            writer.close()
-        silent.close()
+    """Each of 99 sees all that was counted, and so does the slow one when it reads again."""
+    counted = Counted(rows=4096)
+    for number in range(4000):
+        counted.count(b"/%d" % number, 2, us=100 + number)
+    question = {"interval": f"{2 * LEAST_INTERVAL_S}s", "limit": 100, "sort": "SORT_P99"}
+    sums, ready = [0] * 99, asyncio.Barrier(100)
+
+    async def watch(number: int, server: Server) -> None:
+        async with watching(server, question) as (reader, _):
+            await next_message(reader)
+            await ready.wait()
+            while sums[number] < 40_000:
+                _flags, message = await next_message(reader)
+                sums[number] += int(message["stats"]["total"].get("requests", 0))
+
+    async with served(counted) as server, watching(server, question, receive_bytes=4096) as (slow, _):
+        tasks = [asyncio.create_task(watch(number, server)) for number in range(99)]
+        await asyncio.wait_for(ready.wait(), 30)
+        started, used = time.monotonic(), time.process_time()
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            for number in range(4000):
+                counted.count(b"/%d" % number)
+        await asyncio.wait_for(asyncio.gather(*tasks), 40)
+        elapsed, used = time.monotonic() - started, time.process_time() - used
+        total = 0
+        while total < 40_000:
+            flags, message = await asyncio.wait_for(next_message(slow), 10)
+            assert flags == 0, message
+            total += int(message["stats"]["total"].get("requests", 0))
+    assert set(sums) == {40_000}
+    assert total == 40_000
+    print(f"100 watchers: {used:.2f} s of processor in {elapsed:.2f} s")
+    assert used < 0.6 * elapsed, "they share what is counted, sorted and answered"
 
 
-async def test_a_watcher_says_how_often(port: int) -> None:
-    for interval in ("0.1s", "3601s"):
-        body = json.dumps({"interval": interval}).encode()
-        envelope = b"\x00" + len(body).to_bytes(4, "big") + body
-        reply = await ask(port, SERVICE + "WatchStats", envelope, fields={"Content-Type": "application/connect+json"})
-        ((flags, end),) = envelopes(reply.body)
-        assert flags == 2
-        assert end["error"]["code"] == "invalid_argument"
-        assert "is not 0.2 s to 3600 s" in end["error"]["message"]
-
-
-async def test_protobuf_and_the_generated_client(port: int) -> None:
-    async with StatsClient(f"http://127.0.0.1:{port}") as client:
-        answer = await client.get_stats(pb.GetStatsRequest(sort=pb.Sort.P99, limit=1))
-    assert [series.path for series in answer.series] == ["/b\\x1B\\xFF"]
-
-
-async def test_grpc_web(port: int) -> None:
-    message = pb.GetStatsRequest(limit=1).to_binary()
-    framed = b"\x00" + len(message).to_bytes(4, "big") + message
-    reply = await ask(
-        port,
-        SERVICE + "GetStats",
-        framed,
-        fields={"Content-Type": "application/grpc-web+proto", "X-Grpc-Web": "1"},
-    )
-    assert reply.status == 200
-    length = int.from_bytes(reply.body[1:5], "big")
-    answer = pb.GetStatsResponse.from_binary(reply.body[5 : 5 + length])
-    assert answer.series[0].path == "(other)"
-    trailers = reply.body[5 + length :]
-    assert trailers[0] == 0x80
-    assert b"grpc-status: 0" in trailers
-
-
-async def test_the_standard_health_service(port: int) -> None:
-    async with HealthClient(f"http://127.0.0.1:{port}") as client:
-        for service in ("", "weir.v1.Stats"):
-            answer = await client.check(HealthCheckRequest(service=service))
-            assert answer.status == HealthCheckResponse.ServingStatus.SERVING
-    reply = await ask(port, "/grpc.health.v1.Health/Check", b'{"service": "none"}')
-    assert (reply.status, reply.json["code"]) == (404, "not_found")
-
-
-# A time of the build that people use.
 @pytest.mark.figures
-async def test_get_stats_of_a_full_table_is_quick() -> None:
-    table = layout.create(4097, ["main"], workers=2)
-    for worker in range(2):
-        counters = Counters(table, worker)
-        for number in range(4096):
-            count(counters, b"/%d" % number, 100 + number, 2)
-    async with serving(table) as port:
-        best = 10.0
-        for _ in range(6):
-            await asyncio.sleep(0.12)
-            started = time.perf_counter()
-            assert (await call(port, "GetStats", sort="SORT_P99")).status == 200
-            best = min(best, time.perf_counter() - started)
-    print(f"{best * 1000:.1f} ms")
-    assert best < 0.06
+async def test_a_full_table_is_answered_quickly() -> None:
+    """20 ms is the bar on a quiet machine; the best of some rounds, with room for a noisy one."""
+    counted = Counted(rows=4096)
+    for number in range(4094):
+        counted.count(b"/item/%d" % number, 2, us=100 + number)
+    async with served(counted) as server:
+        took = []
+        for _ in range(10):
+            await asyncio.sleep(0.11)  # a new frame each time
+            answer = await ask(server, "GetStats", {"sort": "SORT_P99"}, "-w", "\n%{time_starttransfer}")
+            body, _, seconds = answer.body.rpartition(b"\n")
+            took.append(float(seconds))
+            assert len(json.loads(body)["series"]) == 100
+            assert json.loads(body)["matched"] == 4094
+    assert min(took) < 0.04, took
+    print(f"GetStats of 4094 series, 100 of them: {min(took) * 1000:.1f} ms")

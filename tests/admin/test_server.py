@@ -1,126 +1,160 @@
-"""The admin server: who may ask, what a socket must be, and that it ends when it is told to."""
+"""Serving in somebody else's loop: what is refused, how it ends, and gRPC by a client that knows nothing of weir."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import logging
 import os
+import signal
 import socket
 import time
-from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from tests.admin.served import Reply, ask, serving
-from weir.admin.auth import is_local_name
+from tests.admin.rig import PLAN, STATS, Counted, ask, curl, next_message, served, watching
+from weir.admin import server as module
 from weir.admin.server import AdminRefusedError, serve
-from weir.config.plan import Plan
-from weir.stats import layout
 
 
-@pytest.mark.parametrize(
-    ("authority", "local"),
-    [
-        ("localhost", True),
-        ("localhost:8079", True),
-        ("weir.localhost:1", True),
-        ("127.0.0.1:8079", True),
-        ("127.9.9.9", True),
-        ("[::1]:8079", True),
-        ("LOCALHOST", True),
-        ("evil.example", False),
-        ("localhost.evil.example", False),
-        ("127.0.0.1.evil.example", False),
-        ("10.0.0.1", False),
-        ("[::2]", False),
-        ("", False),
-        ("[", False),
-    ],
-)
-def test_names_of_this_machine(authority: str, local: bool) -> None:
-    assert is_local_name(authority) is local
-
-
-async def test_without_a_token_requests_must_name_this_machine() -> None:
-    async with serving() as port:
-        assert (await ask(port, "/healthz")).status == 200
-        for fields in (
-            {"Host": "evil.example"},
-            {"Origin": "http://evil.example"},
-            {"Origin": "null"},
-            {"Host": "localhost", "Origin": "https://127.0.0.1.evil.example"},
-        ):
-            refused = await ask(port, "/healthz", fields=fields)
-            assert refused.status == 403
-            assert b"names another machine" in refused.body
-        assert (await ask(port, "/healthz", fields={"Host": "localhost", "Origin": "http://localhost:1"})).status == 200
-
-
-async def test_a_token_is_asked_for() -> None:
-    async with serving(token="a secret") as port:
-
-        async def stats(**fields: str) -> Reply:
-            return await ask(port, "/weir.v1.Stats/GetStats", b"{}", fields=fields)
-
-        for wrong in (
-            {},
-            {"Authorization": "Bearer"},
-            {"Authorization": "Bearer a secre"},
-            {"Authorization": "a secret"},
-        ):
-            refused = await stats(**wrong)
-            assert (refused.status, refused.fields["www-authenticate"]) == (401, 'Bearer realm="weir"')
-            assert b"a secret" not in refused.body
-        assert (await stats(Authorization="Bearer a secret")).status == 200
-        assert (await stats(Authorization="bearer a secret", Host="weir.example")).status == 200
-        assert (await ask(port, "/metrics")).status == 401
-        assert (await ask(port, "/healthz")).status == 200
-
-
-async def test_a_unix_socket_asks_for_neither(tmp_path: Path) -> None:
-    table = layout.create(8, ["main"], workers=1)
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(tmp_path / "admin.sock"))
-        sock.listen()
-        async with serve(Plan((), (), ()), table, [sock]):
-            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "admin.sock"))
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: whatever\r\nConnection: close\r\n\r\n")
-            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
-            writer.close()
-            await writer.wait_closed()
-
-
-async def test_an_address_for_others_needs_a_token() -> None:
-    table = layout.create(8, ["main"], workers=1)
-    with socket.create_server(("0.0.0.0", 0)) as sock:
-        with pytest.raises(AdminRefusedError, match=r"can be reached from other machines: configure admin\.token_file"):
-            async with serve(Plan((), (), ()), table, [sock]):
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+async def test_an_address_for_others_needs_a_token(address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as listening:
+        with pytest.raises(AdminRefusedError, match="can be reached from other machines"):
+            async with serve(PLAN, Counted().table, [listening]):
                 pytest.fail("it serves")
-        async with serve(Plan((), (), ()), table, [sock], token="t"):
-            assert (await ask(sock.getsockname()[1], "/healthz")).status == 200
+        async with serve(PLAN, Counted().table, [listening], token="t" * 32):
+            answer = await curl(f"http://localhost:{listening.getsockname()[1]}/healthz")
+            assert answer.status == 200
 
 
-async def test_it_ends_soon_though_streams_are_open_and_leaves_nothing() -> None:
-    async with serving() as port:
-        pass  # what is made once by imports
-    await asyncio.sleep(0.1)
-    before = len(os.listdir("/proc/self/fd"))
-    async with serving() as port:
-        streams = []
-        body = b'{"interval": "60s"}'
-        envelope = b"\x00" + len(body).to_bytes(4, "big") + body
-        for _ in range(5):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(
-                b"POST /weir.v1.Stats/WatchStats HTTP/1.1\r\nHost: localhost\r\n"
-                b"Content-Type: application/connect+json\r\nContent-Length: %d\r\n\r\n%b" % (len(envelope), envelope)
-            )
-            streams.append((reader, writer))
-        await asyncio.sleep(0.3)
-        leaving = time.monotonic()
-    assert time.monotonic() - leaving < 3
-    for reader, writer in streams:
-        await asyncio.wait_for(reader.read(), 5)
-        writer.close()
-        await writer.wait_closed()
-    await asyncio.sleep(0.1)
-    assert len(os.listdir("/proc/self/fd")) <= before
+async def test_streams_do_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Those who read are told that it ends, at once; one that does not read is cut off within a second and a half."""
+    counted = Counted(rows=4096)
+    for number in range(4000):
+        counted.count(b"/%d" % number)
+    async with contextlib.AsyncExitStack() as clients:
+        async with contextlib.AsyncExitStack() as stack:
+            running = await stack.enter_async_context(served(counted))
+            question = {"interval": "0.2s", "limit": 2000, "histograms": True}
+            reader, _ = await clients.enter_async_context(watching(running, {"interval": "3600s"}))
+            slow = [
+                await clients.enter_async_context(watching(running, question, receive_bytes=4096)) for _ in range(3)
+            ]
+            for _ in range(4):
+                await asyncio.sleep(0.2)
+                for number in range(4000):
+                    counted.count(b"/%d" % number, 2)
+            started = time.monotonic()
+        took = time.monotonic() - started
+        flags, message = await asyncio.wait_for(next_message(reader), 2)
+        assert (flags, message) == (2, {})
+        assert len(slow) == 3
+    assert took < 1.5, took
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_the_sockets_stay_the_callers() -> None:
+    counted = Counted()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        open_now = []
+        for _ in range(4):
+            async with serve(PLAN, counted.table, [listening]):
+                assert (await curl(f"http://127.0.0.1:{listening.getsockname()[1]}/healthz")).status == 200
+            await asyncio.sleep(0.05)
+            gc.collect()
+            open_now.append(len(os.listdir("/proc/self/fd")))
+        assert listening.fileno() >= 0
+    assert len(set(open_now[1:])) == 1, open_now
+
+
+async def test_signals_are_left_alone() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    async with served(Counted()):
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+async def test_without_the_extra_a_grpc_client_is_told_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "protocol", lambda: {"http": "h11"})
+    counted = Counted()
+    counted.count(b"/a", 3)
+    async with served(counted) as running:
+        assert (await ask(running, "GetStats")).json["total"]["requests"] == "3"
+        code = await asyncio.to_thread(grpc_code, f"{running.host}:{running.port}")
+        async with watching(running, {"interval": "0.2s"}) as (reader, _):
+            assert (await next_message(reader))[0] == 0
+    assert code is not grpc.StatusCode.OK
+
+
+def grpc_code(target: str) -> Any:
+    with grpc.insecure_channel(target) as channel:
+        call = channel.unary_unary(STATS + "GetStats", request_serializer=bytes, response_deserializer=bytes)
+        try:
+            call(b"", timeout=10)
+        except grpc.RpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+
+class Generic:
+    """A gRPC client that learns by reflection what there is."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.channel = channel
+        self.database = ProtoReflectionDescriptorDatabase(channel)
+        self.pool = DescriptorPool(self.database)
+
+    def call(self, service: str, method: str, question: dict[str, Any], metadata: Any = ()) -> list[dict[str, Any]]:
+        """The first two answers."""
+        found = self.pool.FindServiceByName(service).FindMethodByName(method)
+        request = json_format.ParseDict(question, GetMessageClass(found.input_type)())
+        kind = self.channel.unary_stream if found.server_streaming else self.channel.unary_unary
+        call = kind(
+            f"/{service}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=GetMessageClass(found.output_type).FromString,
+        )
+        answer = call(request, timeout=20, metadata=metadata)
+        if not found.server_streaming:
+            return [json_format.MessageToDict(answer)]
+        messages = [json_format.MessageToDict(next(answer)) for _ in range(2)]
+        answer.cancel()
+        return messages
+
+
+async def test_a_generic_grpc_client_by_reflection() -> None:
+    counted = Counted()
+    counted.count(b"/a", 5)
+    counted.count(b"/b\xff", 9)
+
+    def talk(target: str) -> None:
+        with grpc.insecure_channel(target) as channel:
+            generic = Generic(channel)
+            assert {"weir.v1.Stats", "grpc.health.v1.Health"} <= set(generic.database.get_services())
+            (stats,) = generic.call("weir.v1.Stats", "GetStats", {"sort": "SORT_REQUESTS", "limit": 1})
+            assert (stats["series"][0]["path"], stats["series"][0]["requests"]) == ("/b\\xFF", "9")
+            assert generic.call("grpc.health.v1.Health", "Check", {}) == [{"status": "SERVING"}]
+            first, second = generic.call("weir.v1.Stats", "WatchStats", {"interval": "0.2s"})
+            assert second["stats"]["since"] == first["stats"]["taken"]
+            with pytest.raises(grpc.RpcError) as caught:
+                generic.call("weir.v1.Stats", "GetStats", {"limit": 50_000})
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert "limit: 50000 is more than 10000" in caught.value.details()
+
+    async with served(counted) as running:
+        await asyncio.to_thread(talk, f"{running.host}:{running.port}")
+
+
+async def test_grpc_with_a_token() -> None:
+    async with served(Counted(), token="t" * 32) as running:
+        target = f"{running.host}:{running.port}"
+        assert await asyncio.to_thread(grpc_code, target) is grpc.StatusCode.UNAUTHENTICATED

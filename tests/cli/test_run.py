@@ -45,7 +45,7 @@ def test_wrong_values_are_named_by_their_option(arguments: tuple[str, ...], mess
 
 def test_a_taken_port_is_said_in_one_line() -> None:
     with taken_port() as address:
-        done = weir("run", "--listen", address, "--to", "127.0.0.1:1")
+        done = weir("run", "--listen", address, "--to", "127.0.0.1:1", "--admin", "off")
     assert done.returncode == 1
     assert done.stderr.startswith(f"weir: cannot listen on {address}: address already in use")
     assert len(done.stderr.splitlines()) == 1
@@ -59,7 +59,7 @@ def test_it_forwards_and_ends_with_status_0(tmp_path: Path, number: int) -> None
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     with running(tmp_path / "a", "files", str(files), "--listen", "127.0.0.1:0") as endpoint:
-        arguments = ("--listen", "127.0.0.1:0", "--to", listening(endpoint), "--stats-page", "/stats")
+        arguments = ("--listen", "127.0.0.1:0", "--to", listening(endpoint), "--stats-page", "/stats", "--admin", "off")
         with running(tmp_path / "b", "run", *arguments, "--access-log", "stdout", "--log-format", "short") as proxy:
             address = listening(proxy)
             for total in ("6", "12"):
@@ -74,7 +74,7 @@ def test_it_forwards_and_ends_with_status_0(tmp_path: Path, number: int) -> None
 def test_it_runs_from_a_configuration_file(tmp_path: Path) -> None:
     config = tmp_path / "weir.toml"
     config.write_text('[[listener]]\naddress = "127.0.0.1:0"\nto = "127.0.0.1:1"\n')
-    with running(tmp_path, "run", "-c", str(config)) as proxy:
+    with running(tmp_path, "run", "-c", str(config), "--admin", "off") as proxy:
         response, body = fetch(listening(proxy))
         assert response.status == 502
         assert b"connect_refused" in body

@@ -29,6 +29,10 @@ LEAST = '[[listener]]\naddress = ":8080"\nto = "127.0.0.1:8081"\n'
 # Table, key, its TOML, the field of the plan and its value there: something other than the default.
 KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     ((), "drain_timeout", '"10s"', "drain_timeout_ms", 10_000),
+    ((), "workers", "3", "workers", 3),
+    ((), "single_process", "true", "single_process", True),
+    ((), "heartbeat_timeout", '"30s"', "heartbeat_timeout_ms", 30_000),
+    (("admin",), "token", '"0123456789abcdef"', "admin.token", "0123456789abcdef"),
     (("log",), "access", '"/var/log/a.log"', "log.access", "/var/log/a.log"),
     (("log",), "format", '"json"', "log.format", "json"),
     (("log",), "flush", '"1s"', "log.flush_ms", 1_000),
@@ -42,6 +46,16 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("history",), "minutes_for", '"24h"', "history.minutes_for_ms", 86_400_000),
     (("history",), "max_age", '"720h"', "history.max_age_ms", 2_592_000_000),
     (("history",), "max_size", '"1GiB"', "history.max_bytes", 1 << 30),
+    (
+        ("otlp",),
+        "endpoint",
+        '"https://otel.internal:4318/v1/metrics"',
+        "otlp.endpoint",
+        "https://otel.internal:4318/v1/metrics",
+    ),
+    (("otlp",), "headers", '{ "X-Key" = "k" }', "otlp.headers", (("X-Key", "k"),)),
+    (("otlp",), "interval", '"1m"', "otlp.interval_ms", 60_000),
+    (("otlp",), "timeout", '"5s"', "otlp.timeout_ms", 5_000),
     (("listener",), "request_header_timeout", '"5s"', "listener.request_header_timeout_ms", 5_000),
     (("listener",), "idle_timeout", '"75s"', "listener.idle_timeout_ms", 75_000),
     (("listener",), "send_timeout", '"30s"', "listener.send_timeout_ms", 30_000),
@@ -85,6 +99,8 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
 UNIX_MODE = ("listener", "unix_mode")
 ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
+ADMIN_ADDRESS = ("admin", "address")
+TOKEN_FILE = ("admin", "token_file")
 OPENAPI = {("stats", "openapi"), ("listener", "openapi")}  # tests/config/test_openapi.py
 
 
@@ -95,6 +111,8 @@ def text_with(table: tuple[str, ...], line: str) -> str:
         ("log",): "" if line.startswith("access") else 'access = "stdout"\n',
         ("stats",): "",
         ("history",): "",
+        ("otlp",): "",
+        ("admin",): "",
         ("listener",): 'address = ":8080"\nto = "app"\n',
         ("cluster",): 'name = "app"\nendpoints = ["app.internal:8081"]\n',
         ("cluster", "pool"): "",
@@ -137,7 +155,8 @@ def test_each_key_reaches_the_plan_and_nothing_else(
 
 
 def test_every_key_of_the_model_is_tested() -> None:
-    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES | {UNIX_MODE, ERROR_PAGES, *OPENAPI}
+    tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES
+    tested |= {UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, *OPENAPI}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -145,6 +164,7 @@ def test_every_key_of_the_model_is_tested() -> None:
 def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
+    structure |= {"admin.address", "admin.written"}
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     assert set(flat(plan_of(LEAST))) == tested | structure
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from weir.config.plan import AddressPlan, ListenerPlan
+from weir.config.plan import AddressPlan, ListenerPlan, Plan
 from weir.control.errors import StartError
-from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
+from weir.control.sockets import bind, bind_copies, bound_text, raise_descriptor_limit, unbind
+from weir.control.stock import Stock
 
 
 def plan(host: str | None = None, port: int = 0, path: str | None = None, mode: int = 0o666) -> ListenerPlan:
@@ -70,3 +71,102 @@ def test_descriptor_limit() -> None:
     import resource
 
     assert raise_descriptor_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def test_copies_share_a_port_and_nobody_else_joins() -> None:
+    copies = bind_copies(plan("127.0.0.1"), 3)
+    sockets = [sock for (sock,) in copies]
+    port = sockets[0].getsockname()[1]
+    assert {sock.getsockname()[1] for sock in sockets} == {port}
+    with pytest.raises(StartError, match="address already in use"):
+        bind_copies(plan("127.0.0.1", port), 2)
+    with pytest.raises(StartError, match="address already in use"):
+        bind(plan("127.0.0.1", port))
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+    found = [accepted(sock) for sock in sockets]
+    assert sum(found) == 60
+    assert all(found), f"the kernel divides connections among the copies: {found}"
+    for sock in (*sockets, *clients):
+        sock.close()
+
+
+def accepted(sock: socket.socket) -> int:
+    n = 0
+    while True:
+        try:
+            sock.accept()[0].close()
+        except BlockingIOError:
+            return n
+        n += 1
+
+
+def test_a_listener_of_one_process_is_nobody_elses() -> None:
+    (sock,) = bind(plan("127.0.0.1"))
+    with pytest.raises(StartError, match="address already in use"):
+        bind_copies(plan("127.0.0.1", sock.getsockname()[1]), 2)
+    sock.close()
+
+
+def whole(*listeners: ListenerPlan) -> Plan:
+    return Plan(listeners, (), ())
+
+
+def free(port_of: ListenerPlan) -> bool:
+    """Whether the address of a listener can be bound."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port_of.address.port)) != 0
+
+
+def test_a_stock_gives_every_worker_its_own_sockets() -> None:
+    stock = Stock(whole(plan("127.0.0.1"), plan("127.0.0.1")), 2)
+    shares = [stock.share(worker) for worker in range(2)]
+    assert [[number for number, _sock in share] for share in shares] == [[0, 1], [0, 1]]
+    assert len({sock for share in shares for _number, sock in share}) == 4
+    assert len(set(stock.texts())) == 2, "two listeners with port 0 are two listeners"
+    stock.close()
+    stock.close()
+
+
+def test_the_next_stock_takes_over_what_stays_and_closes_what_goes() -> None:
+    stays, goes, comes = (plan("127.0.0.1", unused_port()) for _ in range(3))
+    before = Stock(whole(stays, goes), 2)
+    after = Stock(whole(comes, stays), 3, before)
+    kept = before.sockets() & after.sockets()
+    assert len(kept) == 2
+    assert len(after.sockets()) == 6
+    before.close(keep=after)
+    assert [free(listener) for listener in (stays, goes, comes)] == [False, True, False]
+    # Fewer workers: no socket is given up in whose queue somebody may be waiting.
+    fewer = Stock(whole(comes, stays), 2, after)
+    assert fewer.sockets() == after.sockets()
+    shares = [[sock for _number, sock in fewer.share(worker)] for worker in range(2)]
+    assert sorted(map(len, shares)) == [2, 4]
+    assert {sock for share in shares for sock in share} == fewer.sockets()
+    fewer.close()
+    assert [free(listener) for listener in (stays, goes, comes)] == [True, True, True]
+
+
+def test_a_stock_that_cannot_be_had_leaves_the_one_before_alone() -> None:
+    stays, comes = plan("127.0.0.1", unused_port()), plan("127.0.0.1", unused_port())
+    before = Stock(whole(stays), 2)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        with pytest.raises(StartError, match="already in use"):
+            Stock(whole(comes, stays, plan("127.0.0.1", other.getsockname()[1])), 4, before)
+    assert free(comes)
+    assert not free(stays)
+    assert all(sock.fileno() >= 0 for sock in before.sockets())
+    before.close()
+
+
+def test_a_unix_socket_is_one_for_all_workers(tmp_path: Path) -> None:
+    path = tmp_path / "weir.sock"
+    stock = Stock(whole(plan(path=str(path))), 3)
+    assert len(stock.sockets()) == 1
+    assert [len(stock.share(worker)) for worker in range(3)] == [1, 1, 1]
+    stock.close()
+    assert not path.exists()
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

@@ -85,7 +85,7 @@ def weir(tmp_path: Path) -> Iterator[MakeRig]:
             ends.callback(rig.proxy.check_end)
             if rig._endpoint is not None:
                 ends.callback(rig.endpoint.close)
-            rig.stopped = rig.proxy.process.poll() == 0
+            rig.stopped = rig.proxy.process.poll() == rig.proxy.expected_status
             ends.callback(rig.finish)
 
 

@@ -106,6 +106,7 @@ class Proxy:
             )
         self.pid = self.process.pid
         self.stderr: list[str] = []
+        self.expected_status = 0
         self.reader = threading.Thread(target=self._read_stderr, daemon=True)
         self.reader.start()
         self.expected = max(1, len(tables.get("listener", ())))
@@ -176,6 +177,14 @@ class Proxy:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
+    def table_requests(self) -> int:
+        """How many requests all its workers have counted, as another process reads it."""
+        from weir.stats import layout, reader
+
+        links = [entry for entry in Path(f"/proc/{self.pid}/fd").iterdir() if "weir-statistics" in os.readlink(entry)]
+        with layout.attach(os.open(links[0], os.O_RDONLY)) as table:
+            return sum(series.counters.requests for series in reader.snapshot(table, histograms=False).series)
+
     # -- what it says
 
     def records(self) -> list[dict[str, Any]]:
@@ -241,7 +250,7 @@ class Proxy:
         """Stops it if it still runs; it must leave with 0 and have complained about nothing."""
         status = self.stop()
         complaints = [line for line in self.stderr if not line.startswith(READY)]
-        assert status == 0, f"exit status {status}; stderr: {self.stderr}"
+        assert status == self.expected_status, f"exit status {status}; stderr: {self.stderr}"
         assert not complaints, f"on stderr: {complaints}"
 
     # -- threads

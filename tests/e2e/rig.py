@@ -10,9 +10,14 @@ from .peers import Endpoint
 from .proxy import Proxy
 from .wire import Message, Wire
 
-__all__ = ["Rig", "tables"]
+__all__ = ["ALONE", "WORKERS", "Rig", "tables"]
 
 Options = Mapping[str, Any]
+
+# One process without an admin address, of which a test measures memory and descriptors. Tests of several say
+# `top=WORKERS`.
+ALONE = {"single_process": True, "admin": {"address": "off"}}
+WORKERS = {"single_process": False, "workers": 2}
 
 
 def tables(
@@ -34,6 +39,7 @@ def tables(
         if options:
             app[name] = dict(options)
     return {
+        **ALONE,
         **(top or {}),
         "log": {"access": str(directory / "access.log"), "format": "json", "flush": "20ms", **(log or {})},
         "stats": {"header": "X-Bytes", "page": "/weir-stats", **(stats or {})},

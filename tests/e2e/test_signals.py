@@ -171,7 +171,8 @@ def test_the_port_is_free_again_at_once(weir: MakeRig) -> None:
 def test_a_taken_port_is_said_and_left(weir: MakeRig, tmp_path: Path) -> None:
     rig = weir()
     port = rig.proxy.port
-    command = [sys.executable, "-m", "weir", "run", "--listen", f"127.0.0.1:{port}", "--to", "127.0.0.1:1"]
+    options = ["--listen", f"127.0.0.1:{port}", "--to", "127.0.0.1:1", "--admin", "off"]
+    command = [sys.executable, "-m", "weir", "run", *options]
     done = subprocess.run(command, env=python_path(), capture_output=True, text=True, timeout=10)
     assert done.returncode == 1
     assert str(port) in done.stderr
@@ -182,7 +183,7 @@ def test_a_taken_port_is_said_and_left(weir: MakeRig, tmp_path: Path) -> None:
 def test_the_options_of_the_command_line(tmp_path: Path) -> None:
     endpoint = Endpoint()
     log = tmp_path / "log"
-    options = ["--listen", "127.0.0.1:0", "--to", endpoint.address, "--access-log", str(log)]
+    options = ["--listen", "127.0.0.1:0", "--to", endpoint.address, "--access-log", str(log), "--single-process"]
     proxy = Proxy(tmp_path, {}, [*options, "--log-format", "short", "--stats-page", "/stats"])
     rig = Rig(proxy, endpoint)
     assert rig.get("/served").status == 200

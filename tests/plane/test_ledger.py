@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Callable
 
 from hypothesis import given, settings
@@ -484,6 +485,11 @@ def test_the_parts_always_sum_to_the_total(plays: list[tuple[str, int, int]], mo
         players.play(action, which, number)
     whole = sum(action == "client" and which % 3 != 0 for action, which, _us in plays)
     scene.close_plane()
+    for line in scene.log.take().splitlines():
+        entry = json.loads(line)
+        logged = [round(1000 * entry[name]) for name in ("TR", "Tw", "Tc", "Tr", "Td")]
+        assert min(logged) >= 0
+        assert sum(logged) == round(1000 * entry["Ta"])
     rows = [series.counters for series in snapshot(scene.memory).series]
     assert sum(row.requests for row in rows) >= whole
     for row in rows:

@@ -35,6 +35,29 @@ def test_a_get_is_replayed_when_a_reused_connection_closes(stage: Stage) -> None
     assert scene.counters()["retries"] == 1
 
 
+def test_a_connection_handed_over_without_rest_was_used_before(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1})
+    first, second = scene.client(GET), scene.client(GET)
+    scene.send(scene.endpoint(0), OK)
+    assert first.take_sent() == OK
+    scene.end(scene.endpoint(0))
+    assert scene.dials == 2
+    scene.send(scene.endpoint(1), OK)
+    assert second.take_sent() == OK
+    assert scene.counters()["retries"] == 1
+
+
+def test_a_new_connection_that_closes_for_the_first_in_line_is_no_proof(stage: Stage) -> None:
+    scene = stage()
+    scene.dialer.mode = "wait"
+    client = scene.client(GET)
+    scene.endpoint(0).connect()
+    scene.turn()
+    scene.end(scene.endpoint(0))
+    assert scene.dials == 1
+    assert client.take_sent().startswith(b"HTTP/1.1 502 ")
+
+
 def test_a_post_is_not_replayed(stage: Stage) -> None:
     scene = stage()
     assert reused(scene, POST) == POST

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.render_site import Renderer, page_path, render, slug
+from tools.render_site import Renderer, page_path, pictures, render, slug
 
 NAMES = ("README.md", "docs/index.md", "docs/cli.md", "docs/decisions/0001-a.md")
 
@@ -55,3 +55,10 @@ def test_the_page_for_nothing_works_at_any_depth(tmp_path: Path) -> None:
     assert 'href="/style.css"' in pages["404.html"]
     assert 'href="/docs/index.html"' in pages["404.html"]
     assert 'href="//' not in pages["404.html"]
+
+
+def test_pictures_are_where_the_pages_look_for_them(tmp_path: Path) -> None:
+    (tmp_path / "docs" / "images").mkdir(parents=True)
+    (tmp_path / "docs" / "images" / "a.png").write_bytes(b"\x89PNG")
+    assert pictures(tmp_path) == {"docs/images/a.png": b"\x89PNG"}
+    assert 'src="images/a.png"' in Renderer(NAMES).page("docs/cli.md", "![A picture](images/a.png)\n")

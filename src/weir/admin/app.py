@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from weir._gen import health_pb, stats_pb
 from weir._gen.health_connect import HealthASGIApplication
 from weir._gen.stats_connect import StatsASGIApplication
-from weir.admin import metrics
+from weir.admin import metrics, page
 from weir.admin.health import HealthService
 from weir.admin.rpc import StatsService
 from weir.admin.state import AdminState
@@ -34,7 +34,8 @@ MOST_REQUEST_BYTES = 64 << 10
 
 def make_app(state: AdminState) -> Starlette:
     """All that the admin address answers, without the question who may ask (`weir.admin.auth`)."""
-    return Starlette(routes=[*rpc_routes(state), *metrics.routes(state), Route("/healthz", healthz)])
+    fixed = [*rpc_routes(state), *metrics.routes(state), *page.routes(state.live), Route("/healthz", healthz)]
+    return Starlette(routes=fixed)
 
 
 def rpc_routes(state: AdminState) -> Iterable[BaseRoute]:

@@ -1,9 +1,9 @@
 """Export of the metrics over OTLP/HTTP: the same figures as /metrics, pushed at an interval.
 
 The body is OTLP's JSON (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), which every collector
-takes. Everything is cumulative since the table was made. Times are exponential histograms of scale 3 in microseconds (unit
-"us"): an exact copy of the table's buckets. In seconds, as the semantic conventions would have it, each bucket would have
-to be moved by 0.45 of its width.
+takes. Everything is cumulative since the table was made. Times are exponential histograms of scale 3 in microseconds
+(unit "us"): an exact copy of the table's buckets. In seconds, as the semantic conventions would have it, each bucket
+would have to be moved by 0.45 of its width.
 """
 
 from __future__ import annotations

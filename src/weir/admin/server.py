@@ -8,7 +8,7 @@ import importlib.util
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import uvicorn
 
 from weir.admin.app import make_app
 from weir.admin.auth import Guard
+from weir.admin.otlp import Exporter
 from weir.admin.state import AdminState
 from weir.config.plan import Plan
 
@@ -23,7 +24,9 @@ __all__ = ["AdminRefusedError", "serve"]
 
 log = logging.getLogger("weir.admin")
 
-# After the streams were told to end: how long connections may take.
+# After the streams were told to end: how long connections may take to send what there is, and when uvicorn gives up
+# on what is left of them (whole seconds; it should never come to that).
+LINGER_S: Final = 0.5
 GRACE_S: Final = 1
 
 
@@ -37,6 +40,12 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def is_worth_saying(record: logging.LogRecord) -> bool:
+    """Not what uvicorn says of streams that were cut off at the end: that is what was asked for."""
+    cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut_off and not str(record.msg).startswith("Cancel ")
 
 
 @asynccontextmanager
@@ -62,14 +71,30 @@ async def serve(plan: Plan, memory: Any, sockets: Sequence[socket.socket], *, to
                 own = [sock for sock in sockets if (sock.family == socket.AF_UNIX) == unix]
                 if own:
                     await stack.enter_async_context(serving(Guard(app, token=token, unix=unix), own, state))
+            if plan.otlp.endpoint:
+                await stack.enter_async_context(running(Exporter(state, plan.otlp).run()))
             yield
     finally:
         await state.close()
 
 
 @asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Something that goes on in the background while the context lasts."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
 async def serving(app: Any, sockets: Sequence[socket.socket], state: AdminState) -> AsyncIterator[None]:
     """One uvicorn on some sockets."""
+    # It stays; adding it again changes nothing.
+    logging.getLogger("uvicorn.error").addFilter(is_worth_saying)
     server = Server(
         uvicorn.Config(
             app,
@@ -95,9 +120,26 @@ async def serving(app: Any, sockets: Sequence[socket.socket], state: AdminState)
     finally:
         state.stopping.set()
         server.should_exit = True
+        cutting = asyncio.create_task(cut_later(server))
         await running
+        cutting.cancel()
+        cut(server)
         for copy in copies:
             copy.close()
+
+
+async def cut_later(server: Server) -> None:
+    # In small steps: however busy the loop is, those that were told to end get their turns in between.
+    for _ in range(10):
+        await asyncio.sleep(LINGER_S / 10)
+    cut(server)
+
+
+def cut(server: Server) -> None:
+    """Ends the connections that are still open: of clients that do not read, as a rule."""
+    for connection in list(server.server_state.connections):
+        if connection.transport is not None:
+            connection.transport.abort()
 
 
 def protocol() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from weir.admin.history import History
+from weir.admin.live import Live
 from weir.config.plan import Plan
 from weir.stats import layout
 from weir.stats.frame import Frame, take, unpack
@@ -55,11 +56,12 @@ class AdminState:
         self._recent: deque[tuple[int, bytes]] = deque()
         self._recent_bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self.live = Live(self.memory, self.frame, self.names, self.history, self.stopping)
 
     async def open(self) -> None:
         await self.history.open()
         self._keep_recent()
-        self._tasks = [asyncio.create_task(work) for work in (self.history.run(), self._run_recent())]
+        self._tasks = [asyncio.create_task(work) for work in (self.history.run(), self._run_recent(), self.live.run())]
 
     async def close(self) -> None:
         self.stopping.set()
@@ -67,6 +69,8 @@ class AdminState:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        # What was counted in the last moment is recorded, too.
+        self._frame = None
         await self.history.close()
 
     def frame(self) -> Frame:

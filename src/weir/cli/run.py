@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +14,12 @@ from weir.cli.common import config_path_type, fail, print_listeners
 
 if TYPE_CHECKING:
     from weir.config.model import Config
+    from weir.config.plan import Plan
 
 __all__ = ["command"]
+
+# The way to a key in the configuration.
+Setting = tuple[str, ...]
 
 
 @click.command()
@@ -21,8 +27,11 @@ __all__ = ["command"]
 @click.option("-t", "--to", multiple=True, metavar="ADDRESS", help="Endpoint to send requests to; may be given again.")
 @click.option("-c", "--config", type=config_path_type(), help="Configuration file, instead of --listen and --to.")
 @click.option("--access-log", metavar="FILE", help="off, stdout, or a file. [default: off]")
-@click.option("--log-format", metavar="FORMAT", help="combined, common, json or short. [default: combined]")
+@click.option("--log-format", metavar="FORMAT", help="combined, common, json, short or ledger. [default: combined]")
 @click.option("--stats-page", metavar="PATH", help="Serve the statistics page on this path. [default: none]")
+@click.option("--workers", metavar="N", help="Processes that serve. [default: auto, one for each processor]")
+@click.option("--single-process", is_flag=True, help="Serve in this very process, without a supervisor.")
+@click.option("--admin", metavar="ADDRESS", help="Where the admin process answers, or off. [default: 127.0.0.1:8079]")
 def command(
     listen: tuple[str, ...],
     to: tuple[str, ...],
@@ -30,6 +39,9 @@ def command(
     access_log: str | None,
     log_format: str | None,
     stats_page: str | None,
+    workers: str | None,
+    single_process: bool,
+    admin: str | None,
 ) -> None:
     """Run the proxy.
 
@@ -47,24 +59,80 @@ def command(
         "--stats-page": stats_page,
     }
     _check_usage(config, inline)
+    settings: dict[Setting, tuple[str, object]] = {}
+    if workers is not None:
+        number = workers.isascii() and workers.isdigit() and len(workers) < 10
+        settings[("workers",)] = ("--workers", int(workers) if number else workers)
+    if single_process:
+        settings[("single_process",)] = ("--single-process", True)
+    if admin is not None:
+        settings[("admin", "address")] = ("--admin", admin)
 
-    from weir.config.compile import compile_plan
-    from weir.config.errors import ConfigError
+    def read() -> Plan:
+        from weir.config.compile import compile_plan
+        from weir.config.errors import ConfigError
+
+        try:
+            return compile_plan(_configuration(config, listen, to, access_log, log_format, stats_page, settings))
+        except ConfigError as error:
+            raise PlanRefused(str(error)) from None
+
+    from weir.control.errors import PlanRefused, StartError
 
     try:
-        chosen = _configuration(config, listen, to, access_log, log_format, stats_page)
-        plan = compile_plan(chosen)
-    except ConfigError as error:
+        plan = _read_beside(read)
+        status = _run(plan, read)
+    except PlanRefused as error:
         fail(str(error), status=2)
-
-    from weir.control.errors import StartError
-    from weir.control.worker import run
-
-    try:
-        status = run(plan, on_ready=print_listeners)
     except StartError as error:
         fail(str(error), status=1)
     sys.exit(status)
+
+
+def _read_beside(read: Callable[[], Plan]) -> Plan:
+    """The plan, read by a process of its own, while this one imports what it will need (decision 9)."""
+    from weir.control.spawn import Answer
+
+    answer = Answer(read, timeout_s=math.inf)
+    import weir.control.supervisor  # noqa: F401
+
+    while not answer.read():
+        pass
+    plan: Plan = answer.get()
+    return plan
+
+
+def _run(plan: Plan, read: Callable[[], Plan]) -> int:
+    if plan.single_process:
+        return _run_alone(plan)
+    from weir.control.supervisor import run
+
+    def admin(*given: Any) -> int:
+        # Imported where it is used: the supervisor stays small.
+        from weir.admin.process import main
+
+        return main(*given)
+
+    return run(plan, read, admin, on_ready=print_listeners)
+
+
+def _run_alone(plan: Plan) -> int:
+    from weir.control.keeper import bind_admin
+    from weir.control.sockets import unbind
+    from weir.control.worker import Service, make_table, run
+
+    memory = make_table(plan, 1)
+    sockets = bind_admin(plan.admin)
+    services: list[Service] = []
+    if sockets:
+        from weir.admin.server import serve
+
+        services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token))
+    try:
+        return run(plan, on_ready=print_listeners, services=services, memory=memory)
+    finally:
+        for sock in sockets:
+            unbind(sock)
 
 
 def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
@@ -86,9 +154,10 @@ def _configuration(
     access_log: str | None,
     log_format: str | None,
     stats_page: str | None,
+    settings: Mapping[Setting, tuple[str, object]],
 ) -> Config:
     from weir.config.load import from_options, load_file
 
     if path is not None:
-        return load_file(path)
-    return from_options(list(listen), list(to), access_log, log_format, stats_page)
+        return load_file(path, settings)
+    return from_options(list(listen), list(to), access_log, log_format, stats_page, settings)

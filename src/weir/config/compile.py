@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from weir.config.model import Cluster, Config, Listener, Pool
+from weir.config.model import Admin, Cluster, Config, Listener, Pool
 from weir.config.plan import (
     AddressPlan,
+    AdminPlan,
     ClusterPlan,
     HistoryPlan,
     ListenerPlan,
     LogPlan,
+    OtlpPlan,
     Plan,
     PoolPlan,
     QueuePlan,
@@ -69,7 +71,17 @@ def compile_plan(config: Config) -> Plan:
             max_age_ms=config.history.max_age,
             max_bytes=config.history.max_size,
         ),
+        otlp=OtlpPlan(
+            endpoint=config.otlp.endpoint,
+            headers=config.otlp.headers,
+            interval_ms=config.otlp.interval,
+            timeout_ms=config.otlp.timeout,
+        ),
+        admin=_admin(config.admin),
+        workers=config.workers,
+        single_process=config.single_process,
         drain_timeout_ms=config.drain_timeout,
+        heartbeat_timeout_ms=config.heartbeat_timeout,
     )
 
 
@@ -77,6 +89,12 @@ def _rows(config: Config) -> int:
     # Each listener's route has a row of its own, so thousands of listeners would leave the default no room for paths.
     given = "rows" in config.stats.model_fields_set
     return config.stats.rows if given else max(config.stats.rows, 2 * len(config.listener))
+
+
+def _admin(admin: Admin) -> AdminPlan:
+    return AdminPlan(
+        address=admin.address, written="address" in admin.model_fields_set, token=admin.token or admin.token_file
+    )
 
 
 def _listener(listener: Listener, route: int) -> ListenerPlan:

@@ -15,7 +15,7 @@ from weir.config.address import address_key, is_literal
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
 from weir.config.kinds import OFF, closest
-from weir.config.model import Cluster, Listener, Log, Pool, Queue, Retry, Stats, Table, kind_of_field
+from weir.config.model import Admin, Cluster, Config, Listener, Log, Pool, Queue, Retry, Stats, Table, kind_of_field
 from weir.config.plan import AddressPlan
 from weir.config.positions import Loc
 from weir.config.units import format_size
@@ -31,7 +31,16 @@ MOST_NAMES = 8
 
 def contradictions(raw: Raw) -> list[Finding]:
     """All that contradicts itself in a parsed configuration."""
-    findings = [*_log(raw), *_stats(raw), *_descriptions(raw), *_clusters(raw), *_destinations(raw), *_loops(raw)]
+    findings = [
+        *_processes(raw),
+        *_log(raw),
+        *_stats(raw),
+        *_admin(raw),
+        *_descriptions(raw),
+        *_clusters(raw),
+        *_destinations(raw),
+        *_loops(raw),
+    ]
     seen: dict[tuple[str, int], Loc] = {}
     for place, listener in _tables(raw, "listener"):
         findings += _listener(("listener", place), listener, seen)
@@ -95,6 +104,43 @@ def _stats(raw: Raw) -> Iterator[Finding]:
     if "rows" in stats and rows is not None and rows <= listeners:
         message = f"{rows} rows are not enough for {listeners} listeners, which take one each"
         yield Finding(("stats", "rows"), "value", message, f"write {2 * listeners} or more")
+
+
+def _processes(raw: Raw) -> Iterator[Finding]:
+    if _value(Config, raw, "single_process"):
+        for key in ("workers", "heartbeat_timeout"):
+            if key in raw:
+                yield Finding((key,), "key", "without effect: single_process is true", "take one of the two out")
+
+
+def _admin(raw: Raw) -> Iterator[Finding]:
+    admin = _table(raw, "admin")
+    address = _value(Admin, admin, "address")
+    secrets = [key for key in ("token", "token_file") if admin.get(key, "off") != "off"]
+    if len(secrets) == 2:
+        yield Finding(("admin", "token"), "key", "token_file says it too", "take one of the two out")
+    if "address" in admin and address is None:
+        if admin["address"] == "off":
+            for key in secrets:
+                yield Finding(("admin", key), "key", 'without effect: address is "off"', "take it out")
+        return
+    if address.path is None and not _is_loopback(address.host or "") and not secrets:
+        message = f"{quoted(address.text)} can be reached from other machines, and there is no token"
+        hint = f'write "127.0.0.1:{address.port}" or "unix:/run/weir-admin.sock", or add token_file = "/etc/weir/token"'
+        yield Finding(("admin", "address"), "value", message, hint)
+    if "address" in admin:
+        for place, listener in _tables(raw, "listener"):
+            taken = _value(Listener, listener, "address")
+            if taken is not None and address.port != 0 and _same_place(address, taken):
+                loc: Loc = ("admin", "address")
+                yield Finding(loc, "value", "a listener has this address", also=("listener", place, "address"))
+
+
+def _same_place(one: AddressPlan, other: AddressPlan) -> bool:
+    if address_key(one) == address_key(other):
+        return True
+    everywhere = ("", "::", "0.0.0.0")
+    return one.path is None and one.port == other.port and (one.host in everywhere or other.host in everywhere)
 
 
 def _descriptions(raw: Raw) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from weir.config.errors import quoted
 from weir.config.kinds import REFUSED, closest
-from weir.config.model import Cluster, Config, History, Listener, Log, Pool, Queue, Retry, Stats, Table
+from weir.config.model import Admin, Cluster, Config, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats, Table
 from weir.config.positions import Loc
 from weir.config.units import kind_of
 
@@ -21,7 +21,9 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     (): Config,
     ("log",): Log,
     ("history",): History,
+    ("otlp",): Otlp,
     ("stats",): Stats,
+    ("admin",): Admin,
     ("listener",): Listener,
     ("cluster",): Cluster,
     ("cluster", "pool"): Pool,
@@ -53,6 +55,9 @@ SYNONYMS = {
     "shutdown_timeout": ("drain_timeout",),
     "stats_page": ("page",),
     "upstream": ("to", "cluster"),
+    "worker_processes": ("workers",),
+    "nbproc": ("workers",),
+    "processes": ("workers",),
 }
 
 

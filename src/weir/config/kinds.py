@@ -23,8 +23,10 @@ from weir.config.pages import read_pages
 __all__ = [
     "OFF",
     "REFUSED",
+    "TOKEN",
     "Kind",
     "access_log",
+    "admin_address",
     "choice",
     "closest",
     "cluster_name",
@@ -35,13 +37,14 @@ __all__ = [
     "error_pages",
     "field_name",
     "file_mode",
-    "history_file",
+    "flag",
     "host_field",
     "listen",
     "openapi",
     "page_path",
     "ratio",
     "size",
+    "text_of",
 ]
 
 OFF = "off"  # switches off whatever can be off
@@ -71,7 +74,7 @@ MANAGED_FIELDS = (
     "Via",
 )
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CLUSTER_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 # RFC 3986 section 3.2: host and port as a Host field carries them, without user information.
 _HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(:[0-9]{1,5})?")
@@ -117,7 +120,7 @@ def closest(word: str, known: Sequence[str]) -> str | None:
     return next((name for key, name in lower.items() if found and key.replace("-", "_") == found[0]), None)
 
 
-def _text(value: object, wanted: str, example: str) -> str:
+def text_of(value: object, wanted: str, example: str) -> str:
     if isinstance(value, str):
         return value
     refuse(f"wanted {wanted}, a string, found {units.kind_of(value)}", f'for example "{example}"')
@@ -232,6 +235,16 @@ def listen() -> Kind:
     return Kind(read, "address to listen on", {"type": "string", "minLength": 1}, lambda value: value.text)
 
 
+def admin_address() -> Kind:
+    """Where the admin process listens, read as AddressPlan; ``"off"`` for none, read as None."""
+
+    def read(value: object) -> object:
+        return None if value == OFF else parse_listen(_address(value, "an address", "127.0.0.1:", "8079"))
+
+    schema = {"type": "string", "minLength": 1}
+    return Kind(read, 'address to listen on, or `"off"`', schema, lambda value: OFF if value is None else value.text)
+
+
 def endpoint() -> Kind:
     """Where to connect, read as AddressPlan."""
 
@@ -245,14 +258,14 @@ def _address(value: object, wanted: str, host: str, port: str) -> str:
     """The text of an address; a bare number is probably its port."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65_536:
         refuse(f"wanted {wanted}, a string, found a whole number", f'write "{host}{value}"')
-    return _text(value, wanted, host + port)
+    return text_of(value, wanted, host + port)
 
 
 def cluster_name() -> Kind:
     """A cluster's name."""
 
     def read(value: object) -> str:
-        text = _text(value, "a name", "app")
+        text = text_of(value, "a name", "app")
         if not re.fullmatch(_CLUSTER_NAME, text):
             hint = "a letter or digit first, then letters, digits, _, - and ., 63 in all"
             refuse(f"{quoted(text)} is not a name", hint)
@@ -281,7 +294,7 @@ def host_field() -> Kind:
     """The value of a Host field; empty for the client's own."""
 
     def read(value: object) -> str:
-        text = _text(value, "a host", "app.internal")
+        text = text_of(value, "a host", "app.internal")
         if text and not (_HOST_FIELD.fullmatch(text) and len(text) <= 255):
             refuse(
                 f"{quoted(text)} is not the value of a Host field", 'for example "app.internal" or "app.internal:8080"'
@@ -295,10 +308,10 @@ def field_name() -> Kind:
     """The name of a response field of our own; ``"off"`` or ``""`` for none, read as ``""``."""
 
     def read(value: object) -> str:
-        text = _text(value, "a field name", "X-Bytes")
+        text = text_of(value, "a field name", "X-Bytes")
         if text in ("", OFF):
             return ""
-        if not _TOKEN.fullmatch(text) or len(text) > 64:
+        if not TOKEN.fullmatch(text) or len(text) > 64:
             refuse(f"{quoted(text)} is not a field name", 'letters, digits and -, at most 64: for example "X-Bytes"')
         managed = next((name for name in MANAGED_FIELDS if name.lower() == text.lower()), None)
         if managed:
@@ -312,7 +325,7 @@ def page_path() -> Kind:
     """The path of a page; ``"off"`` or ``""`` for none, read as ``""``."""
 
     def read(value: object) -> str:
-        text = _text(value, "a path", "/stats")
+        text = text_of(value, "a path", "/stats")
         if text in ("", OFF):
             return ""
         if not text.startswith("/"):
@@ -329,7 +342,7 @@ def access_log() -> Kind:
     words = (OFF, "stdout")
 
     def read(value: object) -> str:
-        text = _text(value, '"off", "stdout" or a path', "stdout")
+        text = text_of(value, '"off", "stdout" or a path', "stdout")
         if text in words:
             return text
         if not text or not text.isprintable() or text.endswith("/"):
@@ -343,28 +356,24 @@ def access_log() -> Kind:
     return Kind(read, '`"off"`, `"stdout"`, or the path of a file', {"type": "string", "minLength": 1})
 
 
-def history_file() -> Kind:
-    """The absolute path of a file; ``""`` and ``"off"`` for none."""
+def flag() -> Kind:
+    """Yes or no."""
 
-    def read(value: object) -> str:
-        text = _text(value, 'the path of a file, or "off"', "/var/lib/weir/history.db")
-        if text in ("", OFF):
-            return ""
-        if not text.startswith("/") or text.endswith("/") or not text.isprintable():
-            refuse(
-                f"{quoted(text)} is not the absolute path of a file", 'write "/var/lib/weir/history.db", say, or "off"'
-            )
-        return text
+    def read(value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        words = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
+        meant = words.get(value.lower()) if isinstance(value, str) else None
+        refuse(f"wanted true or false, found {units.kind_of(value)}", f"write {meant}, without quotes" if meant else "")
 
-    schema = {"type": "string", "pattern": "^(off|/.*[^/]|)$"}
-    return Kind(read, 'path of a file, or `"off"`', schema, lambda value: value or OFF)
+    return Kind(read, "true or false", {"type": "boolean"})
 
 
 def error_pages() -> Kind:
     """A directory with error pages, read as a tuple of ErrorPagePlan; ``"off"`` for none."""
 
     def read(value: object) -> object:
-        text = _text(value, "a directory", "/etc/weir/errors")
+        text = text_of(value, "a directory", "/etc/weir/errors")
         return () if text == OFF else read_pages(text)
 
     return Kind(read, 'directory, or `"off"`', {"type": "string", "minLength": 1}, lambda value: OFF)
@@ -384,7 +393,7 @@ def openapi(none: str = "") -> Kind:
         if value == []:
             refuse("no file", 'write "off"')
         listed = value if isinstance(value, list) else [value]
-        return read_templates([_text(file, "a file, or an array of them", "openapi.yaml") for file in listed])
+        return read_templates([text_of(file, "a file, or an array of them", "openapi.yaml") for file in listed])
 
     file = {"type": "string", "minLength": 1}
     schema = {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": file}
@@ -399,7 +408,7 @@ def file_mode() -> Kind:
         if isinstance(value, int) and not isinstance(value, bool):
             hint = f'write "{value:04o}"' if 0 <= value <= 0o777 else 'for example "0666"'
             refuse("wanted permissions, octal digits in a string, found a whole number", hint)
-        text = _text(value, "permissions", "0666")
+        text = text_of(value, "permissions", "0666")
         if not re.fullmatch("0?[0-7]{3}", text):
             refuse(f"{quoted(text)} are not permissions", 'three octal digits, for example "0666"')
         return int(text, 8)

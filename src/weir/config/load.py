@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ __all__ = ["from_options", "load_file", "load_text", "schema"]
 # Ten thousand clusters fit. A file that is no configuration (a device, a log) is not read to its end.
 MOST_BYTES = 16 << 20
 
+# Options of a command, which go before what a file says: the key each stands for, its name and its value.
+Settings = Mapping[tuple[str, ...], tuple[str, object]]
+
 _SYNTAX_PLACE = re.compile(r"TOML parse error at line (\d+), column (\d+)")
 
 
-def load_file(path: Path | str) -> Config:
-    """The configuration in a file.
+def load_file(path: Path | str, settings: Settings | None = None) -> Config:
+    """The configuration in a file; `settings` are options that go before what it says.
 
     Raises ConfigError with all that is wrong with it, or with why it cannot be read.
     """
@@ -52,11 +56,11 @@ def load_file(path: Path | str) -> Config:
         line, column = line_column(before, len(before))
         message = f"not UTF-8: byte 0x{content[error.start]:02X}"
         raise ConfigError([Problem(message, "save the file as UTF-8", "", name, line, column)]) from error
-    return load_text(text, name)
+    return load_text(text, name, settings)
 
 
-def load_text(text: str, name: str) -> Config:
-    """The configuration in a text; `name` stands for the file in messages.
+def load_text(text: str, name: str, settings: Settings | None = None) -> Config:
+    """The configuration in a text; `name` stands for the file in messages. `settings` as of load_file().
 
     Raises ConfigError with all that is wrong with it.
     """
@@ -68,11 +72,17 @@ def load_text(text: str, name: str) -> Config:
         raw = toml_rs.loads(text, toml_version=TOML_VERSION)
     except toml_rs.TOMLDecodeError as error:
         raise ConfigError([_syntax_problem(error, text, name)]) from error
+    _set(raw, settings or {})
     config, findings = _check(raw)
     if config is not None and not findings:
         return config
     positions, names = Positions(text), _cluster_names(raw)
-    problems = [_place(finding, names, name, positions) for finding in findings]
+    problems = [
+        _option_problem(finding, settings)
+        if settings and finding.loc in settings
+        else _place(finding, names, name, positions)
+        for finding in findings
+    ]
     raise ConfigError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
 
 
@@ -82,6 +92,7 @@ def from_options(
     access_log: str | None = None,
     log_format: str | None = None,
     stats_page: str | None = None,
+    settings: Settings | None = None,
 ) -> Config:
     """The configuration that a command's options stand for.
 
@@ -96,10 +107,34 @@ def from_options(
         "log": {key: value for key, value in (("access", access_log), ("format", log_format)) if value is not None},
         "stats": {"page": stats_page} if stats_page is not None else {},
     }
+    settings = settings or {}
+    _set(raw, settings)
     config, findings = _check(raw)
     if config is not None and not findings:
         return config
-    raise ConfigError([Problem(_option_text(f.message), _option_text(f.hint), _option_of(f.loc)) for f in findings])
+    raise ConfigError(
+        [
+            _option_problem(f, settings)
+            if f.loc in settings
+            else Problem(_option_text(f.message), _option_text(f.hint), _option_of(f.loc))
+            for f in findings
+        ]
+    )
+
+
+def _set(raw: dict[str, Any], settings: Settings) -> None:
+    for (*tables, key), (_option, value) in settings.items():
+        table: Any = raw
+        for name in tables:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                break  # which is found to be wrong by itself
+        else:
+            table[key] = value
+
+
+def _option_problem(finding: Finding, settings: Settings) -> Problem:
+    return Problem(finding.message, _option_text(finding.hint), settings[tuple(str(step) for step in finding.loc)][0])
 
 
 def _option_of(loc: Loc) -> str:

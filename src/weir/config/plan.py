@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "AddressPlan",
+    "AdminPlan",
     "ClusterPlan",
     "ErrorPagePlan",
     "HistoryPlan",
@@ -184,8 +185,17 @@ class OtlpPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminPlan:
+    """Where the admin process answers, and whom."""
+
+    address: AddressPlan | None = AddressPlan("127.0.0.1:8079", "127.0.0.1", 8079)  # None: there is none
+    written: bool = False  # the person has chosen the address: that it cannot be had is an error
+    token: str = field(default="", repr=False)  # what a request must bring as a bearer token; "": nothing
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the data plane is told."""
+    """All that the data plane and those who start it are told."""
 
     listeners: tuple[ListenerPlan, ...]
     routes: tuple[RoutePlan, ...]
@@ -193,4 +203,9 @@ class Plan:
     stats: StatsPlan = field(default_factory=StatsPlan)
     log: LogPlan = field(default_factory=LogPlan)
     history: HistoryPlan = field(default_factory=HistoryPlan)
+    otlp: OtlpPlan = field(default_factory=OtlpPlan)
+    admin: AdminPlan = field(default_factory=AdminPlan)
+    workers: int = 0  # processes that serve; 0: as many as there are processors for them
+    single_process: bool = False  # one process does it all: no supervisor, no admin process
     drain_timeout_ms: int = 30_000
+    heartbeat_timeout_ms: int = 10_000  # a worker that shows no sign of life for so long is replaced

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from weir.config.plan import AddressPlan, ListenerPlan
 from weir.control.errors import StartError
 
-__all__ = ["bind", "bound_text", "raise_descriptor_limit", "unbind"]
+__all__ = ["bind", "bind_copies", "bound_text", "more_copies", "raise_descriptor_limit", "unbind"]
 
 _HINTS = {
     errno.EADDRINUSE: "another process listens there",
@@ -38,19 +38,50 @@ def bind(plan: ListenerPlan) -> list[socket.socket]:
 
     An empty host is every address of the machine, IPv6 and IPv4. Raises StartError.
     """
+    return bind_copies(plan, 1, shared_port=False)[0]
+
+
+def bind_copies(plan: ListenerPlan, copies: int, *, shared_port: bool = True) -> list[list[socket.socket]]:
+    """The sockets of a listener, `copies` times: one for each worker, all with the same port (SO_REUSEPORT).
+
+    The kernel divides the connections among the copies, and each waits in the queue of its own. A Unix socket cannot
+    be divided: its one socket is in every list. The first copy is bound alone, so that a port which somebody else
+    has, another weir included, is an error. With shared_port=False nobody can ever join. Raises StartError.
+    """
     address = plan.address
-    try:
-        if address.path is not None:
-            return [_bind_path(address.path, plan)]
-        sockets = []
+    made: list[list[socket.socket]] = []
+    with _explained(address):
         try:
+            if address.path is not None:
+                made.append([_bind_path(address.path, plan)])
+                return made * copies
+            made.append([])
             for family, place in _places(address):
-                sockets.append(_bind_tcp(family, place, plan))
-        except OSError:
-            for sock in sockets:
+                made[0].append(_bind_tcp(family, place, plan, shared_port=shared_port))
+            more_copies(plan, made, copies)
+        except BaseException:
+            for sock in {sock for copy in made for sock in copy}:
                 sock.close()
             raise
-        return sockets
+    return made
+
+
+def more_copies(plan: ListenerPlan, made: list[list[socket.socket]], copies: int) -> None:
+    """Adds to `made` until it has so many. Raises StartError, with what was added before in the list."""
+    with _explained(plan.address):
+        while len(made) < copies:
+            if plan.address.path is not None:
+                made.append(made[0])
+                continue
+            made.append([])
+            for first in made[0]:
+                made[-1].append(_bind_tcp(first.family, first.getsockname()[:2], plan, joining=True))
+
+
+@contextlib.contextmanager
+def _explained(address: AddressPlan) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         hint = _HINTS.get(error.errno or 0)
         detail = f"{(error.strerror or str(error)).lower()}" + (f": {hint}" if hint else "")
@@ -67,15 +98,22 @@ def _places(address: AddressPlan) -> Iterator[tuple[int, tuple[str, int]]]:
         yield family, (str(place[0]), int(place[1]))
 
 
-def _bind_tcp(family: int, place: tuple[str, int], plan: ListenerPlan) -> socket.socket:
+def _bind_tcp(
+    family: int, place: tuple[str, int], plan: ListenerPlan, *, shared_port: bool = False, joining: bool = False
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if joining:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Inherited by what is accepted: one system call less per connection.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if plan.address.host == "" else 1)
         sock.bind(place)
+        if shared_port:
+            # Only now: a port that another process shares with others of its user would have been given to us, too.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.listen(plan.backlog)
         sock.setblocking(False)
     except BaseException:

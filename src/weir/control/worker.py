@@ -11,10 +11,13 @@ import gc
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 from weir.config.plan import Plan
+from weir.control.errors import StartError
 from weir.control.logs import LogWriter
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
@@ -26,11 +29,16 @@ from weir.plane.selector import EngineSelector
 from weir.stats import layout
 from weir.stats.page import render
 
-__all__ = ["Service", "Worker", "run"]
+__all__ = ["HEARTBEAT_S", "Bound", "Seat", "Service", "Worker", "drain_or_stop", "make_table", "run"]
 
 log = logging.getLogger("weir")
 
 Service = Callable[[], AbstractAsyncContextManager[object]]
+# Sockets with the number of the listener in the plan that each belongs to.
+Bound = Sequence[tuple[int, socket.socket]]
+
+# How often a worker says in the shared table that it is alive.
+HEARTBEAT_S = 1.0
 
 # How long names of endpoints may hold back the first accept. Longer, and a slow resolver would make a
 # restart slow; shorter, and `--to localhost:8081` would answer its first request with 502.
@@ -41,25 +49,44 @@ _FIRST_LOOK_UP_S = 0.2
 _OWN_DESCRIPTORS = 32
 
 
+@dataclass(frozen=True)
+class Seat:
+    """A worker's place in a statistics table that others use as well."""
+
+    memory: layout.Table
+    worker: int  # its number in the table
+    routes: Sequence[int]  # the numbers in the table of the plan's routes
+
+
 class Worker:
     """The data plane of one process.
 
-    `start()` binds and serves, `drain()` ends politely, `stop()` at once. The running loop must be one
-    whose selector is `EngineSelector(engine)`.
+    `bind()` binds, or `adopt()` takes what others have bound; `start()` serves, `drain()` ends politely, `stop()` at
+    once. The running loop must be one whose selector is `EngineSelector(engine)`. Without a seat it has a statistics
+    table of its own. Raises StartError when the access log cannot be opened.
     """
 
-    def __init__(self, plan: Plan, engine: Engine) -> None:
+    def __init__(self, plan: Plan, engine: Engine, seat: Seat | None = None) -> None:
         self.plan = plan
         self.engine = engine
-        self.memory = layout.create(plan.stats.rows, [route.name for route in plan.routes], workers=1)
+        if seat is None:
+            seat = Seat(make_table(plan, 1), 0, range(len(plan.routes)))
+        self.seat = seat
+        self.memory = seat.memory
         self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
-        self.writer = LogWriter(plan.log.access, plan.log.buffer_bytes) if plan.log.access != "off" else None
+        self.writer = open_log(plan)
         clients = max(raise_descriptor_limit() - _OWN_DESCRIPTORS, 1) * 8 // 10
-        self.plane = Plane(plan, engine, Counters(self.memory, 0), self.log, self._make_page, max(clients, 1))
+        counters = Counters(seat.memory, seat.worker)
+        self.plane = Plane(
+            plan, engine, counters, self.log, self._make_page, max(clients, 1), route_numbers=seat.routes
+        )
         self.plane.on_log_wanted(self._flush)
         self.resolver = Resolver(self.plane, plan.clusters)
         self.sockets: list[socket.socket] = []
+        self._bound: Bound = ()
+        self._adopted = False
         self._flusher: asyncio.TimerHandle | None = None
+        self._heart: asyncio.TimerHandle | None = None
         self._dropped = 0
 
     def bind(self) -> list[str]:
@@ -76,25 +103,37 @@ class Worker:
         self._bound = bound
         return [bound_text(sock) for sock in self.sockets]
 
+    def adopt(self, bound: Bound) -> None:
+        """Instead of bind(): sockets that listen already, and go on doing so when this worker no longer accepts."""
+        self._bound, self._adopted = bound, True
+        self.sockets = [sock for _number, sock in bound]
+
     async def start(self) -> None:
-        """Resolves, accepts and serves; bind() comes before."""
+        """Resolves, accepts and serves; bind() or adopt() comes before."""
         self.resolver.start()
         await self.resolver.wait_first(_FIRST_LOOK_UP_S)
         for number, sock in self._bound:
             self.plane.listen(number, sock.fileno())
         if self.writer is not None:
             self._schedule_flush()
+        self._beat()
 
-    async def drain(self) -> bool:
+    async def drain(self, grace_s: float = 0.0) -> bool:
         """Accepts no more and waits for what is in progress, up to the plan's drain_timeout_ms.
 
-        Returns whether everything ended by itself. Then call stop().
+        Connections without a request in progress are closed after grace_s: a client may have connected, or begun its
+        next request, at this very moment. Returns whether everything ended by itself. Then call stop().
         """
         quiet = asyncio.Event()
-        self.plane.drain(quiet.set)
-        self._unbind()
         try:
             async with asyncio.timeout(self.plan.drain_timeout_ms / 1000):
+                if grace_s:
+                    self.plane.drain(quiet.set, idle=False)
+                    self._unbind()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(quiet.wait(), grace_s)
+                self.plane.drain(quiet.set)
+                self._unbind()
                 await quiet.wait()
         except TimeoutError:
             return False
@@ -105,8 +144,9 @@ class Worker:
         self.plane.close()
         self._unbind()
         await self.resolver.stop()
-        if self._flusher is not None:
-            self._flusher.cancel()
+        for timer in (self._flusher, self._heart):
+            if timer is not None:
+                timer.cancel()
         if self.writer is not None:
             self._flush()
             await asyncio.get_running_loop().run_in_executor(None, self.writer.close)
@@ -119,8 +159,15 @@ class Worker:
 
     def _unbind(self) -> None:
         for sock in self.sockets:
-            unbind(sock)
+            if self._adopted:
+                sock.close()
+            else:
+                unbind(sock)
         self.sockets.clear()
+
+    def _beat(self) -> None:
+        layout.beat(self.memory, self.seat.worker, time.monotonic_ns() // 1000)
+        self._heart = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _make_page(self) -> bytes:
         return render(self.memory)
@@ -145,24 +192,70 @@ class Worker:
         self._flusher = loop.call_later(self.plan.log.flush_ms / 1000, self._schedule_flush)
 
 
-def run(plan: Plan, *, on_ready: Callable[[list[str]], None] | None = None, services: Sequence[Service] = ()) -> int:
+def make_table(plan: Plan, workers: int, *, spare_routes: int = 0, spare_endpoints: int = 0) -> layout.Table:
+    """A statistics table for a plan, with places for names that later plans bring."""
+    return layout.create(
+        plan.stats.rows,
+        [route.name for route in plan.routes],
+        workers,
+        endpoints=[(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
+        spare_routes=spare_routes,
+        spare_endpoints=spare_endpoints,
+    )
+
+
+def open_log(plan: Plan) -> LogWriter | None:
+    """The writer of a plan's access log. Raises StartError."""
+    if plan.log.access == "off":
+        return None
+    try:
+        return LogWriter(plan.log.access, plan.log.buffer_bytes)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StartError(f"cannot write the access log {plan.log.access}: {reason}") from error
+
+
+async def drain_or_stop(worker: Worker, now: asyncio.Event, grace_s: float = 0.0) -> None:
+    """Drains until all is done, the plan's time is over, or `now` is set; then stops."""
+    draining = asyncio.create_task(worker.drain(grace_s))
+    stopping = asyncio.create_task(now.wait())
+    await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if draining.done() and not draining.result():
+        log.warning("drain timeout: connections were cut")
+    draining.cancel()
+    stopping.cancel()
+    await worker.stop()
+
+
+def run(
+    plan: Plan,
+    *,
+    on_ready: Callable[[list[str]], None] | None = None,
+    services: Sequence[Service] = (),
+    memory: layout.Table | None = None,
+) -> int:
     """Runs one worker in this process until TERM or INT has drained it; returns the exit status.
 
     TERM and INT finish what is in flight; a second one, or QUIT, ends at once. USR1 reopens the log.
     `services` are entered before the listeners open and left after they have drained; `on_ready` gets
-    the bound addresses. Raises StartError when an address cannot be bound.
+    the bound addresses. `memory` is the statistics table to count in (`make_table(plan, 1)`), if somebody else reads
+    it. Raises StartError when an address cannot be bound.
     """
     engine = Engine()
     selector = EngineSelector(engine)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        return runner.run(_serve(plan, engine, on_ready, services))
+        return runner.run(_serve(plan, engine, on_ready, services, memory))
 
 
 async def _serve(
-    plan: Plan, engine: Engine, on_ready: Callable[[list[str]], None] | None, services: Sequence[Service]
+    plan: Plan,
+    engine: Engine,
+    on_ready: Callable[[list[str]], None] | None,
+    services: Sequence[Service],
+    memory: layout.Table | None,
 ) -> int:
     loop = asyncio.get_running_loop()
-    worker = Worker(plan, engine)
+    worker = Worker(plan, engine, Seat(memory, 0, range(len(plan.routes))) if memory is not None else None)
     bound = worker.bind()
     drain, now = asyncio.Event(), asyncio.Event()
 
@@ -190,12 +283,5 @@ async def _serve(
         if on_ready is not None:
             on_ready(bound)
         await drain.wait()
-        draining = asyncio.create_task(worker.drain())
-        stopping = asyncio.create_task(now.wait())
-        await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if draining.done() and not draining.result():
-            log.warning("drain timeout: connections were cut")
-        draining.cancel()
-        stopping.cancel()
-        await worker.stop()
+        await drain_or_stop(worker, now)
     return 0

@@ -71,7 +71,6 @@ cdef class Answering(ExchangeOwner):
 
     cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1:
         cdef AnswerPolicy policy
-        cdef Identity nobody
         cdef int64_t parts_us[LEDGER_PARTS]
         cdef uint32_t n, body_bytes
         cdef int status = answer_status(reason)
@@ -81,26 +80,21 @@ cdef class Answering(ExchangeOwner):
         policy.keep = keep
         policy.retry_after_s = retry_after_s
         policy.counter = self.options.counter
-        if exchange is not None:
-            policy.old_client = exchange.version_minor == 0
-            policy.head_only = exchange.method == M_HEAD
-            policy.counter_length = <uint32_t>len(self.options.counter)
-            policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
-            policy.kind = self._kind_for(exchange)
-            policy.identity = &exchange.identity
-            if exchange.identity.id_length == 0:
-                make_id(&self.workspace.id_state, &exchange.identity)
-            if self.options.server_timing:
-                exchange.split(parts_us, self.workspace.clock.tick())
-                policy.parts_us = parts_us
-        else:
-            make_id(&self.workspace.id_state, &nobody)
-            policy.identity = &nobody
+        policy.old_client = exchange.version_minor == 0
+        policy.head_only = exchange.method == M_HEAD
+        policy.counter_length = <uint32_t>len(self.options.counter)
+        policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
+        policy.kind = self._kind_for(exchange)
+        policy.identity = &exchange.identity
+        if exchange.identity.id_length == 0:
+            make_id(&self.workspace.id_state, &exchange.identity)
+        if self.options.server_timing:
+            exchange.split(parts_us, self.workspace.clock.tick())
+            policy.parts_us = parts_us
         n = write_error(self.workspace, self.options.pages, reason, &policy, self.workspace.compose, &body_bytes)
         if self.send_small(self.workspace.compose, n) == FAILED:
             return 0
-        if exchange is not None:
-            exchange.response.payload = body_bytes
+        exchange.response.payload = body_bytes
         if not keep:
             self.lingered = 1       # whatever the client still sends must not reset the answer away
         return status

@@ -82,15 +82,22 @@ cdef class Plane:
         for listener in self.listeners:
             listener.stop()
 
-    def drain(self, on_quiet) -> None:
-        """Accepts no more, closes what is idle, lets exchanges finish; then calls on_quiet()."""
+    def drain(self, on_quiet, bint idle=True) -> None:
+        """Accepts no more, closes what is idle, lets exchanges finish; then calls on_quiet().
+
+        With idle=False connections that wait for a request stay open, and the next answer is their last: for a moment
+        before the rest is closed by another drain(), since a request may be on its way on each of them.
+        """
         cdef Listener listener
         cdef Cluster cluster
         cdef Pool pool
         self.workspace.draining = True
         self.workspace.on_quiet = None
         for listener in self.listeners:
-            listener.drain()
+            if idle:
+                listener.drain()
+            else:
+                listener.stop()
         for cluster in self.clusters:
             for pool in cluster.pools:
                 if self.workspace.exchanges == 0:

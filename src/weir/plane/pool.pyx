@@ -228,6 +228,8 @@ cdef class Pool(UpstreamHome):
         if user is None:
             user = self.owner.queue.take()
         if user is not None:
+            # One that was just given back may have been closed meanwhile, like one that has rested.
+            upstream.reused = upstream.requests > 0
             self._hand_over(upstream, user)
             try:
                 user.on_upstream(upstream)

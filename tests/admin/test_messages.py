@@ -1,0 +1,80 @@
+"""Rows and histograms as messages."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.admin.rig import PLAN, Counted
+from weir.admin.messages import histogram_message, reason_counts, status_message, timestamp, view_message
+from weir.admin.state import AdminState
+from weir.plane.counters import Counters
+from weir.reasons import Reason
+from weir.stats import layout
+from weir.stats.columns import REASONS_AT
+from weir.stats.frame import take
+from weir.stats.names import TableNames
+from weir.stats.publish import publish
+from weir.stats.reader import BUCKETS_USED
+from weir.stats.view import query
+
+BUCKETS = st.lists(st.integers(0, 2**63), min_size=BUCKETS_USED, max_size=BUCKETS_USED)
+SPARSE = st.dictionaries(st.integers(0, BUCKETS_USED - 1), st.integers(1, 2**40), max_size=5).map(
+    lambda used: [used.get(place, 0) for place in range(BUCKETS_USED)]
+)
+
+
+@given(BUCKETS | SPARSE)
+def test_a_histogram_comes_back(buckets: list[int]) -> None:
+    message = histogram_message(buckets)
+    counts = list(message.counts)
+    assert message.scale == 3
+    assert [0] * message.offset + counts + [0] * (BUCKETS_USED - message.offset - len(counts)) == buckets
+    assert not counts or (counts[0] and counts[-1])
+
+
+def test_moments() -> None:
+    assert (timestamp(1_500_000).seconds, timestamp(1_500_000).nanos) == (1, 500_000_000)
+
+
+def test_the_most_frequent_reason_comes_first() -> None:
+    assert [(each.reason, each.count) for each in reason_counts({"b": 1, "a": 1, "c": 9})] == [
+        ("c", 9),
+        ("a", 1),
+        ("b", 1),
+    ]
+
+
+def test_a_series_has_its_reasons_and_its_ledger() -> None:
+    counted = Counted()
+    counted.count(b"/a", 4, errors=2, queue_us=300, retries=1, first_byte_us=800, first_bytes=4)
+    row = counted.workers[0].find_row(0, b"/a")
+    counted.workers[0].add(row, REASONS_AT + Reason.CLIENT_CLOSED, 2)
+    view = query(take(counted.table), TableNames(counted.table))
+    (series,) = view_message(view).series
+    assert [(each.reason, each.count) for each in series.reasons] == [("client_closed", 2)]
+    assert series.ledger is not None
+    assert series.first_byte is not None
+    assert (series.ledger.queue_us, series.ledger.total_us) == (300, 4000)
+    assert (series.retries, series.errors, series.first_byte.count, series.first_byte.mean_us) == (1, 2, 4, 200.0)
+
+
+async def test_status_has_the_endpoints_of_all_workers() -> None:
+    table = layout.create(8, ["main"], workers=3, endpoints=[("app", "127.0.0.1:1")])
+    for number in range(2):
+        Counters(table, number)
+        publish(
+            table,
+            number,
+            gauges={"downstreams": 3, "accepted": 7},
+            endpoints=[(0, {"open": 5, "idle": 2, "queued": 1})],
+        )
+    status = status_message(AdminState(PLAN, table))
+    assert [(worker.slot, worker.downstream_connections, worker.accepted) for worker in status.workers] == [
+        (0, 3, 7),
+        (1, 3, 7),
+    ]
+    (endpoint,) = status.endpoints
+    assert (endpoint.cluster, endpoint.endpoint, endpoint.open, endpoint.idle) == ("app", "127.0.0.1:1", 10, 4)
+    assert status.table is not None
+    assert (status.table.rows, status.table.rows_taken) == (8, 1)

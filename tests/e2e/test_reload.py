@@ -1,0 +1,210 @@
+"""HUP: a new configuration without a lost request, and a wrong one without any effect."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .askers import Askers
+from .conftest import MakeRig
+from .peers import Endpoint, Link, dial, ok
+from .proxy import configuration, free_port
+from .rig import WORKERS, Rig, tables
+from .wire import eventually
+
+pytestmark = pytest.mark.timeout(60)
+
+RELOADED = "weir: reloaded: "
+
+
+def children(pid: int) -> set[int]:
+    return {int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def write(rig: Rig, settings: dict[str, Any]) -> None:
+    rig.proxy.config_path.write_text(configuration(settings))
+
+
+def said(rig: Rig, start: str) -> list[str]:
+    return [line for line in rig.proxy.stderr if line.startswith(start)]
+
+
+def reload(rig: Rig) -> None:
+    """Reloads, and waits until the new workers have taken over; takes the message away."""
+    before = len(said(rig, RELOADED))
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: len(said(rig, RELOADED)) > before, 20, "reloaded")
+
+
+def forget(rig: Rig, *starts: str) -> list[str]:
+    """Takes lines that a test expects off what weir has said, for a fixture wants nothing else to be there."""
+    taken = [line for line in rig.proxy.stderr if line.startswith(starts)]
+    rig.proxy.stderr[:] = [line for line in rig.proxy.stderr if not line.startswith(starts)]
+    return taken
+
+
+def test_twenty_reloads_under_load_lose_nothing(weir: MakeRig) -> None:
+    endpoint = Endpoint()
+    pieces = 0
+    streaming = threading.Event()
+
+    def serve(link: Link) -> None:
+        nonlocal pieces
+        while (request := link.request()) is not None:
+            endpoint.record(request, link)
+            if request.head.target != "/stream":
+                link.send(ok(b"short"))
+                continue
+            link.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            streaming.set()
+            while streaming.is_set():
+                link.send(b"5\r\npiece\r\n")
+                pieces += 1
+                time.sleep(0.05)
+            link.send(b"0\r\n\r\n")
+
+    endpoint.handle(serve)
+    rig = weir(endpoint=endpoint, top={**WORKERS, "drain_timeout": "50s"})
+    stream = rig.connect(timeout=60)
+    stream.send(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
+    assert streaming.wait(5)
+    askers = Askers(("127.0.0.1", rig.proxy.port))
+    for _ in range(20):
+        reload(rig)
+        time.sleep(0.1)
+    ledger = askers.stop()
+    streaming.clear()
+    response = stream.response()
+    print(f"{ledger.answered} short requests, {pieces} pieces of the stream")
+    assert ledger.failed == []
+    assert ledger.answered > 100
+    assert response.body == b"piece" * pieces
+    # The books agree: in the table that outlived twenty generations every request is counted, once.
+    asked = len(endpoint.requests)
+    assert asked == ledger.answered + 1
+    counted = rig.proxy.table_requests()
+    assert counted == asked
+    eventually(lambda: len(children(rig.proxy.pid)) == 2, 10, "only the last generation is left")
+    assert len(forget(rig, RELOADED)) == 20
+
+
+def test_a_wrong_file_changes_nothing_and_says_why(weir: MakeRig) -> None:
+    rig = weir(top=WORKERS)
+    before = children(rig.proxy.pid)
+    good = rig.proxy.config_path.read_text()
+    rig.proxy.config_path.write_text(good + "\nworker = 3\n[[listener]]\n")
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: said(rig, "weir: not reloaded"), 10)
+    problems = said(rig, f"weir: {rig.proxy.config_path}:")
+    assert any("unknown key" in line for line in problems), rig.proxy.stderr
+    assert rig.get("/").status == 200
+    assert children(rig.proxy.pid) == before
+    rig.proxy.config_path.write_text(good)
+    reload(rig)
+    assert rig.get("/").status == 200
+    eventually(lambda: len(children(rig.proxy.pid)) == 2, 10)
+    assert not children(rig.proxy.pid) & before
+    forget(rig, RELOADED, "weir: not reloaded", f"weir: {rig.proxy.config_path}:")
+
+
+def test_an_address_that_is_taken_changes_nothing(weir: MakeRig, tmp_path: Path) -> None:
+    rig, other = weir(top=WORKERS), weir()
+    settings = tables(tmp_path, [rig.endpoint.address], top=WORKERS)
+    port, taken = rig.proxy.port, other.proxy.port
+    settings["listener"] = [{"address": f"127.0.0.1:{p}", "to": "app"} for p in (0, taken)]
+    write(rig, settings)
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: said(rig, "weir: not reloaded"), 10)
+    assert forget(rig, "weir: cannot listen") == [
+        f"weir: cannot listen on 127.0.0.1:{taken}: address already in use: another process listens there"
+    ]
+    assert rig.proxy.port == port
+    assert rig.get("/").status == 200
+    forget(rig, "weir: not reloaded")
+
+
+def test_listeners_come_and_go_and_workers_change_in_number(weir: MakeRig, tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    rig = weir(top=WORKERS, listener={"address": f"127.0.0.1:{ports[0]}"})
+    assert rig.get("/first").status == 200
+    second = Endpoint()
+    second.reply(ok(b"second"))
+    settings = tables(
+        rig.proxy.config_path.parent,
+        [second.address],
+        top={**WORKERS, "workers": 3},
+        listener={"address": f"127.0.0.1:{ports[1]}"},
+    )
+    write(rig, settings)
+    reload(rig)
+    eventually(lambda: len(children(rig.proxy.pid)) == 3, 10)
+    for _ in range(20):
+        with dial(("127.0.0.1", ports[1])) as client:
+            client.send(b"GET /second HTTP/1.1\r\nHost: test\r\n\r\n")
+            assert client.response().body == b"second"
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", ports[0])) == errno.ECONNREFUSED
+    write(rig, {**settings, "workers": 1})
+    reload(rig)
+    eventually(lambda: len(children(rig.proxy.pid)) == 1, 10)
+    # Each of the three sockets goes on to be served.
+    for _ in range(20):
+        with dial(("127.0.0.1", ports[1])) as client:
+            client.send(b"GET /second HTTP/1.1\r\nHost: test\r\n\r\n")
+            assert client.response().body == b"second"
+    assert rig.proxy.table_requests() == 41
+    second.close()
+    forget(rig, RELOADED)
+
+
+def test_more_workers_than_there_is_room_for(weir: MakeRig) -> None:
+    rig = weir(top={**WORKERS, "workers": 1})
+    text = rig.proxy.config_path.read_text()
+    rig.proxy.config_path.write_text(text.replace("workers = 1\n", "workers = 64\n"))
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: said(rig, "weir: not reloaded"), 10)
+    assert forget(rig, "weir: 64 workers")
+    assert rig.get("/").status == 200
+    forget(rig, "weir: not reloaded")
+
+
+def test_new_workers_that_cannot_begin_leave_the_old_ones(weir: MakeRig, tmp_path: Path) -> None:
+    rig = weir(top=WORKERS)
+    before = children(rig.proxy.pid)
+    text = rig.proxy.config_path.read_text()
+    missing = str(tmp_path / "missing" / "access.log")
+    rig.proxy.config_path.write_text(text.replace(str(rig.proxy.log_path), missing))
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: said(rig, "weir: not reloaded"), 10)
+    eventually(lambda: children(rig.proxy.pid) == before, 10)
+    assert forget(rig, f"weir: cannot write the access log {missing}: no such file or directory")
+    assert rig.get("/").status == 200
+    forget(rig, "weir: not reloaded", "weir: a worker of the new configuration")
+
+
+def test_usr1_reaches_every_worker(weir: MakeRig) -> None:
+    rig = weir(top=WORKERS)
+    for n in range(20):
+        rig.get(f"/before/{n}")
+    rig.proxy.logged(20)
+    old = rig.proxy.log_path.with_suffix(".1")
+    os.rename(rig.proxy.log_path, old)
+    rig.proxy.send_signal(signal.SIGUSR1)
+
+    def reopened() -> bool:
+        rig.get("/between")
+        links = [os.readlink(entry) for pid in children(rig.proxy.pid) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        return links.count(str(rig.proxy.log_path)) == 2 and str(old) not in links
+
+    eventually(reopened, 10)
+    for n in range(20):
+        rig.get(f"/after/{n}")
+    eventually(lambda: sum(r["target"].startswith("/after") for r in rig.proxy.records()) == 20, 5)
