@@ -315,18 +315,20 @@ async def test_a_hundred_watchers_and_one_that_does_not_read() -> None:
 
 @pytest.mark.figures
 async def test_a_full_table_is_answered_quickly() -> None:
-    """20 ms is the bar on a quiet machine; the best of some rounds, with room for a noisy one."""
+    """The bar is 20 ms. It is processor time: on a machine that others use, the time on the wall says nothing."""
     counted = Counted(rows=4096)
     for number in range(4094):
         counted.count(b"/item/%d" % number, 2, us=100 + number)
     async with served(counted) as server:
-        took = []
+        used, took = [], []
         for _ in range(10):
             await asyncio.sleep(0.11)  # a new frame each time
+            before = time.process_time()
             answer = await ask(server, "GetStats", {"sort": "SORT_P99"}, "-w", "\n%{time_starttransfer}")
+            used.append(time.process_time() - before)
             body, _, seconds = answer.body.rpartition(b"\n")
             took.append(float(seconds))
             assert len(json.loads(body)["series"]) == 100
             assert json.loads(body)["matched"] == 4094
-    assert min(took) < 0.04, took
-    print(f"GetStats of 4094 series, 100 of them: {min(took) * 1000:.1f} ms")
+    print(f"GetStats of 4094 series, 100 of them: {min(used) * 1e3:.1f} ms of processor, {min(took) * 1e3:.1f} ms")
+    assert min(used) < 0.02, used
