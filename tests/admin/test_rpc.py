@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -248,6 +249,37 @@ async def test_an_interval_out_of_range_ends_the_stream(interval: str) -> None:
     assert flags == 2
     assert message["error"]["code"] == "invalid_argument"
     assert "interval" in message["error"]["message"]
+
+
+@pytest.mark.parametrize("http", ["h11", "zttp"])
+async def test_watchers_are_bounded_and_leave_room_when_they_go(monkeypatch: pytest.MonkeyPatch, http: str) -> None:
+    """Also those whose next answer is an hour away."""
+    monkeypatch.setattr("weir.admin.rpc.MOST_WATCHERS", 5)
+    monkeypatch.setattr(
+        "weir.admin.server.protocol", lambda: {"http": http, **({"http2": True} if http == "zttp" else {})}
+    )
+    question = {"interval": "3600s"}
+    async with served(some_traffic()) as server:
+
+        async def refused() -> bool:
+            """Whether one more is turned away; one that is not hears nothing yet."""
+            async with watching(server, question) as (reader, _):
+                try:
+                    flags, message = await asyncio.wait_for(next_message(reader), 0.5)
+                except TimeoutError:
+                    return False
+            assert (flags, message["error"]["code"]) == (2, "resource_exhausted")
+            assert "ask again with GetStats" in message["error"]["message"]
+            return True
+
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                await stack.enter_async_context(watching(server, question))
+            await asyncio.sleep(0.3)
+            assert await refused()
+        deadline = time.monotonic() + 10
+        while await refused():
+            assert time.monotonic() < deadline
 
 
 async def test_nothing_is_queued_for_a_watcher_that_does_not_read() -> None:
