@@ -7,6 +7,7 @@ that keeps connections and one that closes each after its response. Each writes 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -122,6 +123,8 @@ def main() -> int:
     results = run(options.rounds, options.seconds)
     used = [line for line in machine() if not line.startswith(("- HAProxy", "- go "))]
     notes = [*used, f"- {options.rounds} rounds of {options.seconds:g} s, alternating; medians; bodies of 1 KiB"]
+    # Of other work as well: the benchmark itself keeps at most two processors busy.
+    notes += [f"- load average of the last 5 minutes of it: {os.getloadavg()[1]:.1f}"]
     figures = "\n" + table(results) + "\n" + "\n".join(notes) + "\n\n"
     print(figures)
     if not options.print:

@@ -20,13 +20,15 @@ PIECE_BYTES = 65536
 CHUNKED, UNTIL_CLOSE = -1, -2  # lengths of a body that its head does not give as a number
 
 # Visible ASCII alone, so that a target can be printed as it is: nothing in it can move a terminal's cursor.
-REQUEST_LINE = re.compile(r"([A-Z]+) ([!-~]+) HTTP/1\.[01]")
+REQUEST_LINE = re.compile(r"(?!CONNECT )([A-Z]+) ([!-~]+) HTTP/1\.[01]")
 STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5]\d\d)( [^\x00-\x1f]*)?")
 FIELD_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*)")
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n]*)?\r\n")
 
 # These speak of one connection, not of the message, so they are not passed on (RFC 9110 section 7.6.1).
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade"}
+# And these are passed on though Connection names them: without its length, a body would be the next request.
+END_TO_END = {"content-length", "host", "transfer-encoding"}
 
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -54,9 +56,16 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def is_dead(self) -> bool:
-        """Whether the other side has closed it; asyncio notices while nobody reads, as well."""
-        return self.reader.at_eof() or self.reader.exception() is not None or self.writer.is_closing()
+    async def is_idle(self) -> bool:
+        """Whether all is quiet. If not, it was closed, or holds bytes that the next reader would take for an answer."""
+        try:
+            async with asyncio.timeout(0):
+                await self.reader.read(1)
+        except TimeoutError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def close(self) -> None:
         self.writer.close()
@@ -96,18 +105,28 @@ class Head:
         return int(self.start.split(" ")[1])
 
     @property
+    def version(self) -> str:
+        words = self.start.split(" ")
+        return words[0] if words[0].startswith("HTTP/") else words[-1]
+
+    @property
     def keeps_alive(self) -> bool:
         """Whether who sent this means to go on using the connection: since HTTP/1.1, unless it says otherwise."""
-        return "HTTP/1.1" in self.start and "close" not in self.get("connection").lower()
+        return self.version == "HTTP/1.1" and "close" not in self.connection_options
 
-    def get(self, name: str) -> str:
-        """The value of a field, "" without it; several are joined by commas, as the RFC allows."""
-        return ", ".join(value for key, value in self.fields if key.lower() == name)
+    @property
+    def connection_options(self) -> set[str]:
+        return {option.strip().lower() for value in self.all("connection") for option in value.split(",")}
+
+    def all(self, name: str) -> list[str]:
+        """The values of the fields of a name."""
+        return [value for key, value in self.fields if key.lower() == name]
 
     def encode(self, *extra: str) -> bytes:
         """As it is passed on: without what was meant for us alone, with field lines of ours in place of theirs."""
-        dropped = HOP_BY_HOP | {name.strip().lower() for name in self.get("connection").split(",")}
-        dropped |= {line.partition(":")[0].lower() for line in extra}
+        dropped = (
+            HOP_BY_HOP | (self.connection_options - END_TO_END) | {line.partition(":")[0].lower() for line in extra}
+        )
         start = re.sub("^HTTP/1.0", "HTTP/1.1", self.start)  # of a response: to the client it is we who speak
         lines = [f"{key}: {value}" for key, value in self.fields if key.lower() not in dropped]
         return "\r\n".join([start, *lines, *extra, "", ""]).encode("latin-1")
@@ -148,12 +167,14 @@ async def read_response(stream: Stream, request: Head) -> tuple[Head, int]:
 
 def body_length(head: Head, otherwise: int) -> int:
     """How long a body is, by its head. Two answers to that are how requests are smuggled: they are refused."""
-    coding, length = head.get("transfer-encoding").lower(), head.get("content-length")
-    if coding == "chunked" and not length:
+    codings, lengths = head.all("transfer-encoding"), head.all("content-length")
+    if not codings and not lengths:
+        return otherwise
+    if not codings and len(lengths) == 1 and re.fullmatch(r"[0-9]{1,15}", lengths[0]):
+        return int(lengths[0])
+    if not lengths and [coding.lower() for coding in codings] == ["chunked"] and head.version == "HTTP/1.1":
         return CHUNKED
-    if coding or not re.fullmatch(r"[0-9]{0,15}", length):
-        raise BadMessage("the head does not say clearly how long the body is")
-    return int(length) if length else otherwise
+    raise BadMessage("the head does not say clearly how long the body is")
 
 
 async def copy_body(source: Stream, target: Stream, length: int) -> int:

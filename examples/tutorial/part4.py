@@ -36,7 +36,7 @@ class Backends:
         """The one that has waited longest; a new one if there is none within 100 ms."""
         try:
             async with asyncio.timeout(0.1):
-                while (backend := await self.queue.get()).is_dead():
+                while not await (backend := await self.queue.get()).is_idle():
                     backend.close()
                 return backend
         except TimeoutError:

@@ -1,195 +1,29 @@
-"""The parts of the tutorial as processes, between real clients and backends."""
+"""The steps of the tutorial: what each part does that the one before it did not."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
+import asyncio
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from bench.tutorial import BEGIN, END, replaced
-from tests.cli.support import listening, running
-from tests.e2e.peers import CLOSE, Endpoint, chunked, dial, ok
-from tests.e2e.servers import pattern
-from tests.e2e.wire import Message, Truncated, Wire, eventually
+from tests.admin.served import count, serving
+from tests.e2e.peers import Endpoint, chunked, dial, ok
+from tests.e2e.wire import Message, eventually
+from tests.examples.support import ALL, CONCURRENT, COUNTED, POOLED, TUTORIAL, StartPart, get, run_client
+from weir.plane.counters import Counters
+from weir.stats import layout
 
-TUTORIAL = Path(__file__).resolve().parents[2] / "examples" / "tutorial"
-POOLED = ["part4", "part5_server"]
-COUNTED = ["part3", *POOLED]
-CONCURRENT = ["part2", *COUNTED]
-ALL = ["part1", *CONCURRENT]
 RPC = "/weir.v1.Stats/GetStats"
-
-
-class Part:
-    """A running part: `listen` and, of part 5, `rpc` are where it listens."""
-
-    def __init__(self, name: str, backend: str, directory: Path) -> None:
-        self.directory = directory
-        # Warnings are errors, but not of what is still open when the process ends, where the kernel closes it.
-        command = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", str(TUTORIAL / f"{name}.py")]
-        command += ["--listen", "127.0.0.1:0", "--backend", backend]
-        command += ["--rpc", "127.0.0.1:0"] if name == "part5_server" else []
-        with open(directory / "out", "wb") as out, open(directory / "err", "wb") as err:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        wanted = 2 if name == "part5_server" else 1
-        eventually(lambda: self.ended_or(len(self.places()) == wanted), 15, "listening")
-        assert self.process.poll() is None, self.err
-        self.listen = self.places()[0]
-        self.rpc = self.places()[-1]
-
-    def ended_or(self, condition: bool) -> bool:
-        return condition or self.process.poll() is not None
-
-    def places(self) -> list[tuple[str, int]]:
-        found = re.findall(r"^listening on ([\d.]+):(\d+)$", self.out, re.MULTILINE)
-        return [(host, int(port)) for host, port in found]
-
-    @property
-    def out(self) -> str:
-        return (self.directory / "out").read_text()
-
-    @property
-    def err(self) -> str:
-        return (self.directory / "err").read_text()
-
-    def log(self) -> list[str]:
-        """What it has printed besides where it listens."""
-        return [line for line in self.out.splitlines() if not line.startswith("listening on ")]
-
-    def connect(self) -> Wire:
-        return dial(self.listen)
-
-    def ask(self, request: bytes, method: str = "GET") -> Message:
-        """One request on a connection of its own."""
-        with self.connect() as client:
-            client.send(request)
-            return client.response(method)
-
-    def get(self, path: str = "/", *fields: str) -> Message:
-        return self.ask(get(path, *fields))
-
-    def call(self, method: str, path: str, body: bytes = b"{}") -> tuple[int, dict[str, object]]:
-        """An RPC, with its status and answer."""
-        connection = http.client.HTTPConnection(*self.rpc, timeout=10)
-        with contextlib.closing(connection):
-            connection.request(method, path, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            return response.status, json.load(response)
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-        assert self.process.wait(10) == 0, self.err
-        assert self.err == ""
-
-
-StartPart = Callable[..., Part]
-
-
-def get(path: str, *fields: str, version: str = "1.1", method: str = "GET") -> bytes:
-    lines = "".join(f"{line}\r\n" for line in ("Host: test", *fields))
-    return f"{method} {path} HTTP/{version}\r\n{lines}\r\n".encode("latin-1")
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    """A scripted backend; what it was sent was well-formed, or the test fails."""
-    backend = Endpoint()
-    yield backend
-    backend.close()
-    assert backend.failures == []
-
-
-@pytest.fixture
-def start(tmp_path: Path, endpoint: Endpoint) -> Iterator[StartPart]:
-    """Starts a part in front of the endpoint. In the end it leaves with 0 on TERM, having written no error."""
-    started: list[Part] = []
-
-    def start_part(name: str, backend: str = "") -> Part:
-        directory = tmp_path / f"{name}-{len(started)}"
-        directory.mkdir()
-        started.append(Part(name, backend or endpoint.address, directory))
-        return started[-1]
-
-    yield start_part
-    try:
-        for part in started:
-            if part.process.returncode is None:
-                part.end()
-    finally:
-        for part in started:
-            if part.process.poll() is None:
-                part.process.kill()
-                part.process.wait()
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_files_come_through_as_they_are(start: StartPart, tmp_path: Path, name: str) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    for file, size in (("empty", 0), ("small", 1000), ("large", 3_000_000)):
-        (site / file).write_bytes(pattern(size))
-    with running(tmp_path, "files", str(site), "--listen", "127.0.0.1:0") as server:
-        part = start(name, listening(server))
-        for file in ("empty", "small", "large"):
-            assert part.get(f"/{file}?x=1").body == (site / file).read_bytes()
-        assert part.get("/none").status == 404
-        head = part.ask(get("/small", method="HEAD"), "HEAD")
-        assert (head.status, head.head.get("Content-Length")) == (200, "1000")
-        eventually(lambda: len(part.log()) == 5)
-        assert part.log() == ["/empty: 200", "/small: 200", "/large: 200", "/none: 404", "/small: 200"]
-        assert server.stop() == 0
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_bodies_pass_both_ways_with_either_framing(start: StartPart, endpoint: Endpoint, name: str) -> None:
-    part = start(name)
-    body = pattern(200_000)
-    for sent in (
-        get("/", f"Content-Length: {len(body)}", method="POST") + body,
-        get("/", "Transfer-Encoding: chunked", method="POST")
-        + chunked(body[:10], body[10:], last=b"0\r\nA: b\r\n\r\n"),
-    ):
-        assert part.ask(sent).body == body
-    endpoint.reply(
-        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunked(body)
-    )
-    response = part.get()
-    assert (response.body, response.interim) == (body, [])
-    assert [request.body for request in endpoint.requests] == [body, body, b""]
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_response_of_http_1_0_ends_with_its_connection(start: StartPart, endpoint: Endpoint, name: str) -> None:
-    part = start(name)
-    endpoint.reply(b"HTTP/1.0 200 OK\r\nServer: old\r\n\r\n", b"some", b"thing", CLOSE)
-    for _ in range(2):
-        response = part.get()
-        assert (response.head.start, response.body) == ("HTTP/1.1 200 OK", b"something")
-        assert response.head.get("Connection") == "close"
-    assert len(endpoint.links) == 2
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_what_concerns_one_connection_only_is_not_passed_on(start: StartPart, endpoint: Endpoint, name: str) -> None:
-    part = start(name)
-    endpoint.reply(ok(b"", "Keep-Alive: timeout=5", "Connection: X-Hop", "X-Hop: 1", "X-End: 2"))
-    response = part.get("/", "Connection: X-Mine, upgrade", "X-Mine: 1", "Upgrade: websocket", "X-Yours: 2")
-    [request] = endpoint.requests
-    assert [request.head.get(field) for field in ("X-Mine", "Upgrade", "X-Yours")] == [None, None, "2"]
-    assert [response.head.get(field) for field in ("X-Hop", "Keep-Alive", "X-End")] == [None, None, "2"]
 
 
 def test_part_1_serves_one_connection_at_a_time(start: StartPart, endpoint: Endpoint) -> None:
@@ -347,6 +181,16 @@ def test_an_idle_connection_that_the_backend_closes_is_not_used(
 
 
 @pytest.mark.parametrize("name", POOLED)
+def test_bytes_that_nobody_asked_for_are_no_answer(start: StartPart, endpoint: Endpoint, name: str) -> None:
+    part = start(name)
+    endpoint.reply(ok(b"mine"), ok(b"somebody else's"))
+    for _ in range(3):
+        assert part.get().body == b"mine"
+        time.sleep(0.05)  # for the surplus to arrive
+    assert [request.link for request in endpoint.requests] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", POOLED)
 @pytest.mark.parametrize(
     "response",
     [ok(b"x", "Connection: close"), b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx"],
@@ -382,11 +226,6 @@ def test_get_stats_answers_exactly_what_was_counted(start: StartPart, endpoint: 
         assert caller.ended()
 
 
-def run_client(rpc: tuple[str, int]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(TUTORIAL / "part5_client.py"), "--rpc", f"{rpc[0]}:{rpc[1]}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30)
-
-
 def test_the_client_prints_what_it_was_told(start: StartPart, endpoint: Endpoint) -> None:
     part = start("part5_server")
     endpoint.respond(lambda request: ok(b"x" * len(request.head.target)))
@@ -412,7 +251,6 @@ def test_the_client_says_why_there_is_no_answer(endpoint: Endpoint) -> None:
 
 
 def test_the_client_prints_nothing_that_moves_the_cursor(endpoint: Endpoint) -> None:
-    """Its server may be another one: of weir's own answer it needs no more than this."""
     series = [{"path": "/a\x1b[2J\n", "requests": "3", "responseBodyBytes": "9007199254740993"}, {"path": "/b"}]
     endpoint.reply(ok(json.dumps({"series": series, "relativeError": 0.04}).encode()))
     assert run_client(("127.0.0.1", endpoint.port)).stdout == "9007199254740993 /a?[2J?\n           0 /b\n"
@@ -420,80 +258,14 @@ def test_the_client_prints_nothing_that_moves_the_cursor(endpoint: Endpoint) -> 
     assert (request.head.start, request.body) == (f"POST {RPC} HTTP/1.1", b"{}")
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_whatever_is_going_on(
-    start: StartPart, endpoint: Endpoint, name: str, number: signal.Signals
-) -> None:
-    part = start(name)
-    waiting = threading.Event()
-    endpoint.respond(lambda request: ok() if waiting.wait(20) or True else b"")
-    try:
-        with part.connect() as idle, part.connect() as busy:
-            if name != "part1":
-                busy.send(get("/never"))
-                endpoint.wait_requests(1)
-            part.end(number)
-            for client in (idle, busy):
-                assert client.ended()
-    finally:
-        waiting.set()
-    with socket.socket() as probe:
-        assert probe.connect_ex(part.listen) != 0
-
-
-REFUSED = {
-    "no HTTP": b"hello\r\n\r\n",
-    "two lengths": get("/", "Content-Length: 1", "Content-Length: 2", method="POST") + b"ab",
-    "length and chunks": get("/", "Content-Length: 5", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n",
-    "unknown coding": get("/", "Transfer-Encoding: gzip, chunked", method="POST") + b"0\r\n\r\n",
-    "negative length": get("/", "Content-Length: -1", method="POST"),
-    "escape in the target": get("/\x1b[2J"),
-    "space before the colon": get("/", "Content-Length : 5", method="POST") + b"hello",
-    "folded line": get("/", "A: b", " c"),
-    "bare line feed": get("/", "A: b\nContent-Length: 5"),
-    "long head": get("/", "A: " + "x" * 100_000),
-}
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_what_is_no_clear_request_gets_no_further(start: StartPart, endpoint: Endpoint, name: str) -> None:
-    part = start(name)
-    for what, request in REFUSED.items():
-        with part.connect() as client:
-            with contextlib.suppress(ConnectionError):  # it need not wait for all of it
-                client.send(request)
-            assert client.ended(), what
-    assert endpoint.requests == []
-    assert part.get("/fine").status == 200
-    assert len([line for line in part.log() if line.startswith("failed: BadMessage")]) == len(REFUSED)
-
-
-BAD_CHUNKS = [b"5\r\nhelloX\r\n0\r\n\r\n", b"+5\r\nhello\r\n0\r\n\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"-1\r\n\r\n"]
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_chunks_that_are_none_end_the_connection(start: StartPart, name: str) -> None:
-    part = start(name)
-    for chunks in BAD_CHUNKS:
-        with part.connect() as client:
-            client.send(get("/", "Transfer-Encoding: chunked", method="POST") + chunks)
-            assert client.ended(), chunks
-    assert part.get("/fine").status == 200
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_body_that_breaks_off_is_not_taken_for_whole(start: StartPart, endpoint: Endpoint, name: str) -> None:
-    part = start(name)
-    for response in (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-    ):
-        endpoint.reply(response, CLOSE)
-        with pytest.raises(Truncated):
-            part.get()
-    endpoint.reply(ok(b"whole"))
-    assert part.get().body == b"whole"
+async def test_the_client_asks_weir_as_well() -> None:
+    table = layout.create(8, ["main"], workers=1)
+    count(Counters(table, 0), b"/often", 1000, times=3)  # 100 bytes each
+    count(Counters(table, 0), b"/once", 1000)
+    async with serving(table) as port:
+        done = await asyncio.to_thread(run_client, ("127.0.0.1", port))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "         300 /often\n         100 /once\n"
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -507,39 +279,6 @@ def test_without_a_backend_the_client_is_told(start: StartPart, endpoint: Endpoi
                 assert client.response().status == 502
             assert client.ended()
     assert len([line for line in part.log() if line.startswith("failed: ConnectionRefusedError")]) == 2
-
-
-@pytest.mark.parametrize("name", CONCURRENT)
-def test_a_client_that_does_not_read_holds_up_the_backend(start: StartPart, endpoint: Endpoint, name: str) -> None:
-    """Backpressure: what the client does not take stays with the backend, not in memory here."""
-    part = start(name)
-    body = bytes(64 << 20)
-    endpoint.reply(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body)
-    with part.connect() as client:
-        client.send(get("/"))
-        time.sleep(0.5)
-        status = Path(f"/proc/{part.process.pid}/status").read_text()
-        resident = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert resident is not None
-        assert int(resident[1]) < 48 << 10
-        assert len(client.response().body) == len(body)
-
-
-@pytest.mark.parametrize("name", CONCURRENT)
-def test_a_body_does_not_wait_for_the_heads_acknowledgement(start: StartPart, endpoint: Endpoint, name: str) -> None:
-    """Nagle's algorithm and delayed acknowledgements make 40 ms of each response that is written in two pieces."""
-    part = start(name)
-    endpoint.reply(ok(b"body"))
-
-    def seconds_for_40(client: Wire) -> float:
-        began = time.monotonic()
-        for _ in range(40):
-            client.send(get("/"))
-            client.response()
-        return time.monotonic() - began
-
-    with part.connect() as client:
-        assert min(seconds_for_40(client) for _ in range(3)) < 0.8
 
 
 @pytest.mark.parametrize("name", [*ALL, "part5_client"])
