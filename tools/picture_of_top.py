@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ PATHS = {
 }
 
 
-async def endpoint(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def endpoint(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
     """Answers as slowly, as long and as badly as the query asks it to."""
     slow, size, status = scope["query_string"].decode().split(",")
     await asyncio.sleep(float(slow))
