@@ -265,7 +265,7 @@ async def test_watchers_are_bounded_and_leave_room_when_they_go(monkeypatch: pyt
             """Whether one more is turned away; one that is not hears nothing yet."""
             async with watching(server, question) as (reader, _):
                 try:
-                    flags, message = await asyncio.wait_for(next_message(reader), 0.5)
+                    flags, message = await asyncio.wait_for(next_message(reader), 2)
                 except TimeoutError:
                     return False
             assert (flags, message["error"]["code"]) == (2, "resource_exhausted")
