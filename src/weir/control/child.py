@@ -18,7 +18,7 @@ import socket
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
-from weir.control.spawn import allow_signals
+from weir.control.spawn import allow_signals, hold_signals
 from weir.control.status import say
 from weir.control.worker import Bound, Seat, Worker, drain_or_stop
 from weir.plane.engine import Engine
@@ -84,6 +84,8 @@ async def _serve(plan: Plan, engine: Engine, seat: Seat, bound: Bound, channel: 
     tell(channel, DRAINING)
     await drain_or_stop(worker, now, GRACE_S)
     loop.remove_reader(channel)
+    # The loop takes its handlers away when it closes; a second TERM must not make a failure of this.
+    hold_signals()
 
 
 def tell(channel: socket.socket, word: bytes) -> None:
