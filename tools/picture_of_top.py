@@ -17,11 +17,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tests.cli.terminal import terminal
+from starlette.types import Receive, Scope, Send
+
+from tests.cli.terminal import Terminal, terminal
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"
@@ -43,7 +44,7 @@ PATHS = {
 }
 
 
-async def endpoint(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers as slowly, as long and as badly as the query asks it to."""
     slow, size, status = scope["query_string"].decode().split(",")
     await asyncio.sleep(float(slow))
@@ -61,26 +62,27 @@ def listening() -> socket.socket:
 
 
 def serve() -> None:
-    """The proxy with its admin address and the endpoint behind it, in one process; prints both addresses."""
-    from weir.admin.server import serve as serve_admin
-    from weir.config.compile import compile_plan
-    from weir.config.load import from_options
-    from weir.control.worker import make_table, run
+    """The endpoint; prints its address."""
     from weir.demo.fileserver import serving
 
-    behind, admin = listening(), listening()
-    plan = compile_plan(from_options(["127.0.0.1:0"], [f"127.0.0.1:{behind.getsockname()[1]}"]))
-    table = make_table(plan, 1)
+    async def run(bound: socket.socket) -> None:
+        async with serving(endpoint, [bound]):
+            print(f"127.0.0.1:{bound.getsockname()[1]}", flush=True)
+            await asyncio.Event().wait()
 
-    @contextlib.asynccontextmanager
-    async def services() -> AsyncIterator[None]:
-        async with serving(endpoint, [behind]), serve_admin(plan, table, [admin]):
-            yield
+    asyncio.run(run(listening()))
 
-    def ready(bound: list[str]) -> None:
-        print(bound[0], f"127.0.0.1:{admin.getsockname()[1]}", flush=True)
 
-    sys.exit(run(plan, on_ready=ready, services=[services], memory=table))
+@contextlib.contextmanager
+def process(*command: str) -> Iterator[str]:
+    """A server; the first line that it writes."""
+    whole = [sys.executable, *command]
+    with subprocess.Popen(whole, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
 
 
 @contextlib.contextmanager
@@ -114,28 +116,34 @@ def traffic(address: str, clients: int = 12) -> Iterator[None]:
 
 def pictures() -> dict[str, str]:
     """The screens, by name."""
-    command = [sys.executable, "-c", "from tools.picture_of_top import serve; serve()"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
-        assert server.stdout is not None
-        try:
-            proxy, admin = server.stdout.readline().split()
-            with traffic(proxy), terminal("top", "--admin", admin, columns=COLUMNS, lines=LINES) as screen:
-                screen.wait_for("/checkout")
-                until = time.monotonic() + SECONDS
-                while time.monotonic() < until:
-                    screen.read(0.1)
-                table = screen.text
-                screen.resize(COLUMNS, 40)
-                screen.press("/checkout\r")
-                screen.wait_for(lambda: "only paths" in screen.text and "/health" not in screen.text)
-                screen.press("\r")
-                screen.wait_for("total time")
-                until = time.monotonic() + SECONDS
-                while time.monotonic() < until:
-                    screen.read(0.1)
-                return {"table": table, "path": screen.text}
-        finally:
-            server.terminate()
+    with listening() as free:
+        admin = f"127.0.0.1:{free.getsockname()[1]}"
+    with contextlib.ExitStack() as stack:
+        code = "from tools.picture_of_top import serve; serve()"
+        behind = stack.enter_context(process("-c", code))
+        options = ["--listen", "127.0.0.1:0", "--to", behind, "--admin", admin]
+        ready = stack.enter_context(process("-m", "weir", "run", *options))
+        stack.enter_context(traffic(ready.removeprefix("weir: listening on ")))
+        time.sleep(1)
+        screen = stack.enter_context(terminal("top", "--admin", admin, columns=COLUMNS, lines=LINES))
+        screen.wait_for("/checkout")
+        watch(screen)
+        table = screen.text
+        screen.resize(COLUMNS, 40)
+        screen.press("/checkout\r")
+        screen.wait_for(lambda: "only paths" in screen.text and "/health" not in screen.text)
+        screen.press("\r")
+        screen.wait_for("total time")
+        watch(screen)
+        return {"table": table, "path": screen.text}
+
+
+def watch(screen: Terminal) -> None:
+    """Looks on for a while, and on until nothing is being drawn."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        screen.read(0.1)
+    screen.settle()
 
 
 def main() -> None:

@@ -56,6 +56,13 @@ class Terminal:
         self._stream.feed(data)
         return bool(data)
 
+    def settle(self) -> None:
+        """Takes in what comes until nothing has come for a tenth of a second."""
+        received = -1
+        while received != len(self.received):
+            received = len(self.received)
+            self.read(0.1)
+
     def wait_for(self, wanted: str | Callable[[], bool]) -> str:
         """The screen, as soon as a text is on it or a condition holds."""
         deadline = time.monotonic() + DEADLINE_S

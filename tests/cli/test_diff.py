@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from weir.admin.state import RECENT_EVERY_S
 from weir.cli.diff import Side, without_overlap
 from weir.cli.main import group
 
@@ -98,10 +101,13 @@ def test_spans_of_time_before_anything_was_counted(first: str) -> None:
 
 def test_what_two_sides_share_is_taken_out_or_told() -> None:
     first = Side("a", 1.0, 10.0, 20.0, ())
-    assert without_overlap(first, Side("b", 1.0, 10.0, 30.0, ()))[0].since == 20.0
-    assert "some of the same requests" in without_overlap(first, Side("b", 1.0, 15.0, 30.0, ()))[1][0]
+    later = Side("b", 1.0, 10.0, 30.0, ())
+    assert without_overlap(first, later) == (first, later._replace(since=20.0), [])
+    assert without_overlap(later, first) == (later._replace(since=20.0), first, [])
+    assert "some of the same requests" in without_overlap(first, Side("b", 1.0, 15.0, 30.0, ()))[2][0]
+    assert "some of the same requests" in without_overlap(first, first)[2][0]
     for other in (Side("b", 2.0, 10.0, 30.0, ()), Side("b", 1.0, 20.0, 30.0, ())):
-        assert without_overlap(first, other) == (other, [])
+        assert without_overlap(first, other) == (first, other, [])
 
 
 @pytest.mark.parametrize(
@@ -120,3 +126,19 @@ def test_wrong_use_is_explained(arguments: list[str], status: int, said: str) ->
     result = _run("diff", *arguments)
     assert result.exit_code == status
     assert said in " ".join(result.output.split())
+
+
+def test_spans_of_one_instance_are_what_was_counted_in_them() -> None:
+    with instance() as made:
+        _traffic(made)
+        # The records of the last two minutes are 5 s apart.
+        time.sleep(RECENT_EVERY_S + 0.5)
+        between = datetime.now().isoformat()
+        _traffic(made, 1.5, seed=2)
+        result = _run("diff", f"2020-01-01..{between}", f"{between}..", "--json", "--admin", made.address)
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert (answer["a"]["requests"], answer["b"]["requests"]) == (40_000, 40_000)
+    assert answer["a"]["taken"] == answer["b"]["since"]
+    assert answer["warnings"] == []
+    assert (answer["findings"][0]["word"], answer["findings"][0]["path"]) == ("slower", "/p/3")

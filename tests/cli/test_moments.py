@@ -52,7 +52,7 @@ def test_what_is_no_moment(text: str) -> None:
 
 def test_spans() -> None:
     assert parse_span("-2h..-1h", NOW) == (NOW - 7200, NOW - 3600)
-    assert parse_span("2h..", NOW) == (NOW - 7200, NOW)
+    assert parse_span("2h..", NOW) == parse_span("2h..now", NOW) == (NOW - 7200, None)
     for text in ("2h", "1h..2h", "..1h", "x..1h"):
         with pytest.raises(ValueError):
             parse_span(text, NOW)

@@ -126,6 +126,7 @@ def test_a_pause_holds_the_picture(busy: Instance) -> None:
     with top(busy) as screen:
         screen.press(" ")
         screen.wait_for("PAUSED")
+        screen.settle()
         before = screen.lines
         for _ in range(8):
             screen.read(0.1)
@@ -134,8 +135,7 @@ def test_a_pause_holds_the_picture(busy: Instance) -> None:
         received = len(screen.received)
         screen.press(REDRAW)
         screen.wait_for(lambda: len(screen.received) > received + 1000)
-        for _ in range(3):
-            screen.read(0.1)
+        screen.settle()
         assert screen.lines == before
         screen.press(" ")
         screen.wait_for("every 0.3s")

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from weir.cli.main import group
 
 from .instance import Instance, instance
-from .support import weir
+from .support import fetch, listening, running, weir
 from .terminal import terminal
 
 
@@ -243,3 +243,31 @@ def test_it_answers_at_once(counted: Instance) -> None:
         assert weir("stats", "--admin", counted.address).returncode == 0
         best = min(best, time.perf_counter() - start)
     assert best < 0.3
+
+
+def test_a_weir_that_runs_is_asked_and_tells_what_passed(tmp_path: Path) -> None:
+    (tmp_path / "hello.txt").write_text("hello")
+    (tmp_path / "files").mkdir()
+    with running(tmp_path / "files", "files", str(tmp_path), "--listen", "127.0.0.1:0") as endpoint:
+        options = ("--listen", "127.0.0.1:0", "--to", listening(endpoint), "--admin", f"unix:{tmp_path}/admin.sock")
+        with running(tmp_path, "run", *options) as proxy:
+            address = listening(proxy)
+            for _ in range(7):
+                assert fetch(address, "/hello.txt")[0].status == 200
+            assert fetch(address, "/none")[0].status == 404
+            asked = ("stats", "--admin", f"unix:{tmp_path}/admin.sock", "--json")
+            deadline = time.monotonic() + 15
+            # The admin process comes up beside the proxy, which does not wait for it.
+            while (done := weir(*asked)).returncode or len(json.loads(done.stdout)["series"]) < 2:
+                assert time.monotonic() < deadline, done
+            series = json.loads(done.stdout)["series"]
+            assert [(row["path"], row["requests"], row["response_body_bytes"]) for row in series] == [
+                ("/hello.txt", 7, 35),
+                ("/none", 1, series[1]["response_body_bytes"]),
+            ]
+            assert series[1]["status"]["4xx"] == 1
+            with terminal("top", *asked[1:3], "-i", "0.3") as screen:
+                screen.wait_for("workers ")
+                screen.press("q")
+                assert screen.ended() == 0
+            assert proxy.stop() == 0

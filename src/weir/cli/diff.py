@@ -97,7 +97,7 @@ def command(
     with failures():
         first = read_side(before, calling, chosen)
         second = read_side(after, calling, chosen) if after is not None else running(calling, chosen)
-        second, warnings = without_overlap(first, second)
+        first, second, warnings = without_overlap(first, second)
         for side in (first, second):
             if side.left_out:
                 warnings.append(f"{side.name}: {side.left_out} series more; choose with --route or --prefix")
@@ -165,33 +165,33 @@ def side_of(name: str, snapshot: dict[str, Any], chosen: dict[str, str]) -> Side
     return Side(name, moment_of(snapshot["status"], "started"), answer.since, answer.taken, rows, max(left_out, 0))
 
 
-def span(calling: Caller, chosen: dict[str, str], start: float, end: float) -> Side:
-    """What was counted between two moments: all since the first, less all since the second."""
-    import time
-
+def span(calling: Caller, chosen: dict[str, str], start: float, end: float | None) -> Side:
+    """What was counted between two moments: all since the first, less all since the second, unless that is now."""
     from weir.cli.answers import moment_text
     from weir.cli.comparison import minus
     from weir.cli.snapshots import fetch
 
     whole = side_of(calling.target.text, fetch(calling, chosen, {"since": moment_text(start)}), {})
-    if time.time() - end < 1:
+    if end is None:
         return whole
     later = side_of(calling.target.text, fetch(calling, chosen, {"since": moment_text(end)}), {})
     return whole._replace(taken=later.since, rows=minus(whole.rows, later.rows))
 
 
-def without_overlap(first: Side, second: Side) -> tuple[Side, list[str]]:
-    """The second side without what it shares with the first, if it can be taken out; else a warning."""
+def without_overlap(first: Side, second: Side) -> tuple[Side, Side, list[str]]:
+    """Both sides, the later without what it shares with the earlier, if that can be taken out; else a warning."""
     from weir.cli.comparison import minus
 
     if not first.started or first.started != second.started:
-        return second, []
-    if first.since == second.since and second.taken > first.taken:
+        return first, second, []
+    if first.since == second.since and first.taken != second.taken:
         # Counted from the same moment: the later one contains the earlier one.
-        return second._replace(since=first.taken, rows=minus(second.rows, first.rows)), []
+        if second.taken > first.taken:
+            return first, second._replace(since=first.taken, rows=minus(second.rows, first.rows)), []
+        return first._replace(since=second.taken, rows=minus(first.rows, second.rows)), second, []
     if first.since < second.taken and second.since < first.taken:
-        return second, ["A and B have some of the same requests: differences are understated"]
-    return second, []
+        return first, second, ["A and B have some of the same requests: differences are understated"]
+    return first, second, []
 
 
 def lines_of(

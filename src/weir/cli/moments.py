@@ -75,14 +75,18 @@ def parse_interval(text: str) -> float:
     return seconds
 
 
-def parse_span(text: str, now: float | None = None) -> tuple[float, float]:
-    """Two moments FROM..TO, as in -2h..-1h or 20:00..21:00; without TO until now. ValueError for anything else."""
+def parse_span(text: str, now: float | None = None) -> tuple[float, float | None]:
+    """Two moments FROM..TO, as in -2h..-1h or 20:00..21:00; without TO, or up to `now`, the second is None.
+
+    ValueError for anything else.
+    """
     now = time.time() if now is None else now
     first, dots, last = text.partition("..")
     if not dots:
         raise ValueError(f"{text!r} is no span of time such as -2h..-1h")
-    start, end = parse_moment(first, now), parse_moment(last or "now", now)
-    if start >= end:
+    start = parse_moment(first, now)
+    end = None if last in ("", "now") else parse_moment(last, now)
+    if start >= (now if end is None else end):
         raise ValueError(f"{text!r} ends before it begins")
     return start, end
 

@@ -92,9 +92,7 @@ def table(
     names = [name(row, with_route=len(routes) > 1) for row in answer.rows] + ["all of these"] * total
     cells = [[column.cell(row) for column in COLUMNS] for row in rows]
     widths = [
-        max(len(column.heading), *(len(line[number]) for line in cells), *least[number : number + 1])
-        if cells
-        else len(column.heading)
+        max(len(column.heading), 0, *(len(line[number]) for line in cells), *least[number : number + 1])
         for number, column in enumerate(COLUMNS)
     ]
     longest = max((width_of(text) for text in names), default=0)
