@@ -141,7 +141,7 @@ TESTED_IN = {
     "control/crew.py": "control/test_supervisor.py",
     "control/keeper.py": "e2e/test_admin.py",
     "control/reloading.py": "e2e/test_reload.py",
-    "control/status.py": "e2e/test_admin.py",
+    "control/status.py": "control/test_supervisor.py",
     "control/errors.py": "control/test_sockets.py",
     "control/stock.py": "control/test_sockets.py",
     "config/admin_kinds.py": "config/test_load.py",

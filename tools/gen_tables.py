@@ -239,7 +239,8 @@ def metric_table_py() -> str:
 
 def metric_table_md() -> str:
     lines = [f"<!-- {NOTE.format(spec='metrics.toml')} -->", "", "# All metrics", ""]
-    lines += ["Samples of a counter have `_total` behind the name. Labels are bounded: never a path."]
+    lines += ["Samples of a counter have `_total` behind the name."]
+    lines += ["Labels are bounded; paths are only in `weir_path_*`, on demand."]
     lines += ["How to scrape and what the labels mean: [metrics](metrics.md).", ""]
     lines += ["| name | kind | labels | meaning |", "| --- | --- | --- | --- |"]
     for metric in table("metrics.toml")["metric"]:

@@ -34,13 +34,15 @@ class Backends:
 
     async def get(self) -> Stream:
         """The one that has waited longest; a new one if there is none within 100 ms."""
-        try:
-            async with asyncio.timeout(0.1):
-                while not await (backend := await self.queue.get()).is_idle():
-                    backend.close()
+        while True:
+            try:
+                async with asyncio.timeout(0.1):
+                    backend = await self.queue.get()
+            except TimeoutError:
+                return await dial(self.address)
+            if await backend.is_idle():
                 return backend
-        except TimeoutError:
-            return await dial(self.address)
+            backend.close()
 
     async def put(self, backend: Stream) -> None:
         """Back into the queue; closed if there is no room for it within 1 s."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -18,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.proxy import Proxy, free_port
 from tests.e2e.rig import tables
+from tests.e2e.wire import eventually
 from tools.live_page import CHROMIUM, CHROMIUM_OPTIONS, Site, Traffic, flowing
-from weir.stats import layout
 
 HOSTILE = (
     b"/<img src=x onerror=alert(1)>",
@@ -257,10 +255,15 @@ def contrast(page: Page, one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_no_motion_and_narrow(open_page: OpenPage, site: Site) -> None:
-    page = open_page(site.address, reduced_motion="reduce", viewport={"width": 390, "height": 800})
+@pytest.mark.parametrize("width", [390, 768, 1024, 1280, 1920])
+def test_nothing_is_cut_off(open_page: OpenPage, site: Site, width: int) -> None:
+    page = open_page(site.address, reduced_motion="reduce", viewport={"width": width, "height": 800})
     expect(page.locator("#rows tr")).to_have_count(50)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wide = "e.scrollWidth > e.clientWidth + 1"
+    high = "e.localName === 'figcaption' && e.scrollHeight > e.clientHeight + 1"
+    cut = f"[...document.querySelectorAll('figcaption, #rows .number')].filter((e) => {wide} || ({high}))"
+    assert page.evaluate(f"{cut}.map((e) => e.textContent)") == []
     assert page.evaluate("getComputedStyle(document.getElementById('status'), '::before').animationName") == "none"
 
 
@@ -402,34 +405,32 @@ def endpoint() -> Iterator[str]:
         server.server_close()
 
 
-def table_of(pid: int) -> layout.Table:
-    """The shared table of a running weir."""
-    links = glob.glob(f"/proc/{pid}/fd/*")
-    link = next(link for link in links if "weir-statistics" in os.readlink(link))
-    return layout.attach(os.open(link, os.O_RDONLY | os.O_CLOEXEC))
-
-
 def test_a_real_weir(open_page: OpenPage, tmp_path: Path) -> None:
+    port = free_port()
     with endpoint() as address:
-        proxy = Proxy(tmp_path, tables(tmp_path, [address]))
+        proxy = Proxy(tmp_path, tables(tmp_path, [address], top={"admin": {"address": f"127.0.0.1:{port}"}}))
         try:
-            table = table_of(proxy.pid)
-            with Site(table) as site, httpx.Client(base_url=proxy.url("/")) as client:
-                page = open_page(f"{site.address}#window=0")
-                expect(page.get_by_text("Nothing was counted in this time.")).to_be_visible()
+            eventually(
+                lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200, 15, "the admin process"
+            )
+            page = open_page(f"http://127.0.0.1:{port}/#window=0")
+            expect(page.get_by_text("Nothing was counted in this time.")).to_be_visible()
+            with httpx.Client(base_url=proxy.url("/")) as client:
                 for _ in range(30):
                     client.get("/hello")
                 for _ in range(3):
                     client.get("/down/<b>?x=1")
-                hello = page.get_by_role("row").filter(has=page.get_by_text("/hello", exact=True))
-                expect(hello.locator(".c-requests")).to_have_text("30")
-                expect(hello.locator(".c-bytes")).to_have_text("180 B")
-                down = page.get_by_role("row").filter(has=page.get_by_text("/down/%3Cb%3E", exact=True))
-                expect(down.locator(".c-5xx")).to_have_text("3")
-                expect(page.locator("#failing li").first).to_contain_text("/down/%3Cb%3E")
-                down.get_by_role("link").click()
-                expect(page.get_by_role("dialog").get_by_role("row", name="5xx 3 100 %")).to_be_visible()
-                page.close()
-            table.close()
+            hello = page.get_by_role("row").filter(has=page.get_by_text("/hello", exact=True))
+            expect(hello.locator(".c-requests")).to_have_text("30")
+            expect(hello.locator(".c-bytes")).to_have_text("180 B")
+            expect(hello.locator(".ledger")).to_have_attribute("aria-label", re.compile("Tr "))
+            down = page.get_by_role("row").filter(has=page.get_by_text("/down/%3Cb%3E", exact=True))
+            expect(down.locator(".c-5xx")).to_have_text("3")
+            expect(page.locator("#failing li").first).to_contain_text("/down/%3Cb%3E")
+            expect(page.locator("#workers tbody tr")).not_to_have_count(0)
+            expect(page.locator("#endpoints tbody tr")).to_contain_text([address])
+            down.get_by_role("link").click()
+            expect(page.get_by_role("dialog").get_by_role("row", name="5xx 3 100 %")).to_be_visible()
+            page.close()
         finally:
             proxy.stop()

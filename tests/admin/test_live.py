@@ -139,6 +139,7 @@ async def test_the_chart_begins_with_the_history(
     monkeypatch.setattr(module, "IDLE_TICK_S", 0.01)
     task = asyncio.create_task(live.run())
     while live.ticks < 3:
+        clock.now += 0.1
         await asyncio.sleep(0.01)
     assert [point.requests_per_second for point in live.chart][:3] == [1.0, 1.0, 1.0]
     assert live.chart[0].status_5xx_per_second == 1.0
@@ -165,6 +166,12 @@ async def test_who_looks_gets_a_tick_a_second_and_soon(traffic: Traffic) -> None
         assert time.monotonic() - began > 0.8
         assert live.ticks == 3
     assert live.viewers == 0
+    # Many who ask one by one are no reason for more ticks than that.
+    before = live.ticks
+    for _ in range(30):
+        with live.watching():
+            await asyncio.sleep(0.1)
+    assert 2 <= live.ticks - before <= 4
     live.stopping.set()
     await asyncio.wait_for(live.next_tick(), 1)
     task.cancel()

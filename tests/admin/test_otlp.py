@@ -21,7 +21,8 @@ from weir.admin.otlp import Exporter, payload
 from weir.admin.state import AdminState
 from weir.config.plan import OtlpPlan, Plan
 from weir.plane.counters import Counters
-from weir.stats import layout
+from weir.stats import layout, reader
+from weir.stats.frame import take
 
 
 class Collector(http.server.ThreadingHTTPServer):
@@ -107,6 +108,41 @@ async def test_it_says_what_the_table_says(collector: Collector) -> None:
     assert metrics["weir.series"].gauge.data_points[0].as_int == 3
 
 
+async def test_histograms_are_exact_copies(collector: Collector) -> None:
+    table = layout.create(8, ["main"], workers=1)
+    counters = Counters(table, 0)
+    times = [0, 1, 2, 3, 900, 1000, 1_000_000, 99_000_000, 1 << 40]
+    for us in times:
+        count(counters, b"/a", us, 1)
+    assert await Exporter(AdminState(Plan((), (), ()), table), OtlpPlan(endpoint=collector.url)).export()
+    (point,) = decoded(collector.got[0][1])["weir.request_duration"].exponential_histogram.data_points
+    frame = take(table)
+    buckets = frame.total().histogram(0, 0)
+    sent = [0] * len(buckets)
+    for place, n in enumerate(point.positive.bucket_counts, point.positive.offset):
+        sent[place] = n
+    assert sent == buckets
+    assert (point.count, point.sum) == (len(times), sum(times))
+
+
+async def test_a_series_keeps_its_type_and_begins_with_its_worker(collector: Collector) -> None:
+    table = layout.create(8, ["main"], workers=1)
+    await asyncio.sleep(0.01)
+    Counters(table, 0)
+    exporter = Exporter(AdminState(Plan((), (), ()), table), OtlpPlan(endpoint=collector.url))
+    assert await exporter.export()
+    metrics = decoded(collector.got[0][1])
+    (accepted,) = metrics["weir.downstream_accepted"].sum.data_points
+    (retries,) = metrics["weir.retries"].sum.data_points
+    created_us = layout.read_header(table).created_us
+    assert retries.start_time_unix_nano == created_us * 1000
+    assert accepted.start_time_unix_nano == reader.workers(table)[0].started_us * 1000 > created_us * 1000
+    for name in ("weir.worker_cpu_seconds", "process.cpu_seconds"):
+        (point,) = metrics[name].sum.data_points
+        assert point.WhichOneof("value") == "as_double"
+    assert metrics["process.open_fds"].gauge.data_points[0].WhichOneof("value") == "as_int"
+
+
 async def test_a_table_without_traffic_can_be_sent(collector: Collector) -> None:
     empty = AdminState(Plan((), (), ()), layout.create(8, ["main"], workers=1))
     assert await Exporter(empty, OtlpPlan(endpoint=collector.url)).export()
@@ -151,6 +187,36 @@ async def test_a_collector_that_is_not_there_or_slow_holds_up_nothing(
     gone = Exporter(state(), OtlpPlan(endpoint="http://127.0.0.1:9", interval_ms=1000))
     assert not await gone.export()
     assert "metrics are sent again at the next interval" in caplog.text
+
+
+async def test_a_long_retry_after_is_honoured_over_the_interval(collector: Collector) -> None:
+    collector.answers = [(429, {"Retry-After": "2"}, 0.0)]
+    exporter = Exporter(state(), OtlpPlan(endpoint=collector.url, interval_ms=200))
+    running = asyncio.create_task(exporter.run())
+    started = time.monotonic()
+    async with asyncio.timeout(20):
+        while not exporter.sent:
+            await asyncio.sleep(0.02)
+    assert time.monotonic() - started >= 2
+    assert len(collector.got) == 2
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_table_that_cannot_be_read_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    broken = state()
+    layout.write(broken.memory, 0, layout.HEADER, version=99)
+    exporter = Exporter(broken, OtlpPlan(endpoint="http://127.0.0.1:9", interval_ms=100))
+    running = asyncio.create_task(exporter.run())
+    async with asyncio.timeout(20):
+        while exporter.failed < 3:
+            await asyncio.sleep(0.02)
+    assert not running.done()
+    assert caplog.text.count("the metrics could not be made") == 1
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 def test_the_payload_is_json() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -250,6 +251,37 @@ async def test_an_interval_out_of_range_ends_the_stream(interval: str) -> None:
     assert "interval" in message["error"]["message"]
 
 
+@pytest.mark.parametrize("http", ["h11", "zttp"])
+async def test_watchers_are_bounded_and_leave_room_when_they_go(monkeypatch: pytest.MonkeyPatch, http: str) -> None:
+    """Also those whose next answer is an hour away."""
+    monkeypatch.setattr("weir.admin.rpc.MOST_WATCHERS", 5)
+    monkeypatch.setattr(
+        "weir.admin.server.protocol", lambda: {"http": http, **({"http2": True} if http == "zttp" else {})}
+    )
+    question = {"interval": "3600s"}
+    async with served(some_traffic()) as server:
+
+        async def refused() -> bool:
+            """Whether one more is turned away; one that is not hears nothing yet."""
+            async with watching(server, question) as (reader, _):
+                try:
+                    flags, message = await asyncio.wait_for(next_message(reader), 2)
+                except TimeoutError:
+                    return False
+            assert (flags, message["error"]["code"]) == (2, "resource_exhausted")
+            assert "ask again with GetStats" in message["error"]["message"]
+            return True
+
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                await stack.enter_async_context(watching(server, question))
+            await asyncio.sleep(0.3)
+            assert await refused()
+        deadline = time.monotonic() + 10
+        while await refused():
+            assert time.monotonic() < deadline
+
+
 async def test_nothing_is_queued_for_a_watcher_that_does_not_read() -> None:
     """Its connection is full after one large answer; the next one covers all the time in which it did not read."""
     counted = Counted(rows=4096)
@@ -315,18 +347,20 @@ async def test_a_hundred_watchers_and_one_that_does_not_read() -> None:
 
 @pytest.mark.figures
 async def test_a_full_table_is_answered_quickly() -> None:
-    """20 ms is the bar on a quiet machine; the best of some rounds, with room for a noisy one."""
+    """The bar is 20 ms. It is processor time: on a machine that others use, the time on the wall says nothing."""
     counted = Counted(rows=4096)
     for number in range(4094):
         counted.count(b"/item/%d" % number, 2, us=100 + number)
     async with served(counted) as server:
-        took = []
+        used, took = [], []
         for _ in range(10):
             await asyncio.sleep(0.11)  # a new frame each time
+            before = time.process_time()
             answer = await ask(server, "GetStats", {"sort": "SORT_P99"}, "-w", "\n%{time_starttransfer}")
+            used.append(time.process_time() - before)
             body, _, seconds = answer.body.rpartition(b"\n")
             took.append(float(seconds))
             assert len(json.loads(body)["series"]) == 100
             assert json.loads(body)["matched"] == 4094
-    assert min(took) < 0.04, took
-    print(f"GetStats of 4094 series, 100 of them: {min(took) * 1000:.1f} ms")
+    print(f"GetStats of 4094 series, 100 of them: {min(used) * 1e3:.1f} ms of processor, {min(took) * 1e3:.1f} ms")
+    assert min(used) < 0.02, used

@@ -256,3 +256,65 @@ def test_levels_are_those_of_the_project(caplog: pytest.LogCaptureFixture) -> No
         writer.close()
     assert {record.name for record in caplog.records} == {"weir"}
     assert {record.levelname for record in caplog.records} == {"ERROR", "WARNING"}
+
+
+TOGETHER = """
+import os, sys
+from weir.control.logs import LogWriter
+turns = os.memfd_create("turns") if sys.argv[1] == "turns" else -1
+os.fork()
+letter = b"a" if os.fork() else b"b"
+writer = LogWriter("stdout", 1 << 24, turns)
+for number in range(50):
+    writer.write((letter * 99 + b"\\n") * 200, 200)
+writer.close(20)
+sys.stdout.flush()
+os._exit(writer.dropped)
+"""
+
+
+def torn_lines(turns: str) -> int:
+    """How many lines of four processes that write to one pipe are not as they were written."""
+    with subprocess.Popen([sys.executable, "-c", TOGETHER, turns], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        time.sleep(0.3)
+        text = process.stdout.read()
+    assert process.returncode == 0
+    lines = text.split(b"\n")
+    assert lines.pop() == b""
+    good = {b"a" * 99, b"b" * 99}
+    assert len(text) == 4 * 50 * 200 * 100
+    return sum(line not in good for line in lines)
+
+
+def test_processes_that_share_stdout_take_turns() -> None:
+    assert torn_lines("turns") == 0
+    assert any(torn_lines("none") for _ in range(10)), "without turns lines are torn: the test sees something"
+
+
+def test_who_dies_gives_its_turn_back() -> None:
+    turns = os.memfd_create("turns")
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        fcntl.lockf(turns, fcntl.LOCK_EX)
+        os.write(writing, b".")
+        time.sleep(60)  # it hangs with the lock
+        os._exit(0)
+    assert os.read(reading, 1) == b"."
+    os.close(reading)
+    os.close(writing)
+    program = (
+        "import sys; from weir.control.logs import LogWriter; w = LogWriter('stdout', 9999, int(sys.argv[1]));"
+        "w.write(b'line\\n', 1); w.close(20); sys.exit(w.dropped)"
+    )
+    command = [sys.executable, "-c", program, str(turns)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[turns]) as process:
+        assert process.stdout is not None
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        assert process.stdout.read() == b"line\n"
+    assert process.returncode == 0
+    os.close(turns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 import time
 
@@ -10,6 +12,7 @@ import pytest
 from weir.config.plan import Plan
 from weir.control import crew
 from weir.control.crew import Member, Place, worker_count
+from weir.control.status import StatusLine
 
 
 def place_after(lives_s: list[float], monkeypatch: pytest.MonkeyPatch) -> Place:
@@ -43,3 +46,39 @@ def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "available", lambda: 3)
     assert worker_count(Plan((), (), ())) == 3
     assert worker_count(Plan((), (), (), workers=7)) == 7
+
+
+def test_the_admin_process_hears_what_is_new_and_nothing_twice() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        admin, worker = Member(1, "admin", ours), Member(2, "worker", ours, 5)
+        status = StatusLine()
+        for generation in (1, 1, 2):
+            status.tell(admin, [admin, worker], generation=generation)
+        status.tell(None, [worker], generation=3)
+        lines = [json.loads(line) for line in theirs.recv(10_000).splitlines()]
+        assert [line["generation"] for line in lines] == [1, 2]
+        assert lines[0]["workers"] == [{"pid": 2, "worker": 5, "stage": "starting"}]
+        # Its successor has heard nothing yet.
+        status.tell(Member(3, "admin", ours), [worker], generation=2)
+        assert json.loads(theirs.recv(10_000))["generation"] == 2
+
+
+def test_an_admin_process_that_does_not_read_holds_nothing_up() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        admin = Member(1, "admin", ours)
+        status = StatusLine()
+        for generation in range(100_000):
+            status.tell(admin, [], generation=generation)
+        theirs.setblocking(False)
+        received = b""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                received += theirs.recv(1 << 20)
+        whole, _, rest = received.rpartition(b"\n")
+        assert all(json.loads(line) for line in whole.splitlines())
+        assert admin.line_ended or rest == b""

@@ -103,6 +103,9 @@ class Proxy:
                 stderr=subprocess.PIPE,
                 env=python_path(),
                 text=True,
+                # In an orphaned group, as many a CI has it, the kernel sends HUP to all when one ends while another one
+                # is stopped, and some tests stop processes. A group of its own is none: its parent is in another one.
+                process_group=0,
             )
         self.pid = self.process.pid
         self.stderr: list[str] = []

@@ -17,9 +17,9 @@ from .askers import Askers
 from .conftest import MakeRig
 from .peers import Endpoint, Link, ok
 from .proxy import free_port, python_path
-from .rig import WORKERS, Rig, tables
-from .test_reload import children, forget, said
-from .test_signals import READY_WITHIN, _time_to_first_answer
+from .rig import ALONE, WORKERS, Rig, tables
+from .test_reload import children, forget, said, wait_counted
+from .test_signals import _time_to_first_answer
 from .wire import Truncated, eventually
 
 pytestmark = pytest.mark.timeout(60)
@@ -49,10 +49,6 @@ def wait_successors(rig: Rig, before: set[int], n: int) -> None:
     eventually(lambda: len(children(rig.proxy.pid) - before) == n, 15, f"{n} successors")
 
 
-def wait_counted(rig: Rig, n: int) -> None:
-    eventually(lambda: rig.proxy.table_requests() == n, 5, f"{n} requests counted")
-
-
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_all_workers_count_in_one_table(weir: MakeRig, workers: int) -> None:
     rig = weir(top={**WORKERS, "workers": workers})
@@ -65,25 +61,30 @@ def test_all_workers_count_in_one_table(weir: MakeRig, workers: int) -> None:
     time.sleep(1.0)
     ledger = askers.stop()
     assert ledger.failed == []
-    assert rig.proxy.table_requests() == ledger.answered + 10 == len(rig.endpoint.requests)
+    assert ledger.answered + 10 == len(rig.endpoint.requests)
+    wait_counted(rig, ledger.answered + 10)
     assert len(children(rig.proxy.pid)) == workers
 
 
 # A build with sanitizers or tracing starts more slowly.
 @pytest.mark.figures
-def test_ready_within_half_a_second(tmp_path: Path) -> None:
+def test_workers_are_ready_about_as_soon_as_one_process(tmp_path: Path) -> None:
+    """The bar itself, half a second, is that of one process in test_signals."""
     endpoint = Endpoint()
-    times = []
-    for n in range(5):
-        (tmp_path / str(n)).mkdir()
-        port = free_port()
-        listener = {"address": f"127.0.0.1:{port}"}
-        settings = tables(tmp_path / str(n), [endpoint.address], top=WORKERS, listener=listener)
-        times.append(_time_to_first_answer(tmp_path / str(n), settings, port))
+    best = {}
+    for top in (WORKERS, ALONE):
+        times = []
+        for n in range(5):
+            directory = tmp_path / f"{top['single_process']}{n}"
+            directory.mkdir()
+            port = free_port()
+            settings = tables(directory, [endpoint.address], top=top, listener={"address": f"127.0.0.1:{port}"})
+            times.append(_time_to_first_answer(directory, settings, port))
+        # What else the machine does only adds to it.
+        best[bool(top["single_process"])] = min(times)
     endpoint.close()
-    print(f"two workers are ready after {', '.join(f'{t * 1000:.0f}' for t in times)} ms")
-    # The best of five: what else the machine does only adds to it.
-    assert min(times) < READY_WITHIN
+    print(f"two workers are ready after {best[False] * 1000:.0f} ms, one process after {best[True] * 1000:.0f} ms")
+    assert best[False] < best[True] + 0.25
 
 
 def test_killed_workers_cost_what_was_in_flight_on_them_and_nothing_else(weir: MakeRig) -> None:
@@ -102,6 +103,7 @@ def test_killed_workers_cost_what_was_in_flight_on_them_and_nothing_else(weir: M
         wait_successors(rig, workers, 1)
     time.sleep(0.5)
     ledger = askers.stop()
+    time.sleep(0.5)
     asked, counted = len(rig.endpoint.requests), rig.proxy.table_requests()
     print(f"{kills} kills: {ledger.answered} answered, {len(ledger.failed)} failed, {asked} asked, {counted} counted")
     assert kills >= 8
@@ -238,7 +240,8 @@ def test_fifty_restarts_leak_nothing(weir: MakeRig) -> None:
     rig.proxy.check_ledger()
     print(f"the supervisor: {memory >> 10} KiB, after {restarts} restarts {rig.proxy.memory('Rss') >> 10} KiB")
     assert rig.proxy.memory("Rss") < memory + (4 << 20)
-    assert rig.proxy.table_requests() == restarts // 8
+    # Those asked for while there were all eight, and nothing twice; none was killed before it could count.
+    wait_counted(rig, restarts // 8)
     forget(rig, "worker ")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from connectrpc.codec import proto_binary_codec, proto_json_codec
+from connectrpc.codec import proto_binary_codec
 from connectrpc_grpcreflect import (
     ServerReflectionAlphaASGIApplication,
     ServerReflectionAlphaService,
@@ -22,6 +22,7 @@ from weir._gen import health_pb, stats_pb
 from weir._gen.health_connect import HealthASGIApplication
 from weir._gen.stats_connect import StatsASGIApplication
 from weir.admin import metrics, page
+from weir.admin.codec import StrictJSON
 from weir.admin.health import HealthService
 from weir.admin.rpc import StatsService
 from weir.admin.state import AdminState
@@ -42,8 +43,7 @@ def rpc_routes(state: AdminState) -> Iterable[BaseRoute]:
     """weir.v1.Stats, the standard health service and reflection, each under the path of its name."""
     described = (stats_pb.desc(), health_pb.desc())
     limit = MOST_REQUEST_BYTES
-    # A misspelt field is an error, not a question about everything.
-    codecs = (proto_binary_codec(), proto_json_codec(ignore_unknown_fields=False))
+    codecs = (proto_binary_codec(), StrictJSON())
     applications = (
         StatsASGIApplication(StatsService(state), read_max_bytes=limit, codecs=codecs),
         HealthASGIApplication(HealthService(state), read_max_bytes=limit, codecs=codecs),

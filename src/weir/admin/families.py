@@ -1,12 +1,17 @@
 """The metrics: which there are, and their values now. How they are written is `weir.admin.exposition`.
 
-Labels are bounded: routes, status classes, reasons, clusters and endpoints of the configuration; never a path.
+Labels are bounded: routes, status classes, reasons, clusters and endpoints of the configuration; a path only of the
+busiest ones, and only for who asks.
 """
 
 from __future__ import annotations
 
+import functools
+import heapq
 import os
 import platform
+import resource
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -53,12 +58,16 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def collect(state: AdminState) -> list[Family]:
-    """All metrics with their values now, in the order of METRICS."""
+def collect(state: AdminState, paths: int = 0) -> list[Family]:
+    """All metrics with their values now, in the order of METRICS; those of single paths for the `paths` busiest."""
     families = {metric.name: Family(metric) for metric in METRICS}
     collect_routes(state, families)
     collect_workers(state, families)
     collect_endpoints(state, families)
+    collect_paths(state, families, paths)
+    for name, value in process_figures(os.getpid()).items():
+        families[f"process_{name}"].add(value)
+    families["process_max_fds"].add(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     families["weir_build_info"].add(1, weir.__version__, platform.python_version())
     return list(families.values())
 
@@ -106,6 +115,7 @@ def collect_workers(state: AdminState, families: dict[str, Family]) -> None:
     for info, count in zip(REASONS, reader.reasons(state.memory), strict=False):
         if info.word != "none":
             families["weir_ends"].add(count, info.word)
+    now_us = time.monotonic_ns() // 1000
     for slot, worker in enumerate(reader.workers(state.memory)):
         if not worker.pid:
             continue
@@ -117,25 +127,38 @@ def collect_workers(state: AdminState, families: dict[str, Family]) -> None:
             ("weir_buffer_bytes", worker.buffer_bytes if process else 0),
             ("weir_log_lines_dropped", worker.log_dropped),
             ("weir_worker_start_time_seconds", worker.started_us * US),
-            *process,
         ):
             families[name].add(value, str(slot))
+        if process:
+            if worker.heartbeat_us:
+                age = max(now_us - worker.heartbeat_us, 0) * US
+                families["weir_worker_heartbeat_age_seconds"].add(age, str(slot))
+            for own in ("cpu_seconds", "resident_memory_bytes", "open_fds"):
+                families[f"weir_worker_{own}"].add(process[own], str(slot))
 
 
-def process_figures(pid: int) -> list[tuple[str, float]]:
-    """Of /proc; nothing for a process that is gone, or not to be looked at."""
+def process_figures(pid: int) -> dict[str, float]:
+    """Of /proc, by name; nothing for a process that is gone, or not to be looked at."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name may have any characters in it; it ends at the last parenthesis.
             fields = file.read().rpartition(b")")[2].split()
         descriptors = len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
-        return []
-    return [
-        ("weir_worker_cpu_seconds", (int(fields[11]) + int(fields[12])) / _TICKS),
-        ("weir_worker_resident_memory_bytes", float(int(fields[21]) * _PAGE)),
-        ("weir_worker_open_fds", float(descriptors)),
-    ]
+        return {}
+    return {
+        "cpu_seconds": (int(fields[11]) + int(fields[12])) / _TICKS,
+        "start_time_seconds": booted_s() + int(fields[19]) / _TICKS,
+        "virtual_memory_bytes": float(fields[20]),
+        "resident_memory_bytes": float(int(fields[21]) * _PAGE),
+        "open_fds": float(descriptors),
+    }
+
+
+@functools.cache
+def booted_s() -> float:
+    """When the machine began, since 1970: /proc counts from there."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
@@ -159,3 +182,21 @@ def queues(endpoints: Iterable[reader.EndpointState]) -> Iterator[tuple[str, int
         if end.cluster not in seen:
             seen.add(end.cluster)
             yield end.cluster, end.queued
+
+
+def collect_paths(state: AdminState, families: dict[str, Family], most: int) -> None:
+    frame = state.frame()
+    requests = frame.column(PLACES["requests"])
+    keys = frame.keys
+    busiest = heapq.nlargest(most, (index for index, count in enumerate(requests) if count), key=requests.__getitem__)
+    # Long paths that begin alike have the same label: there is one sample for them, for two would spoil the scrape.
+    by_label: dict[tuple[str, str], list[int]] = {}
+    for index in busiest:
+        name = state.names[keys[index]]
+        by_label.setdefault((name.route, name.path + "..." * name.truncated), []).append(index)
+    for labels, indices in by_label.items():
+        total = frame.total(indices)
+        counts = dict(zip(PLACES, total.counters(0), strict=True))
+        for counter in ("requests", "errors", "response_body_bytes"):
+            families[f"weir_path_{counter}"].add(counts[counter], *labels)
+        families["weir_path_duration_seconds"].add(Distribution(total.histogram(0, 0), counts["total_us"]), *labels)

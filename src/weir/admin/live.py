@@ -32,6 +32,8 @@ TICK_S: Final = 1.0
 IDLE_TICK_S: Final = 5.0
 CHART_STEP_S: Final = 5.0
 CHART_SPAN_S: Final = 3600
+# Who asks one by one, about once a second, is taken for one who looks all the time.
+LOOKED_FOR_S: Final = 3.0
 # The figures at the top are of about so long: long enough not to flicker, short enough to be "now".
 NOW_S: Final = 5.0
 SPARK_STEP_S: Final = 2.0
@@ -152,6 +154,7 @@ class Live:
         self.chart: deque[ChartPoint] = deque(maxlen=int(CHART_SPAN_S / CHART_STEP_S))
         self.ticks = 0
         self.viewers = 0
+        self._looked = -LOOKED_FOR_S
         self.tick_ms = 0.0
         header = layout.read_header(memory)
         self._rows = header.rows
@@ -175,16 +178,25 @@ class Live:
         try:
             await self._recall()
             while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(TICK_S if self.viewers else IDLE_TICK_S):
-                        await self._hurry.wait()
-                self._hurry.clear()
+                await self._until_due()
                 self.tick()
         finally:
             end.cancel()
             # Nobody ticks any more: who waits for it is sent home.
             self.stopping.set()
             self._ticked.set()
+
+    async def _until_due(self) -> None:
+        while True:
+            now = monotonic()
+            looked_at = self.viewers or now - self._looked < LOOKED_FOR_S
+            left = self._moments[-1].at + (TICK_S if looked_at else IDLE_TICK_S) - now
+            if left <= 0:
+                return
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._hurry.wait()
 
     def tick(self) -> None:
         """Takes a frame now."""
@@ -214,14 +226,15 @@ class Live:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While somebody looks there is a tick each second; the first comes at once if the last is old."""
+        """While somebody looks, and some seconds longer, there is a tick each second: at once if one is due."""
         self.viewers += 1
-        if self.viewers == 1 or monotonic() - self._moments[-1].at > TICK_S:
-            self._hurry.set()
+        self._looked = monotonic()
+        self._hurry.set()
         try:
             yield
         finally:
             self.viewers -= 1
+            self._looked = monotonic()
 
     @property
     def in_flight(self) -> int:

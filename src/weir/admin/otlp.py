@@ -10,42 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import http.client
 import json
 import logging
 import random
 import socket
-import ssl
 import time
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import weir
+from weir.admin.collector import ExportError, send
 from weir.admin.families import Distribution, Family, Labels, collect
 from weir.admin.state import AdminState
 from weir.config.plan import OtlpPlan
-from weir.stats import layout
+from weir.stats import layout, reader
 
-__all__ = ["ExportError", "Exporter", "payload"]
+__all__ = ["Exporter", "payload"]
 
 log = logging.getLogger("weir.admin")
 
 SCALE: Final = 3
 CUMULATIVE: Final = 2
-# OTLP: these may be tried again; anything else would be refused again.
-RETRIED: Final = (429, 502, 503, 504)
 TRIES: Final = 4
 FIRST_WAIT_S: Final = 1.0
-# Of an answer: what is said in an error.
-ANSWER_BYTES: Final = 1000
-
-
-class ExportError(Exception):
-    """The collector did not take it. `wait_s`: it may be tried again, after so long a pause; None: it may not."""
-
-    def __init__(self, message: str, wait_s: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
+# A Retry-After beyond the interval is honoured up to this: nothing is lost by waiting, for all is cumulative.
+MOST_WAIT_S: Final = 600.0
 
 
 class Exporter:
@@ -57,14 +46,25 @@ class Exporter:
         self.sent = 0
         self.failed = 0
         self._failing = False
+        # time.monotonic() before which the collector does not want to be asked.
+        self._not_before = 0.0
 
     async def run(self) -> None:
         """Until it is cancelled."""
         interval = self.plan.interval_ms / 1000
         while True:
             started = time.monotonic()
-            await self.export()
-            await asyncio.sleep(max(interval - (time.monotonic() - started), 0.1))
+            try:
+                await self.export()
+            except Exception:
+                # A fault of ours, or a table that cannot be read now: the next may do, and the rest of the process
+                # is not to end for it.
+                if not self._failing:
+                    log.exception("otlp: the metrics could not be made; they are tried again at the next interval")
+                self.failed += 1
+                self._failing = True
+            now = time.monotonic()
+            await asyncio.sleep(max(started + interval - now, self._not_before - now, 0.1))
 
     async def export(self) -> bool:
         """Once, with some tries within the interval. False if the collector did not take it; that is logged once."""
@@ -73,10 +73,11 @@ class Exporter:
         wait = FIRST_WAIT_S
         for attempt in range(TRIES):
             try:
-                await asyncio.to_thread(send, self.plan, body)
+                await send(self.plan, body)
             except ExportError as error:
                 pause = max(error.wait_s or 0.0, wait * random.uniform(0.5, 1.0))
                 if error.wait_s is None or attempt == TRIES - 1 or time.monotonic() + pause >= ends:
+                    self._not_before = time.monotonic() + min(error.wait_s or 0.0, MOST_WAIT_S)
                     self._note_failure(str(error))
                     return False
                 await asyncio.sleep(pause)
@@ -96,41 +97,13 @@ class Exporter:
         self._failing = True
 
 
-def send(plan: OtlpPlan, body: bytes) -> None:
-    """One POST, in a thread. ExportError if it was not taken."""
-    url = urlsplit(plan.endpoint)
-    connection: http.client.HTTPConnection
-    host, timeout = url.hostname or "", plan.timeout_ms / 1000
-    if url.scheme == "https":
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(host, url.port, timeout=timeout, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, url.port, timeout=timeout)
-    fields = {"Content-Type": "application/json", "Content-Encoding": "gzip", "User-Agent": f"weir/{weir.__version__}"}
-    fields.update(plan.headers)
-    try:
-        connection.request("POST", url.path or "/v1/metrics", body, fields)
-        answer = connection.getresponse()
-        said = answer.read(ANSWER_BYTES)
-        if answer.status in RETRIED:
-            raise ExportError(f"it answered {answer.status}", retry_after_s(answer.getheader("Retry-After")))
-        if not 200 <= answer.status < 300:
-            raise ExportError(f"it answered {answer.status}: {said.decode(errors='replace').strip()[:200]!r}")
-    except (OSError, http.client.HTTPException) as error:
-        raise ExportError(f"{type(error).__name__}: {error}", 0.0) from error
-    finally:
-        connection.close()
-
-
-def retry_after_s(value: str | None) -> float:
-    """Seconds of a Retry-After; 0 for a date, or none."""
-    return float(value) if value is not None and value.isdecimal() else 0.0
-
-
 def payload(state: AdminState, now_ns: int) -> dict[str, Any]:
     """An ExportMetricsServiceRequest with all metrics."""
     start_ns = layout.read_header(state.memory).created_us * 1000
-    metrics = [metric for family in collect(state) if (metric := metric_json(family, start_ns, now_ns)) is not None]
+    # What a worker counts of itself begins with it.
+    starts = {str(slot): worker.started_us * 1000 for slot, worker in enumerate(reader.workers(state.memory))}
+    made = (metric_json(family, start_ns, now_ns, starts) for family in collect(state))
+    metrics = [metric for metric in made if metric is not None]
     resource = {
         "service.name": "weir",
         "service.version": weir.__version__,
@@ -148,20 +121,20 @@ def payload(state: AdminState, now_ns: int) -> dict[str, Any]:
     }
 
 
-def metric_json(family: Family, start_ns: int, now_ns: int) -> dict[str, Any] | None:
-    """One metric; None if it has no values."""
+def metric_json(family: Family, start_ns: int, now_ns: int, starts: Mapping[str, int]) -> dict[str, Any] | None:
+    """One metric; None if it has no values. `starts`: since when each worker counts; all else since `start_ns`."""
     if not family.values:
         return None
     metric = family.metric
     points = [
-        {**point_json(value), "attributes": attributes(labels), "timeUnixNano": str(now_ns)}
+        {**point_json(value, metric.unit), "attributes": attributes(labels), "timeUnixNano": str(now_ns)}
         for labels, value in family.values
     ]
-    made: dict[str, Any] = {"name": metric.name.replace("weir_", "weir.", 1), "description": metric.text}
+    made: dict[str, Any] = {"name": metric.name.replace("_", ".", 1), "description": metric.text}
     if metric.kind == "gauge":
         return {**made, "unit": UNITS[metric.unit], "gauge": {"dataPoints": points}}
-    for point in points:
-        point["startTimeUnixNano"] = str(start_ns)
+    for point, (labels, _value) in zip(points, family.values, strict=True):
+        point["startTimeUnixNano"] = str(starts.get(dict(labels).get("worker", ""), start_ns))
     data = {"aggregationTemporality": CUMULATIVE, "dataPoints": points}
     if metric.kind == "counter":
         return {**made, "unit": UNITS[metric.unit], "sum": {**data, "isMonotonic": True}}
@@ -172,10 +145,10 @@ def metric_json(family: Family, start_ns: int, now_ns: int) -> dict[str, Any] | 
 UNITS: Final = {"": "1", "seconds": "s", "bytes": "By"}
 
 
-def point_json(value: float | Distribution) -> dict[str, Any]:
+def point_json(value: float | Distribution, unit: str) -> dict[str, Any]:
     if not isinstance(value, Distribution):
-        # 64-bit numbers are texts in protobuf's JSON.
-        return {"asInt": str(int(value))} if value == int(value) else {"asDouble": value}
+        # By the metric, not by the value: a series is to keep its type. 64-bit numbers are texts in protobuf's JSON.
+        return {"asDouble": float(value)} if unit == "seconds" else {"asInt": str(int(value))}
     used = [place for place, count in enumerate(value.buckets) if count]
     counts = value.buckets[used[0] : used[-1] + 1] if used else []
     return {

@@ -59,13 +59,20 @@ def _print_schema() -> None:
 
 
 def summary(plan: Plan) -> list[str]:
-    """What a plan sets up: a line for each listener, each cluster, the statistics page and the access log."""
+    """What a plan sets up: a line for each listener, each cluster, and for whatever is not as it is by default."""
     lines = []
     for listener in plan.listeners:
         cluster = plan.clusters[plan.routes[listener.route].cluster]
         lines.append(f"listen on {listener.address.text}, send to {cluster.name}")
     for cluster in plan.clusters:
         lines.append(f"{cluster.name}: {', '.join(endpoint.text for endpoint in cluster.endpoints)}")
+    if plan.single_process:
+        lines.append("one process, without a supervisor")
+    elif plan.workers:
+        lines.append(f"workers: {plan.workers}")
+    if plan.admin.written:
+        where = plan.admin.address.text if plan.admin.address is not None else "off"
+        lines.append(f"admin: {where}{' (with a token)' if plan.admin.token else ''}")
     if plan.stats.page:
         lines.append(f"statistics page: {plan.stats.page}")
     lines += _counting("statistics", plan.stats.paths, plan.stats.openapi)

@@ -179,7 +179,7 @@ class OtlpPlan:
     """Export of the metrics over OTLP/HTTP."""
 
     endpoint: str = ""  # URL, with the path (/v1/metrics if it has none); "": no export
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may be secret
     interval_ms: int = 15_000
     timeout_ms: int = 10_000
 

@@ -15,11 +15,11 @@ import logging
 import os
 import signal
 import socket
-import sys
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
-from weir.control.spawn import allow_signals
+from weir.control.spawn import allow_signals, hold_signals
+from weir.control.status import say
 from weir.control.worker import Bound, Seat, Worker, drain_or_stop
 from weir.plane.engine import Engine
 from weir.plane.selector import EngineSelector
@@ -46,8 +46,7 @@ def serve(plan: Plan, seat: Seat, bound: Bound, channel: socket.socket) -> int:
         try:
             runner.run(_serve(plan, engine, seat, bound, channel))
         except StartError as error:
-            # In one piece: others may be saying the same.
-            sys.stderr.write(f"weir: {error}\n")
+            say(str(error))
             return 1
     return 0
 
@@ -85,6 +84,8 @@ async def _serve(plan: Plan, engine: Engine, seat: Seat, bound: Bound, channel: 
     tell(channel, DRAINING)
     await drain_or_stop(worker, now, GRACE_S)
     loop.remove_reader(channel)
+    # The loop takes its handlers away when it closes; a second TERM must not make a failure of this.
+    hold_signals()
 
 
 def tell(channel: socket.socket, word: bytes) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import select
+import stat
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 
 __all__ = ["LogWriter"]
 
@@ -26,19 +29,26 @@ _MODE = 0o640
 _WARN_EVERY_S = 60.0
 # How often a wait for a full pipe looks whether it has been told to give up.
 _PATIENCE_S = 0.2
+# How often it is tried whether another process has written its lines.
+_TURN_S = 0.001
 
 
 class LogWriter:
     """Takes batches without ever waiting, and writes them in order to `target`: "stdout" or the path of a file.
+
+    `turns` is the descriptor of a file that all processes share which write to the same pipe: who writes holds a record
+    lock on it, for a pipe takes no more than 4096 bytes of one process in one piece. -1: there is no other process.
 
     At most `buffer_bytes` are held; a batch beyond that is dropped whole and its lines are counted in `dropped`, as are
     lines that could not be written. What is lost is said as a warning at most once a minute. A file is opened at
     once, for appending, and made with mode 0640 if there is none; OSError if that fails.
     """
 
-    def __init__(self, target: str, buffer_bytes: int) -> None:
+    def __init__(self, target: str, buffer_bytes: int, turns: int = -1) -> None:
         self._path = None if target == "stdout" else os.path.abspath(target)
         self._fd = _STDOUT if self._path is None else os.open(self._path, _FLAGS, _MODE)
+        # A file needs none: what is written to it with O_APPEND stays together.
+        self._turns = -1 if stat.S_ISREG(os.fstat(self._fd).st_mode) else turns
         self._buffer_bytes = buffer_bytes
         self._changed = threading.Condition()
         # All below is guarded by the condition's lock. None stands for "open the file again".
@@ -143,8 +153,9 @@ class LogWriter:
         whole = b"\n" + batch if mending else batch
         rest = memoryview(whole)
         try:
-            while rest:
-                rest = rest[self._write_some(rest) :]
+            with self._turn():
+                while rest:
+                    rest = rest[self._write_some(rest) :]
         except OSError as error:
             written = len(whole) - len(rest)
             if written:
@@ -161,6 +172,26 @@ class LogWriter:
             if self._failing:
                 log.warning("access log: %s can be written again", self._name())
             self._failing = False
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Nobody else writes meanwhile; who dies gives it back."""
+        if self._turns < 0:
+            yield
+            return
+        while True:
+            try:
+                fcntl.lockf(self._turns, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # Asked for again and again, rather than waited for, so that giving up is noticed.
+                if self._give_up:
+                    raise OSError(errno.ETIMEDOUT, "another process does not end its line") from None
+                time.sleep(_TURN_S)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._turns, fcntl.LOCK_UN)
 
     def _write_some(self, piece: memoryview) -> int:
         while True:

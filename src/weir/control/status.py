@@ -1,13 +1,15 @@
-"""What the supervisor says of itself to the admin process: a line of JSON when something has changed."""
+"""What is said: to whoever runs weir, and to the admin process, a line of JSON when something has changed."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from weir.control.crew import Member
 
-__all__ = ["StatusLine"]
+__all__ = ["StatusLine", "say"]
 
 
 class StatusLine:
@@ -17,11 +19,15 @@ class StatusLine:
         self._to: Member | None = None
         self._said = b""
 
-    def tell(self, member: Member, status: dict[str, Any]) -> None:
-        """Says it to the admin process, if it is news; if that is behind with reading, the next time."""
-        if member.line_ended:
+    def tell(self, member: Member | None, members: Iterable[Member], **status: Any) -> None:
+        """Says it to the admin process (`member`), with all workers among `members`, if it is news.
+
+        If the admin process is behind with reading, it is said the next time.
+        """
+        if member is None or member.line_ended:
             return
-        line = json.dumps(status).encode() + b"\n"
+        workers = [{"pid": one.pid, "worker": one.slot, "stage": one.stage.value} for one in members if one.slot >= 0]
+        line = json.dumps({**status, "workers": workers}).encode() + b"\n"
         if member is self._to and line == self._said:
             return
         try:
@@ -32,3 +38,9 @@ class StatusLine:
             # The rest would be taken for a line: whoever reads so slowly hears no more.
             member.line_ended = True
         self._to, self._said = member, line
+
+
+def say(line: str) -> None:
+    """A message on standard error. In one piece, for other processes may be saying something, too."""
+    sys.stderr.write(f"weir: {line}\n")
+    sys.stderr.flush()

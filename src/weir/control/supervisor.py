@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 
@@ -23,10 +22,11 @@ from weir.control import child
 from weir.control.crew import Crew, Member, Place, Stage, worker_count
 from weir.control.errors import StartError
 from weir.control.keeper import AdminKeeper, AdminMain
+from weir.control.notify import Notifier
 from weir.control.reloading import Reloading
 from weir.control.sockets import raise_descriptor_limit
 from weir.control.spawn import allow_signals, ended, fork
-from weir.control.status import StatusLine
+from weir.control.status import StatusLine, say
 from weir.control.stock import Stock
 from weir.control.worker import HEARTBEAT_S, Seat, make_table
 from weir.stats import layout
@@ -88,6 +88,7 @@ class Supervisor:
         self._checked = self._woken
         self._wakeup: tuple[socket.socket, socket.socket] | None = None
         self._status = StatusLine()
+        self.notifier = Notifier()
 
     # -- from outside -------------------------------------------------------------------------------------
 
@@ -106,7 +107,7 @@ class Supervisor:
         try:
             while not self.ending or self.members:
                 self._work()
-                self._tell_admin()
+                self._tell()
                 self._wait()
         finally:
             self._leave()
@@ -124,6 +125,7 @@ class Supervisor:
         self.members.clear()
         self._close_stocks()
         self.admin.close()
+        self.notifier.close()
         for sock in self._wakeup or ():
             sock.close()
 
@@ -157,7 +159,7 @@ class Supervisor:
     def _pause(self) -> float:
         """Seconds until something is due; at most until heartbeats are to be looked at."""
         now = time.monotonic()
-        times = [now + HEARTBEAT_S, self.reloading.deadline()]
+        times = [now + min(HEARTBEAT_S, self.notifier.watchdog_s or HEARTBEAT_S), self.reloading.deadline()]
         times += [member.deadline for member in self.members.values()]
         if not self.ending:
             crews = [self.crew] if self.coming is None else [self.crew, self.coming]
@@ -173,6 +175,7 @@ class Supervisor:
             self._end(2)
         elif number == signal.SIGHUP:
             self.reloading.wanted = True
+            self.notifier.reloading()
         elif number == signal.SIGUSR1:
             for member in self.members.values():
                 if member.slot >= 0:
@@ -274,6 +277,7 @@ class Supervisor:
                 self._hand_over()
         elif not self.started and self.crew.is_ready():
             self.started = True
+            self.notifier.ready("serving")
             if self.on_ready is not None:
                 self.on_ready(self.crew.stock.texts())
         if self.started:
@@ -309,7 +313,8 @@ class Supervisor:
             return
         slot = place.last_slot if place.last_slot in self.free else min(self.free)
         ours, theirs = socket.socketpair()
-        seat = Seat(self.memory, slot, crew.routes)
+        # The table's own file will do: nobody else locks it.
+        seat = Seat(self.memory, slot, crew.routes, log_turns=self.memory.fd)
         share = crew.stock.share(place.number)
 
         def serve() -> int:
@@ -365,6 +370,7 @@ class Supervisor:
             sock.close()
         for member in self.members.values():
             member.channel.close()
+        self.notifier.close()
         for sock in self._wakeup or ():
             sock.close()
         if self.reloading.answer is not None:
@@ -421,6 +427,7 @@ class Supervisor:
             self.admin.place.member.drain(0.0)
         self.reloads, self.refused = self.reloads + 1, ""
         say(f"reloaded: configuration {self.crew.generation} is in use")
+        self.notifier.ready(f"serving, configuration {self.crew.generation}")
 
     def _abandon(self) -> None:
         """The new workers do not come up: the old ones go on."""
@@ -435,11 +442,13 @@ class Supervisor:
         for line in why.splitlines():
             say(line)
         say("not reloaded: the configuration in use stays as it is")
+        self.notifier.ready("serving; the last reload was refused")
 
     # -- the end ------------------------------------------------------------------------------------------
 
     def _end(self, how: int) -> None:
         self.ending = max(self.ending, how)
+        self.notifier.stopping()
         self.reloading.cancel()
         self._close_stocks()
         for member in self.members.values():
@@ -457,32 +466,24 @@ class Supervisor:
         if member is not None and len(self.members) == 1:
             member.drain(0.0)
 
-    def _tell_admin(self) -> None:
-        member = self.admin.place.member
-        if member is None:
-            return
-        workers = [one for one in self.members.values() if one.slot >= 0]
-        status = {
-            "generation": self.crew.generation,
-            "reloads": self.reloads,
-            "refused": self.refused,
-            "reloading": self.reloading.is_under_way() or self.coming is not None,
-            "ending": bool(self.ending),
-            "workers": [{"pid": one.pid, "worker": one.slot, "stage": one.stage.value} for one in workers],
-        }
-        self._status.tell(member, status)
+    def _tell(self) -> None:
+        """Others hear how it stands: the admin process and the service manager."""
+        self.notifier.alive(time.monotonic())
+        self._status.tell(
+            self.admin.place.member,
+            self.members.values(),
+            generation=self.crew.generation,
+            reloads=self.reloads,
+            refused=self.refused,
+            reloading=self.reloading.is_under_way() or self.coming is not None,
+            ending=bool(self.ending),
+        )
 
     def _close_stocks(self) -> None:
         """Who connects from now on is refused, not kept waiting."""
         for crew in (self.crew, self.coming):
             if crew is not None:
                 crew.stock.close()
-
-
-def say(line: str) -> None:
-    """A message for whoever runs weir; it is no warning."""
-    sys.stderr.write(f"weir: {line}\n")
-    sys.stderr.flush()
 
 
 def _noted(number: int, frame: object) -> None:

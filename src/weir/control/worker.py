@@ -11,13 +11,13 @@ import gc
 import logging
 import signal
 import socket
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
+from weir.control.heart import HEARTBEAT_S, Heart
 from weir.control.logs import LogWriter
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
@@ -37,9 +37,6 @@ Service = Callable[[], AbstractAsyncContextManager[object]]
 # Sockets with the number of the listener in the plan that each belongs to.
 Bound = Sequence[tuple[int, socket.socket]]
 
-# How often a worker says in the shared table that it is alive.
-HEARTBEAT_S = 1.0
-
 # How long names of endpoints may hold back the first accept. Longer, and a slow resolver would make a
 # restart slow; shorter, and `--to localhost:8081` would answer its first request with 502.
 _FIRST_LOOK_UP_S = 0.2
@@ -56,6 +53,7 @@ class Seat:
     memory: layout.Table
     worker: int  # its number in the table
     routes: Sequence[int]  # the numbers in the table of the plan's routes
+    log_turns: int = -1  # see LogWriter
 
 
 class Worker:
@@ -74,7 +72,7 @@ class Worker:
         self.seat = seat
         self.memory = seat.memory
         self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
-        self.writer = open_log(plan)
+        self.writer = open_log(plan, seat.log_turns)
         clients = max(raise_descriptor_limit() - _OWN_DESCRIPTORS, 1) * 8 // 10
         counters = Counters(seat.memory, seat.worker)
         self.plane = Plane(
@@ -86,7 +84,8 @@ class Worker:
         self._bound: Bound = ()
         self._adopted = False
         self._flusher: asyncio.TimerHandle | None = None
-        self._heart: asyncio.TimerHandle | None = None
+        self._heart = Heart(self.memory, seat.worker, plan, self.plane, self.log)
+        self._beating: asyncio.TimerHandle | None = None
         self._dropped = 0
 
     def bind(self) -> list[str]:
@@ -144,9 +143,11 @@ class Worker:
         self.plane.close()
         self._unbind()
         await self.resolver.stop()
-        for timer in (self._flusher, self._heart):
+        for timer in (self._flusher, self._beating):
             if timer is not None:
                 timer.cancel()
+        # What was counted in the last moment, and that nothing is open any more.
+        self._heart.beat()
         if self.writer is not None:
             self._flush()
             await asyncio.get_running_loop().run_in_executor(None, self.writer.close)
@@ -166,8 +167,8 @@ class Worker:
         self.sockets.clear()
 
     def _beat(self) -> None:
-        layout.beat(self.memory, self.seat.worker, time.monotonic_ns() // 1000)
-        self._heart = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+        self._heart.beat()
+        self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _make_page(self) -> bytes:
         return render(self.memory)
@@ -204,12 +205,12 @@ def make_table(plan: Plan, workers: int, *, spare_routes: int = 0, spare_endpoin
     )
 
 
-def open_log(plan: Plan) -> LogWriter | None:
-    """The writer of a plan's access log. Raises StartError."""
+def open_log(plan: Plan, turns: int = -1) -> LogWriter | None:
+    """The writer of a plan's access log; `turns` as in LogWriter. Raises StartError."""
     if plan.log.access == "off":
         return None
     try:
-        return LogWriter(plan.log.access, plan.log.buffer_bytes)
+        return LogWriter(plan.log.access, plan.log.buffer_bytes, turns)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise StartError(f"cannot write the access log {plan.log.access}: {reason}") from error

@@ -43,6 +43,7 @@ __all__ = [
     "attach",
     "beat",
     "create",
+    "endpoint_key",
     "endpoint_names",
     "name_endpoints",
     "name_routes",
@@ -330,6 +331,11 @@ def endpoint_names(memory: Any) -> list[tuple[str, str]]:
     header = read_header(memory)
     known = read_names(memory, header.places.endpoints_at, ENDPOINT_BYTES, ENDPOINT, header.endpoints_named)
     return [(names[0].decode(), names[1].decode()) for names in known]
+
+
+def endpoint_key(cluster: str, endpoint: str) -> tuple[str, str]:
+    """A cluster and an endpoint as endpoint_names() has them: long names are cut."""
+    return cut(cluster, ENDPOINT_NAME_BYTES).decode(), cut(endpoint, ENDPOINT_NAME_BYTES).decode()
 
 
 def attach(fd: int, *, writable: bool = False) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 
 from weir.stats import layout
 
-__all__ = ["publish"]
+__all__ = ["publish", "published"]
 
 
 def publish(
@@ -38,3 +38,19 @@ def publish(
         struct.pack_into(f"{len(own)}Q", memory, at + header.places.gauges_at + number * layout.GAUGES * 8, *own)
     # Last: who sees it sees the rest.
     layout.write(memory, at, layout.WORKER, heartbeat_us=time.monotonic_ns() // 1000)
+
+
+def published(memory: Any, worker: int, endpoint: int) -> dict[str, int]:
+    """What worker `worker`, or who had its place before, has last said of an endpoint: by GAUGE_NAMES.
+
+    ValueError and LayoutError as in publish().
+    """
+    header = layout.read_header(memory)
+    if not 0 <= worker < header.workers:
+        raise ValueError(f"worker {worker} of {header.workers}")
+    if not 0 <= endpoint < header.endpoints:
+        raise ValueError(f"endpoint {endpoint} of {header.endpoints}")
+    at = header.places.workers_at + worker * header.places.worker_bytes + header.places.gauges_at
+    names = layout.GAUGE_NAMES
+    own = struct.unpack_from(f"{len(names)}Q", memory, at + endpoint * layout.GAUGES * 8)
+    return dict(zip(names, own, strict=True))

@@ -187,7 +187,8 @@ export function makeSpark(parent) {
 
 export function drawSpark(line, rates, ages) {
   const most = Math.max(...rates, 0.001);
-  const points = rates.map((value, i) => `${(60 - Math.min(ages[i], 60)).toFixed(0)},${(15 - (14 * value) / most).toFixed(1)}`);
+  const longest = Math.max(60, ages[0] || 0);
+  const points = rates.map((value, i) => `${(60 - (60 * ages[i]) / longest).toFixed(0)},${(15 - (14 * value) / most).toFixed(1)}`);
   const text = points.join(" ");
   if (line.shown !== text) line.setAttribute("points", (line.shown = text));
 }
