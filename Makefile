@@ -21,6 +21,8 @@ JOBS      := $(shell nproc)
 PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 # Tests that run compiled code; the others would only run the same Python once more.
 OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py)
+# Statistics in plain Python, beside scipy, which keeps memory that the sanitizers would count as lost.
+WITHOUT      := --ignore-glob='*/test_compare.py' --ignore-glob='*/test_comparison.py'
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
 # The plane once more, with clang, libFuzzer's counters and the address sanitizer, apart from the build in place.
 FUZZ_BUILD := .cache/fuzz
@@ -61,7 +63,7 @@ sanitize: packages-test $(VENV)/.dev
 	@$(BIN)/python tools/twin.py sanitize
 	@echo "== tests with sanitizers"
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
-		.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures" tools/sanitize $(OF_THE_PLANE) $(PYTEST)
+		.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures" tools/sanitize $(OF_THE_PLANE) $(WITHOUT) $(PYTEST)
 
 # Run inside the twin: what is traced is named by paths relative to where it was compiled.
 TRACED := PYTHONPATH=$(CURDIR)/.cache/trace/src COVERAGE_FILE=$(CURDIR)/.cache/trace/data/coverage \
@@ -73,7 +75,7 @@ coverage: packages-test $(VENV)/.dev
 	@echo "== tests with line tracing"
 	@rm -rf .cache/trace/data && mkdir .cache/trace/data
 	@cd .cache/trace && PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(TRACED) coverage run -m pytest \
-		-c ../../pyproject.toml --rootdir ../.. -m "not figures and not heavy" $(addprefix ../../,$(OF_THE_PLANE)) $(PYTEST)
+		-c ../../pyproject.toml --rootdir ../.. -m "not figures and not heavy" $(addprefix ../../,$(OF_THE_PLANE)) $(WITHOUT) $(PYTEST)
 	@echo "== lines of the compiled modules"
 	@cd .cache/trace && $(TRACED) coverage combine -q && $(TRACED) coverage report
 

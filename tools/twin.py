@@ -34,7 +34,7 @@ def sources(name: str) -> dict[str, Path]:
     """The files of a twin by their place in it."""
     found = {path: ROOT / path for path in PROJECT}
     for path in (ROOT / "src" / "weir").rglob("*"):
-        if path.is_file() and (path.suffix in WRITTEN or "site" in path.parts):
+        if path.is_file() and (path.suffix in WRITTEN or not {"site", "static"}.isdisjoint(path.parts)):
             found[path.relative_to(ROOT).as_posix()] = path
     if name == "sanitize":
         found["src/weir/plane/canary.pyx"] = ROOT / CANARY

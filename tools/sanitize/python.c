@@ -29,7 +29,8 @@ const char *__ubsan_default_options(void)
 
 /* Leaks that are none of the plane's.
  *
- * pydantic_core keeps three types from its import on. And what only a frame of Python code points to looks leaked
+ * pydantic_core, protobuf_ext and pyqwest (both are connectrpc's) keep some types from their import on; ncurses
+ * keeps what it knows of the terminal. And what only a frame of Python code points to looks leaked
  * when a process ends beside a thread that still runs: frames stand in memory that the sanitizer does not look
  * through. Those are Python's plain values, named by what makes them. Not here is PyType_GenericAlloc, which makes
  * the plane's objects, nor malloc, from which the plane has its buffers and tables: these must all be found again.
@@ -37,6 +38,10 @@ const char *__ubsan_default_options(void)
 const char *__lsan_default_suppressions(void)
 {
     return "leak:_pydantic_core\n"
+           "leak:_protobuf_ext\n"
+           "leak:_pyqwest\n"
+           "leak:libtinfo\n"
+           "leak:libncursesw\n"
            "leak:_PyObject_GC_NewVar\n"
            "leak:_PyObject_GC_New\n"
            "leak:_PyLong_New\n"
