@@ -8,6 +8,7 @@ FILES  ?= 127.0.0.1:8081
 # More options, for example: make test PYTEST="-k framing", make bench BENCH="--quick", make fuzz FUZZ="--target chunks".
 PYTEST ?=
 BENCH  ?=
+SOAK   ?=
 # How long make differential looks for disagreements.
 SECONDS ?= 300
 FAULTS ?=
@@ -38,6 +39,7 @@ help:
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
+	@echo "make soak     ten million requests over a million paths: memory, counts, cost (ten minutes; SOAK=\"more options\")"
 	@echo "make fuzz     coverage-guided fuzzing of the plane (FUZZ_SECONDS=$(FUZZ_SECONDS) of each target, FUZZ=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"
@@ -100,6 +102,9 @@ format: $(VENV)/.dev
 
 bench: packages-bench $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench $(BENCH)
+
+soak: packages-bench $(VENV)/.bench
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.soak $(SOAK)
 
 fuzz: packages-fuzz $(VENV)/.fuzz $(FUZZ_BUILD)/.built
 	@$(BIN)/python -m fuzz $(FUZZ)

@@ -79,7 +79,7 @@ def replaced(text: str, figures: str) -> str:
     return f"{before}{begin}{figures}{end}{after}"
 
 
-def run(rounds: int, seconds: float) -> Results:
+def run(rounds: int, seconds: int) -> Results:
     """Starts everything, asks each proxy in turn, and ends everything."""
     results: Results = {}
     servers: list[Server] = []
@@ -116,13 +116,13 @@ def main() -> int:
     """Measures, prints the table, and writes it into the README."""
     parser = argparse.ArgumentParser(prog="python -m bench.tutorial", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--print", action="store_true", help="leave the README as it is")
     options = parser.parse_args()
     raise_descriptor_limit()
     results = run(options.rounds, options.seconds)
     used = [line for line in machine() if not line.startswith(("- HAProxy", "- go "))]
-    notes = [*used, f"- {options.rounds} rounds of {options.seconds:g} s, alternating; medians; bodies of 1 KiB"]
+    notes = [*used, f"- {options.rounds} rounds of {options.seconds} s, alternating; medians; bodies of 1 KiB"]
     # Of other work as well: the benchmark itself keeps at most two processors busy.
     notes += [f"- load average of the last 5 minutes of it: {os.getloadavg()[1]:.1f}"]
     figures = "\n" + table(results) + "\n" + "\n".join(notes) + "\n\n"

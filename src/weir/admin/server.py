@@ -26,7 +26,7 @@ log = logging.getLogger("weir.admin")
 
 # After the streams were told to end: how long connections may take to send what there is, and when uvicorn gives up
 # on what is left of them (whole seconds; it should never come to that).
-LINGER_S: Final = 0.5
+LINGER_S: Final = 0.3
 GRACE_S: Final = 1
 
 
