@@ -68,17 +68,17 @@ def test_a_manager_that_watches_weir(tmp_path: Path) -> None:
         def heard(wanted: bytes) -> bytes:
             """The next message that is no sign of life."""
             while (message := manager.recv(1000)) == b"WATCHDOG=1":
-                signs.append(message)
+                pass
             assert message.startswith(wanted), message
             return message
 
-        signs: list[bytes] = []
         process = subprocess.Popen(
             [sys.executable, "-m", "weir", "run", "-c", str(config), "--workers", "1"],
             env={**os.environ, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"},
             stderr=subprocess.DEVNULL,
         )
         heard(b"READY=1\nSTATUS=serving")
+        assert [manager.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
         process.send_signal(1)
         heard(b"RELOADING=1\n")
         assert b"configuration 2" in heard(b"READY=1\n")
@@ -89,4 +89,3 @@ def test_a_manager_that_watches_weir(tmp_path: Path) -> None:
         process.terminate()
         heard(b"STOPPING=1\n")
         assert process.wait(20) == 0
-    assert len(signs) >= 2
