@@ -24,13 +24,16 @@ OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py
 # Statistics in plain Python, beside scipy, which keeps memory that the sanitizers would count as lost.
 WITHOUT      := --ignore-glob='*/test_compare.py' --ignore-glob='*/test_comparison.py'
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
+# Those that need no other process: make test runs them with sanitizers, too, make sanitize runs all.
+ON_FAKE_STREAMS := $(addprefix tests/,plane stats)
+SANITIZED ?= $(OF_THE_PLANE)
 # The plane once more, with clang, libFuzzer's counters and the address sanitizer, apart from the build in place.
 FUZZ_BUILD := .cache/fuzz
 FUZZ_CC    ?= clang-14
 export PYTHON FUZZ_SECONDS
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench build docs pictures clean
+.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench soak build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz
 
 help:
@@ -56,6 +59,7 @@ demo: $(VENV)/.built
 test: packages-test lint
 	@echo "== tests"
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
+	$(if $(PYTEST),,@$(MAKE) --no-print-directory sanitize SANITIZED="$(ON_FAKE_STREAMS)")
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 sanitize: packages-test $(VENV)/.dev
@@ -63,7 +67,7 @@ sanitize: packages-test $(VENV)/.dev
 	@$(BIN)/python tools/twin.py sanitize
 	@echo "== tests with sanitizers"
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
-		.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures" tools/sanitize $(OF_THE_PLANE) $(WITHOUT) $(PYTEST)
+		.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures" tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
 
 # Run inside the twin: what is traced is named by paths relative to where it was compiled.
 TRACED := PYTHONPATH=$(CURDIR)/.cache/trace/src COVERAGE_FILE=$(CURDIR)/.cache/trace/data/coverage \
