@@ -169,8 +169,11 @@ def responses_seen(data: bytes, requests: list[Request]) -> tuple[list[Response]
             if not isinstance(event, h11.Response):
                 return responses, ""
             response = Response(event.status_code, list(event.headers))
-            response.until_close = response.field(b"content-length") is None and (
-                response.field(b"transfer-encoding") is None
+            response.until_close = (
+                request.method != b"HEAD"
+                and event.status_code not in (204, 304)
+                and response.field(b"content-length") is None
+                and response.field(b"transfer-encoding") is None
             )
             responses.append(response)
             data = _body(connection, response, closed=True)
