@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.proxy import Proxy
+from tests.e2e.rig import ALONE
 from tests.faults.exchanges import Exchange
 from tests.faults.oracle import Ledgers, complaints
 from tests.faults.pipes import Fault
@@ -95,6 +96,7 @@ class Weir:
         endpoints.append(f"{HOST}:{self.honest.sockets[0].getsockname()[1]}")
         shorts = [lane.short for lane in self.lanes] + [False]
         tables = {
+            **ALONE,
             "log": {"access": str(self.directory / "access.log"), "format": "json", "flush": "20ms"},
             "stats": {"header": "X-Bytes", "page": "/weir-stats"},
             "listener": [self._listener(n, SHORT if short else LONG) for n, short in enumerate(shorts)],
