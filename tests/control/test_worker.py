@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from weir.control.errors import StartError
 from weir.control.worker import Worker
 from weir.plane.engine import Engine
 from weir.plane.selector import EngineSelector
+from weir.stats.page import render
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -32,6 +34,32 @@ async def serve_ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.write(OK)
     await writer.drain()
     writer.close()
+
+
+def test_listeners_of_the_same_name_are_counted_together() -> None:
+    """As two on port 0 are: the table knows routes by name."""
+    engine = Engine()
+
+    async def main() -> bytes:
+        server = await asyncio.start_server(serve_ok, "127.0.0.1", 0)
+        one = make_plan(AddressPlan("end", "127.0.0.1", server.sockets[0].getsockname()[1]))
+        plan = replace(one, listeners=(one.listeners[0], replace(one.listeners[0], route=1)), routes=one.routes * 2)
+        worker = Worker(plan, engine)
+        bound = worker.bind()
+        await worker.start()
+        for address in bound:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+            writer.write(b"GET / HTTP/1.0\r\nHost: h\r\n\r\n")
+            assert (await reader.read()).endswith(b"ok")
+            writer.close()
+        page = render(worker.memory)
+        await worker.stop()
+        server.close()
+        return page
+
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(EngineSelector(engine))) as runner:
+        lines = runner.run(main()).decode().splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["2"]
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])

@@ -68,7 +68,7 @@ class Worker:
         self.plan = plan
         self.engine = engine
         if seat is None:
-            seat = Seat(make_table(plan, 1), 0, range(len(plan.routes)))
+            seat = own_seat(plan, make_table(plan, 1))
         self.seat = seat
         self.memory = seat.memory
         self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
@@ -193,6 +193,11 @@ class Worker:
         self._flusher = loop.call_later(self.plan.log.flush_ms / 1000, self._schedule_flush)
 
 
+def own_seat(plan: Plan, memory: layout.Table) -> Seat:
+    """The only worker's place. Routes of the same name (listeners on port 0 have it) are counted together."""
+    return Seat(memory, 0, layout.name_routes(memory, [route.name for route in plan.routes]))
+
+
 def make_table(plan: Plan, workers: int, *, spare_routes: int = 0, spare_endpoints: int = 0) -> layout.Table:
     """A statistics table for a plan, with places for names that later plans bring."""
     return layout.create(
@@ -256,7 +261,7 @@ async def _serve(
     memory: layout.Table | None,
 ) -> int:
     loop = asyncio.get_running_loop()
-    worker = Worker(plan, engine, Seat(memory, 0, range(len(plan.routes))) if memory is not None else None)
+    worker = Worker(plan, engine, own_seat(plan, memory) if memory is not None else None)
     bound = worker.bind()
     drain, now = asyncio.Event(), asyncio.Event()
 
