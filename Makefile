@@ -24,8 +24,7 @@ OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py
 # Statistics in plain Python, beside scipy, which keeps memory that the sanitizers would count as lost.
 WITHOUT      := --ignore-glob='*/test_compare.py' --ignore-glob='*/test_comparison.py'
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
-# Those that need no other process: make test runs them with sanitizers, too, make sanitize runs all.
-ON_FAKE_STREAMS := $(addprefix tests/,plane stats)
+# Which of them make sanitize runs, for example: make sanitize SANITIZED="tests/plane tests/stats"
 SANITIZED ?= $(OF_THE_PLANE)
 # The plane once more, with clang, libFuzzer's counters and the address sanitizer, apart from the build in place.
 FUZZ_BUILD := .cache/fuzz
@@ -59,7 +58,6 @@ demo: $(VENV)/.built
 test: packages-test lint
 	@echo "== tests"
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
-	$(if $(PYTEST),,@$(MAKE) --no-print-directory sanitize SANITIZED="$(ON_FAKE_STREAMS)")
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 sanitize: packages-test $(VENV)/.dev
