@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,3 +32,12 @@ def stage() -> Iterator[Callable[..., Scene]]:
     yield make
     for scene in scenes:
         scene.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_collections() -> Iterator[None]:
+    """Every scene ends with a collection, which need not look at all that pytest and earlier modules have made."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
