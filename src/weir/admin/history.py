@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 # Frames read from a history have this for the identity of a table.
 _HISTORY: Final = (0, 0, 0)
+# Of a history that is kept in memory.
+IN_MEMORY_BYTES: Final = 64 << 20
 # Points of one answer; a question for more is refused.
 MOST_POINTS: Final = 10_000
 # Folding and forgetting: at most so many steps after a flush, so that a flush never waits for long.
@@ -173,7 +175,7 @@ class History:
             path,
             minutes_for_s=plan.minutes_for_ms // 1000,
             max_age_s=plan.max_age_ms // 1000,
-            max_bytes=plan.max_bytes,
+            max_bytes=plan.max_bytes if path is not None else min(plan.max_bytes, IN_MEMORY_BYTES),
         )
 
     def _begin(self) -> None:
