@@ -117,6 +117,7 @@ def soak(directory: Path, server: Server, admin: int, options: argparse.Namespac
     (other,) = answer["others"]
     # The first paths have rows: some thousand of them, each asked for as often as every other path.
     rows = answer["matched"] - 1
+    asked = min(options.paths, made)
     expected = 1 - (rows / options.paths * made + one_path) / (made + one_path)
     ratio = statistics.median(costs_many) / statistics.median(costs_one)
     growth = sizes[-1] - sizes[0]
@@ -126,8 +127,8 @@ def soak(directory: Path, server: Server, admin: int, options: argparse.Namespac
             0 <= counted - made - one_path <= CONNECTIONS * (len(costs_one) + len(costs_many)) + 100
         ),
         f"(other) has {other['share']:.4f} of all, expected {expected:.4f}": abs(other["share"] - expected) < 0.01,
-        f"(other) stands for about {int(other['distinctPaths']):,} of {options.paths - rows:,} paths": abs(
-            int(other["distinctPaths"]) / (options.paths - rows) - 1
+        f"(other) stands for about {int(other['distinctPaths']):,} of {asked - rows:,} paths": abs(
+            int(other["distinctPaths"]) / (asked - rows) - 1
         )
         < 5 * other["distinctRelativeError"],
         f"the worker grew by {growth:.2f} MiB": growth < 1,
