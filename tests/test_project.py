@@ -146,6 +146,8 @@ TESTED_IN = {
     "control/stock.py": "control/test_sockets.py",
     "config/admin_kinds.py": "config/test_load.py",
     "config/admin_model.py": "config/test_load.py",
+    "config/cluster_model.py": "config/test_load.py",
+    "config/listener_model.py": "config/test_load.py",
     "config/table.py": "config/test_load.py",
     "config/errors.py": "config/test_load.py",
     "config/findings.py": "config/test_load.py",
