@@ -146,6 +146,8 @@ cdef uint32_t fields_drop_listed(const char* p, Head* head, const Field* field) 
             or members > OPTIONS_LIMIT
         ):
             fields_drop_named(p, head, p + at, stop - at)
+            if known_name(p + at, stop - at) not in (F_TE, F_UPGRADE):
+                head.nominates = 1
     return members
 
 

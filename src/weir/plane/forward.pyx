@@ -165,6 +165,7 @@ cdef class Forward(Exchange):
         relay.limit = self.route.max_body_bytes
         relay.limits = options.limits
         relay.start(self.framing.kind, self.framing.length, False, False)
+        relay.scanner.no_trailers = head.nominates
         if self.body_in_inbuf:
             body = workspace.buffers.take(self.body_in_inbuf + RELAY_TAILROOM)
             memcpy(body.data, owner.inbuf.data + self.head.at + self.head.length, self.body_in_inbuf)
@@ -175,7 +176,7 @@ cdef class Forward(Exchange):
         step = relay.send_first(workspace.compose, n)
         if step == FAILED:
             return self.lost(R_UPSTREAM_CLOSED)
-        self.accepted = True
+        self.accepted = relay.moved
         if relay.done:
             workspace.wheel.arm(self, self.cluster.response_header_timeout_ms)
             return 0
@@ -188,6 +189,9 @@ cdef class Forward(Exchange):
         if relay.done or self.upload_broken:
             return 0
         step = relay.pump()
+        if relay.moved:
+            # Also when it only read: it reads no more before all that it had was taken.
+            self.accepted = True
         if step == FAILED:
             return self._request_broken()
         if relay.done:
@@ -283,6 +287,7 @@ cdef class Forward(Exchange):
             return self.fail(reason)
         self.pool.give(self.upstream, False)
         self.upstream = None
+        self._return_leftover()
         self.request.release()
         if self.head_buf is not None:
             self.workspace.buffers.give(self.head_buf)

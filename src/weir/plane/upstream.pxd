@@ -33,6 +33,7 @@ cdef class Line:
     cdef UpstreamUser first
     cdef UpstreamUser last
     cdef readonly uint32_t length
+    cdef uint64_t taken                             # how many were taken; who left by itself was not
     cdef void join(self, UpstreamUser user, uint8_t waiting) noexcept
     cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept
     cdef void leave(self, UpstreamUser user) noexcept
