@@ -31,7 +31,7 @@ from weir.plane.codes cimport (
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
-from weir.plane.head cimport Head, scan_request
+from weir.plane.head cimport F_HOST, Head, scan_request
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
@@ -147,6 +147,11 @@ cdef class Forward(Exchange):
         policy.via = options.via_request
         policy.host = self.cluster.host
         policy.host_length = <uint32_t>len(self.cluster.host)
+        if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
+            # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
+            # name that weir knows them by (RFC 9112 section 3.3).
+            policy.host = self.pool.host_text
+            policy.host_length = <uint32_t>len(self.pool.host_text)
         policy.client = owner.client
         policy.client_length = owner.client_length
         policy.proto = b"http"

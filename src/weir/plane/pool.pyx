@@ -39,6 +39,7 @@ cdef class Pool(UpstreamHome):
         self.owner = owner
         self.number = number
         self.endpoint_text = text.encode()
+        self.host_text = b"localhost" if text.startswith("unix:") else self.endpoint_text
         self.addresses = []
         self.line = Line()
         self.max_idle = plan.max_idle

@@ -43,6 +43,7 @@ cdef class Line:
 cdef class UpstreamHome(TimerOwner):
     cdef int number                                 # of the endpoint in its cluster
     cdef bytes endpoint_text
+    cdef bytes host_text                            # what a Host says of it; "localhost" behind a Unix socket
     cdef int on_connected(self, Upstream upstream) except -1
     cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1
     cdef int on_idle_event(self, Upstream upstream) except -1
