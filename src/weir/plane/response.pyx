@@ -33,7 +33,16 @@ from weir.plane.fields cimport (
     ties_connection,
     write_response_head,
 )
-from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response, switches_as_asked
+from weir.plane.framing cimport (
+    B_CHUNKED,
+    B_CLOSE,
+    B_LENGTH,
+    B_NONE,
+    B_TUNNEL,
+    Framing,
+    frame_response,
+    switches_as_asked,
+)
 from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
