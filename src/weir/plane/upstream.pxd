@@ -17,7 +17,7 @@ cdef class UpstreamUser(TimerOwner):
     cdef UpstreamUser line_next
     cdef UpstreamUser line_previous
     cdef uint8_t waiting            # Waiting
-    cdef uint64_t tried             # bit per endpoint (number modulo 64) that failed this user
+    cdef set tried                  # of UpstreamHome: those that failed this user; None: none has
     cdef bint idempotent            # what it will send may be sent twice
     cdef bint fresh                 # a replay: no connection that was used before
     # The upstream is yours: connected, BUSY, and tells you of its events.
@@ -41,7 +41,6 @@ cdef class Line:
 
 # Where connections live: a pool.
 cdef class UpstreamHome(TimerOwner):
-    cdef int number                                 # of the endpoint in its cluster
     cdef bytes endpoint_text
     cdef bytes host_text                            # what a Host says of it; "localhost" behind a Unix socket
     cdef int on_connected(self, Upstream upstream) except -1
