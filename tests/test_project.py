@@ -52,10 +52,16 @@ MAY_IMPORT = {
     "weir.stats": ("weir.reasons", "weir.plane.columns"),
     "weir.plane": ("weir.reasons", "weir.config.plan", "weir.stats.columns", "weir.stats.layout"),
     "weir.config": (),
-    "weir.control": ("weir.config.plan", "weir.plane", "weir.stats", "weir.reasons"),
+    "weir.control": (
+        *("weir.config.plan", "weir.config.address", "weir.config.errors"),
+        *("weir.plane", "weir.stats", "weir.reasons"),
+    ),
     "weir._gen": (),
     "weir.client": ("weir._gen",),
-    "weir.admin": ("weir", "weir._gen", "weir.config.plan", "weir.stats", "weir.reasons"),
+    "weir.admin": (
+        *("weir", "weir._gen", "weir.config.plan", "weir.config.address", "weir.config.errors"),
+        *("weir.stats", "weir.reasons"),
+    ),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": ("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
     "weir.__main__": ("weir.cli.main",),
