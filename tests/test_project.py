@@ -283,6 +283,8 @@ def test_shown_commands_and_options_exist(document: str) -> None:
     with click.Context(group) as context:
         for words in _shown_commands(document):
             command = group if words[0].startswith("-") else group.get_command(context, words[0])
+            if isinstance(command, click.Group) and command is not group and len(words) > 1:
+                command = command.get_command(context, words[1])
             known = [] if command is None else [o for p in command.get_params(context) for o in p.opts]
             wrong += [] if command is not None else [words]
             wrong += [words for word in words if re.match("--?[a-z]", word) and word.split("=")[0] not in known]
