@@ -121,7 +121,7 @@ class Worker:
         self.resolver.start()
         self.members.keep()
         self.expander.start()
-        await asyncio.gather(self.resolver.wait_first(_FIRST_LOOK_UP_S), self.expander.wait_first(_FIRST_LOOK_UP_S))
+        await asyncio.gather(self.resolver.wait_first(_FIRST_LOOK_UP_S), self.expander.wait_first(_FIRST_ENDPOINTS_S))
         for number, sock in self._bound:
             self.plane.listen(number, sock.fileno())
         if self.writer is not None:
