@@ -57,6 +57,7 @@ class Reason(IntEnum):
     EVICTED = 34
     OUT_OF_MEMORY = 35
     OUT_OF_PORTS = 36
+    CIRCUIT_OPEN = 37
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -97,4 +98,5 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("evicted", 0, "weir", "The connection was closed to make room for others: it had waited longest, without a request in progress."),
     ReasonInfo("out_of_memory", 503, "weir", "There is no memory for this request at the moment."),
     ReasonInfo("out_of_ports", 503, "weir", "No more connections to the endpoint can be opened at the moment."),
+    ReasonInfo("circuit_open", 503, "weir", "The endpoints fail too often; requests to them are paused."),
 )

@@ -73,6 +73,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("listener",), "trace", '"join"', "listener.trace", "join"),
     (("listener",), "trace_sample", '"5%"', "listener.trace_sample_percent", 5),
     (("listener",), "server_timing", '"on"', "listener.server_timing", "on"),
+    (("listener",), "deadline_field", '"X-Deadline"', "listener.deadline_field", "X-Deadline"),
     (("listener",), "half_close", '"abort"', "listener.half_close", "abort"),
     (("cluster",), "host", '"app.internal:8080"', "cluster.host", "app.internal:8080"),
     (("cluster",), "connect_timeout", '"1s"', "cluster.connect_timeout_ms", 1_000),
@@ -80,6 +81,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster",), "stream_idle_timeout", '"1h"', "cluster.stream_idle_timeout_ms", 3_600_000),
     (("cluster",), "max_response_head", '"64KiB"', "cluster.max_response_head_bytes", 65_536),
     (("cluster",), "max_response_fields", "200", "cluster.max_response_fields", 200),
+    (("cluster",), "request_start", '"on"', "cluster.request_start", "on"),
     (("cluster",), "resolve", '"each"', "cluster.resolve", "each"),
     (
         *(("cluster",), "nameservers", '["10.0.0.2", "[fd00::2]:5353"]', "cluster.nameservers"),
@@ -96,6 +98,14 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster", "pool"), "give_back", '"1s"', "cluster.pool.give_back_ms", 1_000),
     (("cluster", "queue"), "size", "1000", "cluster.queue.size", 1_000),
     (("cluster", "queue"), "timeout", '"500ms"', "cluster.queue.timeout_ms", 500),
+    (("cluster", "queue"), "order", '"adaptive"', "cluster.queue.order", "adaptive"),
+    (("cluster", "limit"), "max_requests", "50", "cluster.limit.max_requests", 50),
+    (("cluster", "limit"), "min", "10", "cluster.limit.min", 10),
+    (("cluster", "limit"), "max", "500", "cluster.limit.max", 500),
+    (("cluster", "breaker"), "failures", '"50%"', "cluster.breaker.failures_percent", 50),
+    (("cluster", "breaker"), "volume", "50", "cluster.breaker.volume", 50),
+    (("cluster", "breaker"), "window", '"30s"', "cluster.breaker.window_ms", 30_000),
+    (("cluster", "breaker"), "open_for", '"5s"', "cluster.breaker.open_for_ms", 5_000),
     (("cluster", "retry"), "ratio", '"10%"', "cluster.retry.ratio_percent", 10),
     (("cluster", "retry"), "min_per_second", "10", "cluster.retry.min_per_second", 10),
     (("cluster", "retry"), "attempts", "3", "cluster.retry.attempts", 3),
@@ -122,8 +132,15 @@ def text_with(table: tuple[str, ...], line: str) -> str:
         ("cluster",): 'name = "app"\nendpoints = ["app.internal:8081"]\n',
         ("cluster", "pool"): "",
         ("cluster", "queue"): "",
+        ("cluster", "limit"): "",
+        ("cluster", "breaker"): "",
         ("cluster", "retry"): "",
     }
+    # What has an effect only beside another key has that, too.
+    if table == ("cluster", "limit") and not line.startswith("max_requests"):
+        parts[table] = 'max_requests = "adaptive"\n'
+    if table == ("cluster", "breaker") and not line.startswith("failures"):
+        parts[table] = 'failures = "60%"\n'
     parts[table] += line + "\n"
     headers: dict[tuple[str, ...], str] = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
     return "".join(headers.get(key, f"[{'.'.join(key)}]\n" if key else "") + body for key, body in parts.items())

@@ -14,7 +14,9 @@ from typing import Any
 
 from weir.config.plan import (
     AddressPlan,
+    BreakerPlan,
     ClusterPlan,
+    LimitPlan,
     ListenerPlan,
     Plan,
     PoolPlan,
@@ -50,6 +52,8 @@ class Scene:
         pool: dict[str, Any] | None = None,
         queue: dict[str, Any] | None = None,
         retry: dict[str, Any] | None = None,
+        limit: dict[str, Any] | None = None,
+        breaker: dict[str, Any] | None = None,
         route: dict[str, Any] | None = None,
         stats: dict[str, Any] | None = None,
         log_format: str = "json",
@@ -71,6 +75,8 @@ class Scene:
                     pool=PoolPlan(**(pool or {})),
                     queue=QueuePlan(**(queue or {})),
                     retry=RetryPlan(**(retry or {})),
+                    limit=LimitPlan(**(limit or {})),
+                    breaker=BreakerPlan(**(breaker or {})),
                     **(cluster or {}),
                 ),
             ),

@@ -7,10 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from weir.config import kinds
-from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, QueuePlan, RetryPlan
+from weir.config.overload_model import Breaker, Limit, Queue
+from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, RetryPlan
 from weir.config.table import Table, required, setting
 
-__all__ = ["Cluster", "Pool", "Queue", "Retry"]
+__all__ = ["Cluster", "Pool", "Retry"]
 
 
 class Pool(Table):
@@ -55,17 +56,6 @@ class Pool(Table):
         "give_back_ms",
         "How long a connection beyond `max_idle` waits for room before it is closed.",
         example="1s",
-    )
-
-
-class Queue(Table):
-    """Requests that wait because every endpoint is at `max_connections`."""
-
-    size: Annotated[int, kinds.count(0, 1_000_000)] = setting(
-        QueuePlan, "size", "Requests that wait at a time, per worker. Beyond it: 503. 0: none waits.", example=1_000
-    )
-    timeout: Annotated[int, kinds.duration("1ms", "10m")] = setting(
-        QueuePlan, "timeout_ms", "A request waits at most so long. Then: 503.", example="500ms"
     )
 
 
@@ -139,6 +129,15 @@ class Cluster(Table):
         "How often the names of endpoints are looked up again, at the latest.",
         example="5s",
     )
+    request_start: Annotated[str, kinds.choice("off", "on")] = setting(
+        ClusterPlan,
+        "request_start",
+        "Whether the endpoint is told when the first byte of the request was there: `X-Request-Start: t=` and the "
+        "seconds since 1970. What a client says under that name is dropped.",
+        example="on",
+    )
     pool: Pool = Field(default_factory=Pool, description="Connections to each endpoint, per worker.")
     queue: Queue = Field(default_factory=Queue, description="Requests that wait for a connection.")
+    limit: Limit = Field(default_factory=Limit, description="How many requests are in progress at a time.")
+    breaker: Breaker = Field(default_factory=Breaker, description="Requests are refused while too many fail.")
     retry: Retry = Field(default_factory=Retry, description="The budget of repeated requests.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from weir.config.model import Admin, Cluster, Config, Listener, Pool
+from weir.config.model import Admin, Cluster, Config, Limit, Listener, Pool
 from weir.config.plan import (
     AddressPlan,
     AdminPlan,
+    BreakerPlan,
     ClusterPlan,
     HistoryPlan,
+    LimitPlan,
     ListenerPlan,
     LogPlan,
     OtlpPlan,
@@ -120,6 +122,7 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         trace=listener.trace,
         trace_sample_percent=listener.trace_sample,
         server_timing=listener.server_timing,
+        deadline_field=listener.deadline_field,
         half_close=listener.half_close,
         unix_mode=listener.unix_mode,
         error_pages=listener.error_pages,
@@ -131,7 +134,14 @@ def _cluster(cluster: Cluster) -> ClusterPlan:
         name=cluster.name,
         endpoints=cluster.endpoints,
         pool=_pool(cluster.pool),
-        queue=QueuePlan(size=cluster.queue.size, timeout_ms=cluster.queue.timeout),
+        queue=QueuePlan(size=cluster.queue.size, timeout_ms=cluster.queue.timeout, order=cluster.queue.order),
+        limit=_limit(cluster.limit),
+        breaker=BreakerPlan(
+            failures_percent=cluster.breaker.failures,
+            volume=cluster.breaker.volume,
+            window_ms=cluster.breaker.window,
+            open_for_ms=cluster.breaker.open_for,
+        ),
         retry=RetryPlan(
             ratio_percent=cluster.retry.ratio,
             min_per_second=cluster.retry.min_per_second,
@@ -146,7 +156,17 @@ def _cluster(cluster: Cluster) -> ClusterPlan:
         resolve=cluster.resolve,
         resolve_interval_ms=cluster.resolve_interval,
         nameservers=cluster.nameservers,
+        request_start=cluster.request_start,
     )
+
+
+def _limit(limit: Limit) -> LimitPlan:
+    least, most = limit.min, limit.max
+    if "min" not in limit.model_fields_set:
+        least = min(least, most)
+    if "max" not in limit.model_fields_set:
+        most = max(most, least)
+    return LimitPlan(max_requests=limit.max_requests, min=least, max=most)
 
 
 def _pool(pool: Pool) -> PoolPlan:

@@ -15,8 +15,22 @@ from weir.config.address import address_key, is_literal
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
 from weir.config.kinds import OFF, closest
-from weir.config.model import Admin, Cluster, Config, Listener, Log, Pool, Queue, Retry, Stats, Table, kind_of_field
-from weir.config.plan import AddressPlan
+from weir.config.model import (
+    Admin,
+    Breaker,
+    Cluster,
+    Config,
+    Limit,
+    Listener,
+    Log,
+    Pool,
+    Queue,
+    Retry,
+    Stats,
+    Table,
+    kind_of_field,
+)
+from weir.config.plan import ADAPTIVE, AddressPlan
 from weir.config.positions import Loc
 from weir.config.units import format_size
 
@@ -193,14 +207,33 @@ def _clusters(raw: Raw) -> Iterator[Finding]:
             names[name] = loc
         yield from _cluster_endpoints(loc, cluster)
         yield from _pool((*loc, "pool"), _table(cluster, "pool"))
-        queue, retry = _table(cluster, "queue"), _table(cluster, "retry")
-        if _value(Queue, queue, "size") == 0 and "timeout" in queue:
-            yield Finding((*loc, "queue", "timeout"), "key", "without effect: the queue's size is 0", "take it out")
+        yield from _overload(loc, cluster)
+        retry = _table(cluster, "retry")
         if _value(Retry, retry, "attempts") == 1:
             for key in ("ratio", "min_per_second"):
                 if key in retry:
                     message = "without effect: attempts is 1, nothing is repeated"
                     yield Finding((*loc, "retry", key), "key", message, "take it out")
+
+
+def _overload(loc: Loc, cluster: Raw) -> Iterator[Finding]:
+    queue, limit, breaker = _table(cluster, "queue"), _table(cluster, "limit"), _table(cluster, "breaker")
+    if _value(Queue, queue, "size") == 0:
+        for key in ("timeout", "order"):
+            if key in queue:
+                yield Finding((*loc, "queue", key), "key", "without effect: the queue's size is 0", "take it out")
+    least, most = _value(Limit, limit, "min"), _value(Limit, limit, "max")
+    if _value(Limit, limit, "max_requests") not in (ADAPTIVE, None):
+        for key in ("min", "max"):
+            if key in limit:
+                hint = 'write max_requests = "adaptive", or take it out'
+                yield Finding((*loc, "limit", key), "key", "without effect: max_requests is not adaptive", hint)
+    elif {"min", "max"} <= set(limit) and None not in (least, most) and least > most:
+        yield Finding((*loc, "limit", "min"), "value", f"{least} is more than max, which is {most}", "lower it")
+    if "failures" not in breaker:
+        for key in breaker:
+            if key in Breaker.model_fields:
+                yield Finding((*loc, "breaker", key), "key", "without effect: no breaker", 'add failures = "50%"')
 
 
 def _cluster_endpoints(loc: Loc, cluster: Raw) -> Iterator[Finding]:

@@ -10,7 +10,22 @@ from pydantic_core import ErrorDetails
 
 from weir.config.errors import quoted
 from weir.config.kinds import REFUSED, closest
-from weir.config.model import Admin, Cluster, Config, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats, Table
+from weir.config.model import (
+    Admin,
+    Breaker,
+    Cluster,
+    Config,
+    History,
+    Limit,
+    Listener,
+    Log,
+    Otlp,
+    Pool,
+    Queue,
+    Retry,
+    Stats,
+    Table,
+)
 from weir.config.positions import Loc
 from weir.config.units import kind_of
 
@@ -28,6 +43,8 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster",): Cluster,
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
+    ("cluster", "limit"): Limit,
+    ("cluster", "breaker"): Breaker,
     ("cluster", "retry"): Retry,
 }
 ARRAYS_OF_TABLES = ("listener", "cluster")

@@ -111,6 +111,13 @@ class Listener(Table):
         "Whoever gets the response can read it.",
         example="on",
     )
+    deadline_field: Annotated[str, kinds.field_name()] = setting(
+        ListenerPlan,
+        "deadline_field",
+        "A request field in which the client says how many milliseconds it will wait. Nothing is done for a request "
+        "after that time (504), and the endpoint is told in the same field what is left.",
+        example="X-Request-Timeout-Ms",
+    )
     half_close: Annotated[str, kinds.choice("serve", "abort")] = setting(
         ListenerPlan,
         "half_close",

@@ -14,16 +14,19 @@ from pydantic.fields import FieldInfo
 
 from weir.config import kinds
 from weir.config.admin_model import Admin, History, Otlp
-from weir.config.cluster_model import Cluster, Pool, Queue, Retry
+from weir.config.cluster_model import Cluster, Pool, Retry
 from weir.config.listener_model import Listener
+from weir.config.overload_model import Breaker, Limit, Queue
 from weir.config.plan import LogPlan, Plan, StatsPlan
 from weir.config.table import Table, setting
 
 __all__ = [
     "Admin",
+    "Breaker",
     "Cluster",
     "Config",
     "History",
+    "Limit",
     "Listener",
     "Log",
     "Otlp",

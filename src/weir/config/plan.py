@@ -14,11 +14,14 @@ import ipaddress
 from dataclasses import dataclass, field
 
 __all__ = [
+    "ADAPTIVE",
     "AddressPlan",
     "AdminPlan",
+    "BreakerPlan",
     "ClusterPlan",
     "ErrorPagePlan",
     "HistoryPlan",
+    "LimitPlan",
     "ListenerPlan",
     "LogPlan",
     "OtlpPlan",
@@ -76,6 +79,29 @@ class QueuePlan:
 
     size: int = 100
     timeout_ms: int = 1_000
+    order: str = "fifo"  # who is served first; "adaptive": the newest under overload
+
+
+ADAPTIVE = -1  # LimitPlan.max_requests: found out
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPlan:
+    """Exchanges of a cluster in progress at a time, per worker."""
+
+    max_requests: int = 0  # 0: no limit; ADAPTIVE: what the endpoints serve without becoming slower
+    min: int = 3  # bounds of an adaptive limit
+    max: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPlan:
+    """While too many attempts fail, requests are refused at once."""
+
+    failures_percent: int = 0  # of all attempts in the window; 0: there is no breaker
+    volume: int = 20  # fewer attempts in the window say nothing
+    window_ms: int = 10_000
+    open_for_ms: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +121,8 @@ class ClusterPlan:
     endpoints: tuple[AddressPlan, ...]
     pool: PoolPlan = field(default_factory=PoolPlan)
     queue: QueuePlan = field(default_factory=QueuePlan)
+    limit: LimitPlan = field(default_factory=LimitPlan)
+    breaker: BreakerPlan = field(default_factory=BreakerPlan)
     retry: RetryPlan = field(default_factory=RetryPlan)
     host: str = ""  # "": keep the client's Host; else the value to send
     connect_timeout_ms: int = 3_000
@@ -105,6 +133,7 @@ class ClusterPlan:
     resolve: str = "name"  # a name is one endpoint; "each": each of its addresses is one
     resolve_interval_ms: int = 30_000  # how often names of endpoints are looked up again
     nameservers: tuple[AddressPlan, ...] = ()  # for SRV records and "each"; (): those of the system
+    request_start: str = "off"  # X-Request-Start of forwarded requests: "on" or "off"
 
     def members(self) -> list[str]:
         """The endpoints that it has from the start, by their texts: those that need no look-up to be known."""
@@ -159,6 +188,7 @@ class ListenerPlan:
     trace: str = "pass"  # traceparent: "pass" as it came, "join" the client's trace or begin one, "restart": begin one
     trace_sample_percent: int = 100  # of the traces that weir begins
     server_timing: str = "off"  # Server-Timing in responses: "on" or "off"
+    deadline_field: str = ""  # request field with the milliseconds that the client will wait; "": none
     half_close: str = "serve"  # a client that closes its sending side: "serve" it, or "abort"
     unix_mode: int = 0o666  # permissions of a Unix socket
     error_pages: tuple[ErrorPagePlan, ...] = ()

@@ -3,7 +3,9 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from weir.plane.balance cimport Balancer
+from weir.plane.breaker cimport Breaker
 from weir.plane.codes cimport Reason
+from weir.plane.limiter cimport Limiter
 from weir.plane.pool cimport Acquired, Pool, PoolOwner
 from weir.plane.roster cimport GroupEntry, Roster
 from weir.plane.upstream cimport UpstreamHome, UpstreamUser
@@ -25,6 +27,11 @@ cdef class Cluster(PoolOwner):
     cdef bytes host                         # b"": keep the client's
     cdef uint32_t queue_size
     cdef int64_t queue_timeout_ms
+    cdef bint newest_first                  # if it is overloaded
+    cdef int64_t overloaded_after_us        # a queue that was not empty for so long
+    cdef int64_t filled_us                  # when the queue was empty last
+    cdef Limiter limiter                    # None: no limit
+    cdef Breaker breaker                    # None: there is none
     cdef int64_t response_header_timeout_ms
     cdef int64_t stream_idle_timeout_ms
     cdef uint32_t max_response_head_bytes
@@ -52,6 +59,13 @@ cdef class Cluster(PoolOwner):
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *
     cdef Acquired _dial_for(self, UpstreamUser user) except *
+    cdef Acquired _admit(self, UpstreamUser user) except *
+    cdef Acquired _enqueue(self, UpstreamUser user) except *
+    cdef void _put_back(self, UpstreamUser user) noexcept
+    # The user's exchange is over: whoever waits may go on in its place. Before its connection is given back.
+    cdef void let_go(self, UpstreamUser user) noexcept
+    cdef bint is_overloaded(self) noexcept
+    cdef int64_t wait_ms(self) noexcept                 # how long one may wait in the queue that joins it now
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept
     # This endpoint has failed the user: it is not asked again for it.
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1

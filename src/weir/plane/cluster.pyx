@@ -1,10 +1,12 @@
 """A named group of endpoints: who of them may get requests, the bounded queue and the retry budget."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.balance cimport make_balancer
-from weir.plane.codes cimport R_NO_ENDPOINT, R_QUEUE_FULL
+from weir.plane.breaker cimport Breaker
+from weir.plane.codes cimport R_CIRCUIT_OPEN, R_NO_ENDPOINT, R_QUEUE_FULL, R_RESPONSE_TIMEOUT, Reason
 from weir.plane.columns cimport CF_RETRIES, CF_RETRIES_DENIED
+from weir.plane.limiter cimport Limiter
 from weir.plane.pool cimport (
     A_FAILED,
     A_FULL,
@@ -15,8 +17,11 @@ from weir.plane.pool cimport (
     PoolOwner,
 )
 from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_READY, Roster
+from weir.plane.states cimport CB_OPEN
 from weir.plane.upstream cimport W_QUEUE, Line, UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
+
+from weir.config.plan import ADAPTIVE
 
 cdef enum:
     BUDGET_BURST = 100      # retries saved up at most
@@ -37,6 +42,15 @@ cdef class Cluster(PoolOwner):
         self.host = plan.host.encode()
         self.queue_size = plan.queue.size
         self.queue_timeout_ms = plan.queue.timeout_ms
+        self.newest_first = plan.queue.order == "adaptive"
+        self.overloaded_after_us = plan.queue.timeout_ms * 1000 // 2
+        if plan.limit.max_requests == ADAPTIVE:
+            self.limiter = Limiter(plan.limit.max, plan.limit.min)
+        elif plan.limit.max_requests:
+            self.limiter = Limiter(plan.limit.max_requests)
+        if plan.breaker.failures_percent:
+            self.breaker = Breaker(workspace, plan.breaker)
+        self.observes = self.breaker is not None or plan.limit.max_requests == ADAPTIVE
         self.response_header_timeout_ms = plan.response_header_timeout_ms
         self.stream_idle_timeout_ms = plan.stream_idle_timeout_ms
         self.max_response_head_bytes = plan.max_response_head_bytes
@@ -107,17 +121,86 @@ cdef class Cluster(PoolOwner):
     # -- connections --------------------------------------------------------------------------------------
 
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *:
-        cdef Acquired result = self._choose(user, now)
-        if result == A_FULL:
-            if self.queue.length >= self.queue_size:
-                self.failure = R_QUEUE_FULL
-                return A_FAILED
-            if self.queue.length == 0:
-                self.rate_since_ms = self.workspace.clock.now_us // 1000
-                self.rate_taken = self.queue.taken
-            self.queue.join(user, W_QUEUE)
-            return A_QUEUED
-        return result
+        cdef Acquired result
+        if not user.admitted and (self.limiter is not None or self.breaker is not None):
+            result = self._admit(user)
+            if result != A_TAKEN:
+                return result
+        result = self._choose(user, now)
+        return self._enqueue(user) if result == A_FULL else result
+
+    cdef Acquired _admit(self, UpstreamUser user) except *:
+        """A_TAKEN: it is one of the exchanges in progress now."""
+        if self.breaker is not None and not self.breaker.admit(user):
+            self.failure = R_CIRCUIT_OPEN
+            return A_FAILED
+        # Whoever waits goes first.
+        if self.limiter is not None and (self.queue.length or not self.limiter.admit(self.workspace.clock.now_us)):
+            if self.queue.length and self.limiter.has_room(self.workspace.clock.now_us):
+                self.workspace.engine.put_ready(self)
+            return self._enqueue(user)
+        user.admitted = True
+        return A_TAKEN
+
+    cdef Acquired _enqueue(self, UpstreamUser user) except *:
+        if self.queue.length >= self.queue_size:
+            if self.limiter is not None:
+                self.limiter.overflows(self.workspace.clock.now_us)
+            self.failure = R_QUEUE_FULL
+            return A_FAILED
+        if self.queue.length == 0:
+            self.filled_us = self.workspace.clock.now_us
+            self.rate_since_ms = self.filled_us // 1000
+            self.rate_taken = self.queue.taken
+        self._put_back(user)
+        self.queue.join(user, W_QUEUE)
+        return A_QUEUED
+
+    cdef void _put_back(self, UpstreamUser user) noexcept:
+        # Nobody keeps a place among those in progress while it waits: others could use it.
+        if user.admitted and self.limiter is not None:
+            user.admitted = False
+            self.limiter.let_go(self.workspace.clock.now_us)
+
+    cdef UpstreamUser next_waiting(self):
+        cdef UpstreamUser user = None
+        if self.limiter is not None and not self.limiter.admit(self.workspace.clock.now_us):
+            return None
+        user = self.queue.take_last() if self.is_overloaded() else self.queue.take()
+        if user is not None:
+            user.admitted = True
+        elif self.limiter is not None:
+            self.limiter.let_go(self.workspace.clock.now_us)
+        return user
+
+    cdef void let_go(self, UpstreamUser user) noexcept:
+        if user.admitted:
+            user.admitted = False
+            if self.limiter is not None:
+                self.limiter.let_go(self.workspace.clock.now_us)
+                if self.queue.length:
+                    self.workspace.engine.put_ready(self)
+        if user.tries:
+            user.tries = False
+            self.breaker.let_go()
+
+    cdef bint is_overloaded(self) noexcept:
+        return (
+            self.newest_first and self.queue.length > 0
+            and self.workspace.clock.now_us - self.filled_us >= self.overloaded_after_us
+        )
+
+    cdef int64_t wait_ms(self) noexcept:
+        # Newest first, a request has its turn soon or never.
+        return max(self.queue_timeout_ms // 4, <int64_t>1) if self.is_overloaded() else self.queue_timeout_ms
+
+    cdef int observe(self, uint16_t status, Reason reason, int64_t us) except -1:
+        cdef bint dropped = status == 503 or status == 429 or reason == R_RESPONSE_TIMEOUT
+        if self.limiter is not None and (dropped or 200 <= status < 500):
+            self.limiter.observe(us, dropped, self.workspace.clock.now_us)
+        if self.breaker is not None and self.breaker.observe(status == 0 or status >= 500) and self.queue.length:
+            self.workspace.engine.put_ready(self)
+        return 0
 
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *:
         """As acquire(), but who finds no room is in no line: A_FULL."""
@@ -166,13 +249,22 @@ cdef class Cluster(PoolOwner):
             pool.forget(user)
 
     cdef int on_ready(self, uint32_t events) except -1:
-        # A connection was closed while exchanges are queued: there is room to dial for the first of them.
+        # A connection was closed, or an exchange has ended, while others are queued: there is room for the next.
         cdef UpstreamUser user
         cdef Acquired result
         cdef uint32_t rounds = self.queue.length
         while rounds > 0 and self.queue.length > 0:
             rounds -= 1
-            user = self.queue.take()
+            if self.breaker is not None and self.breaker.state == CB_OPEN:
+                user = self.queue.take()
+                try:
+                    user.on_no_upstream(None, R_CIRCUIT_OPEN)
+                except Exception as error:
+                    self.workspace.engine.failed(user, error)
+                continue
+            user = self.next_waiting()
+            if user is None:
+                break
             try:
                 result = self._dial_for(user)
             except Exception as error:
@@ -189,8 +281,9 @@ cdef class Cluster(PoolOwner):
         elif result == A_FAILED:
             user.on_no_upstream(None, self.failure)
         elif result == A_FULL:
-            # No room after all. It keeps its place: first.
-            self.queue.join_first(user, W_QUEUE)
+            # No room after all. It keeps its place: the one that it was taken from.
+            self._put_back(user)
+            self.queue.join_again(user, W_QUEUE)
             return A_QUEUED
         else:
             user.on_line(self.chosen)

@@ -46,6 +46,7 @@ cdef enum Reason:
     R_EVICTED = 34
     R_OUT_OF_MEMORY = 35
     R_OUT_OF_PORTS = 36
+    R_CIRCUIT_OPEN = 37
 
 cdef enum:
-    REASON_COUNT = 37
+    REASON_COUNT = 38

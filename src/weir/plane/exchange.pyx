@@ -17,6 +17,7 @@ from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     R_BAD_RESPONSE,
     R_BAD_RESPONSE_FRAMING,
+    R_CIRCUIT_OPEN,
     R_CLIENT_STALLED,
     R_NONE,
     R_QUEUE_FULL,
@@ -157,6 +158,8 @@ cdef class Exchange(UpstreamUser):
         self.reason = reason
         if reason == R_QUEUE_FULL or reason == R_QUEUE_TIMEOUT:
             retry_after_s = self.cluster.retry_after_s()
+        elif reason == R_CIRCUIT_OPEN:
+            retry_after_s = self.cluster.breaker.retry_after_s()
         # The connection goes on only if the request was taken in whole: what follows is the next one then.
         if self.state == E_WAITING and self.retries == 0:
             keep = self.framing.kind == B_NONE
@@ -182,6 +185,8 @@ cdef class Exchange(UpstreamUser):
         cdef Pool pool = self.pool
         if self.waiting != W_NOT:
             self.cluster.forget(self, pool)
+        if self.admitted or self.tries:
+            self.cluster.let_go(self)
         self.workspace.wheel.disarm(self)
         self.workspace.exchanges -= 1
         self._account()

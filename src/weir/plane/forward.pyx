@@ -78,7 +78,7 @@ cdef class Forward(Exchange):
         if how == A_QUEUED:
             self.connecting_us = 0
             self.pool = None
-            self.workspace.wheel.arm(self, self.cluster.queue_timeout_ms)
+            self.workspace.wheel.arm(self, self.cluster.wait_ms())
             return 0
         if how == A_WAIT_IDLE:
             self.connecting_us = 0

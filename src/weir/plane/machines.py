@@ -81,4 +81,16 @@ MACHINES: tuple[Machine, ...] = (
             ("busy", "closed"),
         ),
     ),
+    Machine(
+        "breaker",
+        "closed",
+        ("closed", "open", "half_open"),
+        ("closed", "open", "half_open"),
+        (
+            ("closed", "open"),
+            ("open", "half_open"),
+            ("half_open", "closed"),
+            ("half_open", "open"),
+        ),
+    ),
 )

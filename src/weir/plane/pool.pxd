@@ -21,6 +21,11 @@ cpdef enum Acquired:
 # the engine's ready list when a closed connection has made room.
 cdef class PoolOwner(Source):
     cdef Line queue
+    cdef bint observes              # it wants to be told what came of attempts
+    # Who is given a free connection next: taken out of the queue. None: nobody, or nobody may go on yet.
+    cdef UpstreamUser next_waiting(self)
+    # What came of an attempt: a final response head with this status, or none (0), for this reason.
+    cdef int observe(self, uint16_t status, Reason reason, int64_t us) except -1
 
 cdef class Pool(UpstreamHome):
     cdef Workspace workspace

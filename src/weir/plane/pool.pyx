@@ -8,7 +8,7 @@ to the first in line, but only if fewer dials than waiting exchanges are left.
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
-from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
+from weir.plane.codes cimport R_NO_ENDPOINT, R_NONE, R_OUT_OF_DESCRIPTORS, Reason
 from weir.plane.columns cimport (
     EF_ATTEMPTS,
     EF_DIAL_FAILURES,
@@ -40,6 +40,12 @@ cdef enum:
 
 cdef class PoolOwner(Source):
     """The cluster, as a pool sees it."""
+
+    cdef UpstreamUser next_waiting(self):
+        return self.queue.take()
+
+    cdef int observe(self, uint16_t status, Reason reason, int64_t us) except -1:
+        return 0
 
 
 cdef class Pool(UpstreamHome):
@@ -242,8 +248,8 @@ cdef class Pool(UpstreamHome):
     cdef int _settle(self, Upstream upstream) except -1:
         """A connection is free: to the first in line, to the queue, or to rest."""
         cdef UpstreamUser user = self.line.take()
-        if user is None:
-            user = self.owner.queue.take()
+        if user is None and self.owner.queue.length:
+            user = self.owner.next_waiting()
         if user is not None:
             # One that was just given back may have been closed meanwhile, like one that has rested.
             upstream.reused = upstream.requests > 0
@@ -352,10 +358,14 @@ cdef class Pool(UpstreamHome):
         figures[EF_RESPONSE_US] += <uint64_t>us
         if status >= 500:
             figures[EF_ERRORS_5XX] += 1
+        if self.owner.observes:
+            self.owner.observe(status, R_NONE, us)
         return 0
 
     cdef int failed(self, Reason reason) except -1:
         self.entry.figures[EF_FAILURES] += 1
+        if self.owner.observes:
+            self.owner.observe(0, reason, 0)
         return 0
 
     # -- staying warm -------------------------------------------------------------------------------------

@@ -43,13 +43,23 @@ cdef enum UpstreamState:
     # its descriptor is given back
     U_CLOSED = 4
 
+# The circuit breaker of a cluster, in one worker.
+cdef enum BreakerState:
+    # requests go on, and what comes of them is counted
+    CB_CLOSED = 0
+    # requests are refused at once
+    CB_OPEN = 1
+    # a few requests go on: they show what the others would meet
+    CB_HALF_OPEN = 2
+
 cdef enum Machine:
     MACHINE_DOWNSTREAM = 0
     MACHINE_EXCHANGE = 1
     MACHINE_UPSTREAM = 2
+    MACHINE_BREAKER = 3
 
 cdef enum:
-    MACHINE_COUNT = 3
+    MACHINE_COUNT = 4
     STATE_PLACES = 8
 
 # Whether the table has this move: bit 8 x old + new of a machine's mask.
@@ -61,4 +71,6 @@ cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexce
         mask = <uint64_t>0x00000001011b0502
     elif machine == MACHINE_UPSTREAM:
         mask = <uint64_t>0x000000001e1a181e
+    elif machine == MACHINE_BREAKER:
+        mask = <uint64_t>0x0000000000030402
     return mask >> (STATE_PLACES * old + new) & 1

@@ -20,6 +20,8 @@ cdef class UpstreamUser(TimerOwner):
     cdef set tried                  # of UpstreamHome: those that failed this user; None: none has
     cdef bint idempotent            # what it will send may be sent twice
     cdef bint fresh                 # a replay: no connection that was used before
+    cdef bint admitted              # it is one of the cluster's exchanges in progress
+    cdef bint tries                 # let through by a breaker that is half open
     # The upstream is yours: connected, BUSY, and tells you of its events.
     cdef int on_upstream(self, Upstream upstream) except -1
     # You have left the cluster's queue for a pool's line: a dial is under way.
@@ -28,16 +30,18 @@ cdef class UpstreamUser(TimerOwner):
     cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1
     cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1
 
-# A line of users, first come first served.
+# A line of users, in the order in which they came.
 cdef class Line:
     cdef UpstreamUser first
     cdef UpstreamUser last
     cdef readonly uint32_t length
     cdef uint64_t taken                             # how many were taken; who left by itself was not
+    cdef bint newest                                # the last take was of the last
     cdef void join(self, UpstreamUser user, uint8_t waiting) noexcept
-    cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept
+    cdef void join_again(self, UpstreamUser user, uint8_t waiting) noexcept  # where it was taken, just now
     cdef void leave(self, UpstreamUser user) noexcept
     cdef UpstreamUser take(self)                    # None when empty
+    cdef UpstreamUser take_last(self)
 
 # Where connections live: a pool.
 cdef class UpstreamHome(TimerOwner):

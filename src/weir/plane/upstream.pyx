@@ -27,7 +27,7 @@ cdef class UpstreamUser(TimerOwner):
 
 
 cdef class Line:
-    """Users that wait, first come first served."""
+    """Users that wait, in the order in which they came."""
 
     cdef void join(self, UpstreamUser user, uint8_t waiting) noexcept:
         invariant(user.waiting == W_NOT)
@@ -41,10 +41,13 @@ cdef class Line:
         self.last = user
         self.length += 1
 
-    cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept:
+    cdef void join_again(self, UpstreamUser user, uint8_t waiting) noexcept:
         # One that was taken for nothing: it has its place again.
         invariant(user.waiting == W_NOT and self.taken > 0)
         self.taken -= 1
+        if self.newest:
+            self.join(user, waiting)
+            return
         user.waiting = waiting
         user.line_previous = None
         user.line_next = self.first
@@ -78,6 +81,15 @@ cdef class Line:
         if user is not None:
             self.leave(user)
             self.taken += 1
+            self.newest = False
+        return user
+
+    cdef UpstreamUser take_last(self):
+        cdef UpstreamUser user = self.last
+        if user is not None:
+            self.leave(user)
+            self.taken += 1
+            self.newest = True
         return user
 
 
