@@ -22,11 +22,13 @@ MOST_LINES = 500
 
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
-    *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters"),
+    *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "keyed", "counters"),
+    *("rule", "gcra"),
     *("text", "accesslog"),
     *("engine", "selector", "stream"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept", "parsers"),
-    *("workspace", "fake", "account", "answers"),
+    *("filters", "fault"),
+    *("workspace", "fake", "account", "answers", "admission"),
     *(
         "upstream",
         "pool",
@@ -35,6 +37,7 @@ PLANE_ORDER = (
         "relay",
         "exchange",
         "response",
+        "hold",
         "forward",
         "answering",
         "downstream",
@@ -47,8 +50,11 @@ PLANE_ORDER = (
 MAY_IMPORT = {
     "weir.reasons": (),
     "weir.config.plan": (),
-    "weir.stats": ("weir.reasons", "weir.plane.columns"),
-    "weir.plane": ("weir.reasons", "weir.config.plan", "weir.stats.columns", "weir.stats.layout"),
+    "weir.stats": ("weir.reasons", "weir.config.plan", "weir.plane.columns"),
+    "weir.plane": (
+        *("weir.reasons", "weir.config.plan"),
+        *("weir.stats.columns", "weir.stats.layout", "weir.stats.rules"),
+    ),
     "weir.config": (),
     "weir.control": ("weir.config.plan", "weir.plane", "weir.stats", "weir.reasons"),
     "weir._gen": (),

@@ -73,10 +73,11 @@ cdef class Answering(ExchangeOwner):
         cdef AnswerPolicy policy
         cdef int64_t parts_us[LEDGER_PARTS]
         cdef uint32_t n, body_bytes
-        cdef int status = answer_status(reason)
+        cdef int status = self.options.pages.status_of(reason, exchange.variant)
         if status == 0:
             return 0
         memset(&policy, 0, sizeof(policy))
+        policy.variant = exchange.variant
         policy.keep = keep
         policy.retry_after_s = retry_after_s
         policy.counter = self.options.counter
