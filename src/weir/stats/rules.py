@@ -77,7 +77,9 @@ class RuleBook:
         self._known: dict[Any, mmap.mmap] = {}
         known = before._known if before is not None else {}
         for key, rule in _keyed(plan):
-            keys = rule.max_keys if isinstance(rule, RateLimitPlan) else 0
+            keys = 0
+            if isinstance(rule, RateLimitPlan):
+                keys = 1 if rule.by == "all" else rule.max_keys
             self._known[key] = known[key] if key in known else create(workers, keys)
         memories = iter(self._known.values())
         # By listener, by rule.
