@@ -11,7 +11,7 @@ from libc.string cimport memchr, memcpy, memset
 from weir.plane.answers cimport ErrorPages
 from weir.plane.codes cimport R_FAULT_INJECTED, R_RATE_LIMITED
 from weir.plane.fault cimport Fault, Injected
-from weir.plane.filters cimport FIELD_MISSING, FIELD_SEVERAL, FieldName, Filter
+from weir.plane.filters cimport FIELD_MISSING, FIELD_SEVERAL, Asked, FieldName, Filter
 from weir.plane.gcra cimport LC_DELAYED, LC_LIMITED, LC_PASSED, Charge, RateLimit
 from weir.plane.series cimport SeriesNames
 from weir.plane.syscalls cimport AF_INET6, inet_pton
@@ -143,6 +143,15 @@ cdef class Admission:
             verdict.retry_after_s = (after_ns + 999_999_999) // 1_000_000_000
         else:
             verdict.wait_ms = <uint32_t>((wait_ns + 999_999) // 1_000_000)
+
+
+def key_of_client(client: bytes) -> bytes:
+    """What a client with this address, as text, is known by; for tests."""
+    cdef char out[CLIENT_KEY]
+    cdef Asked asked
+    asked.client = client
+    asked.client_length = <uint32_t>len(client)
+    return out[:client_key(&asked, out)]
 
 
 cdef uint32_t client_key(const Asked* asked, char* out) noexcept nogil:

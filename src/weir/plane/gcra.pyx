@@ -138,6 +138,14 @@ cdef class RateLimit(Rule):
                 answer = self.take(self.fingerprint(kind, p, n), moment, &charge)
         return answer
 
+    def spend(self, keys: list[bytes], now_ns: int) -> None:
+        """Charges a request to each key, one after the other, at one moment; those that pass are counted, as weir does."""
+        cdef bytes key
+        cdef Charge charge
+        for key in keys:
+            if self.take(self.fingerprint(0, <const char*>key, <uint32_t>len(key)), now_ns, &charge) >= 0:
+                self.counts[<int>LC_PASSED] += 1
+
     def ask_and_give_back(self, key: bytes, now_ns: int) -> int:
         """Charges a request to a key, and takes it back; its answer, as of take()."""
         cdef Charge charge
