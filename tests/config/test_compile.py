@@ -144,7 +144,7 @@ RULES = {
 
 def text_with(table: tuple[str, ...], line: str) -> str:
     """A complete configuration with a cluster, and one more line in one of its tables."""
-    parts = {
+    parts: dict[tuple[str, ...], str] = {
         (): "",
         ("log",): "" if line.startswith("access") else 'access = "stdout"\n',
         ("stats",): "",
@@ -167,7 +167,7 @@ def text_with(table: tuple[str, ...], line: str) -> str:
     }
     parts[table] += line + "\n"
     headers: dict[tuple[str, ...], str] = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
-    headers |= {place: f"[[{'.'.join(place)}]]\n" for place in RULES}
+    headers.update({place: f"[[{'.'.join(place)}]]\n" for place in RULES})
     return "".join(headers.get(key, f"[{'.'.join(key)}]\n" if key else "") + body for key, body in parts.items())
 
 

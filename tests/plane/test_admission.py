@@ -27,7 +27,7 @@ def limited(stage: Stage, *limits: RateLimitPlan, **options: Any) -> Scene:
 
 def counts(scene: Scene) -> list[dict[str, int]]:
     """What each limit has counted, in order; what is 0 left out."""
-    found = [count for _listener, _rule, count in scene.rules.limit_counts()]
+    found = [count for *_, count in scene.rules.limit_counts()]
     return [{name: n for name, n in count.items() if n} for count in found]
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from weir.config.plan import FaultPlan, ListenerPlan, Plan, RateLimitPlan
+from weir.config.plan import FaultPlan, Plan, RateLimitPlan
 
 __all__ = [
     "BUCKET_BYTES",
@@ -89,17 +89,17 @@ class RuleBook:
             self.limits.append([next(memories) for _ in listener.rate_limits])
             self.faults.append([next(memories) for _ in listener.faults])
 
-    def limit_counts(self) -> Iterator[tuple[ListenerPlan, RateLimitPlan, dict[str, int]]]:
-        """Each rate limit with its counts, over all workers: by LIMIT_COUNTERS."""
+    def limit_counts(self) -> Iterator[tuple[str, str, RateLimitPlan, dict[str, int]]]:
+        """Of each rate limit its listener's address, its name, the plan, and its counts over all workers."""
         for listener, memories in zip(self.plan.listeners, self.limits, strict=True):
             for rule, memory in zip(listener.rate_limits, memories, strict=True):
-                yield listener, rule, read_counters(memory, LIMIT_COUNTERS)
+                yield listener.address.text, rule_name(rule), rule, read_counters(memory, LIMIT_COUNTERS)
 
-    def fault_counts(self) -> Iterator[tuple[ListenerPlan, FaultPlan, dict[str, int]]]:
-        """Each fault with its counts, over all workers: by FAULT_COUNTERS."""
+    def fault_counts(self) -> Iterator[tuple[str, str, FaultPlan, dict[str, int]]]:
+        """The same of each fault."""
         for listener, memories in zip(self.plan.listeners, self.faults, strict=True):
-            for rule, memory in zip(listener.faults, memories, strict=True):
-                yield listener, rule, read_counters(memory, FAULT_COUNTERS)
+            for place, (rule, memory) in enumerate(zip(listener.faults, memories, strict=True)):
+                yield listener.address.text, rule_name(rule, place), rule, read_counters(memory, FAULT_COUNTERS)
 
 
 def create(workers: int, keys: int = 0) -> mmap.mmap:
