@@ -24,6 +24,7 @@ from weir.reasons import REASONS
 from weir.stats import layout, reader
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
+from weir.stats.page import printable
 from weir.stats.reader import PARTS_OF_TIME
 
 __all__ = ["Distribution", "Family", "Labels", "collect"]
@@ -192,7 +193,7 @@ def collect_rules(state: AdminState, families: dict[str, Family]) -> None:
     # Listeners on port 0 have the same name, and so may their rules: there is one sample for them.
     sums: Counter[tuple[str, ...]] = Counter()
     for listener, name, limit, counts in state.rules.limit_counts():
-        labels = (listener, name)
+        labels = (printable(listener), printable(name))
         refused = "would_limit" if limit.dry_run else "limited"
         for outcome, count in (
             ("passed", counts["passed"] - counts["delayed"]),
@@ -203,7 +204,7 @@ def collect_rules(state: AdminState, families: dict[str, Family]) -> None:
         sums["weir_rate_limit_evictions", *labels] += counts["evicted"]
         sums["weir_rate_limit_crowded", *labels] += counts["crowded"]
     for listener, name, _fault, counts in state.rules.fault_counts():
-        labels = (listener, name)
+        labels = (printable(listener), printable(name))
         for kind, counter in (("delay", "delayed"), ("abort", "aborted"), ("bandwidth", "paced")):
             sums["weir_faults_injected", *labels, kind] += counts[counter]
     for (metric, *values), count in sums.items():
