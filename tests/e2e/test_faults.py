@@ -56,13 +56,14 @@ def test_a_test_asks_for_its_fault_by_a_field(weir: MakeRig) -> None:
     assert ask("down")[0] == 503
     with pytest.raises(Truncated, match="ConnectionResetError.* after 0 bytes"):
         ask("gone")
-    for target, status, reason in (
+    ends: list[tuple[str, int | None, str]] = [
         ("/none", 200, "none"),
         ("/slow", 200, "fault_injected"),
         ("/down", 503, "fault_injected"),
         ("/gone", None, "fault_injected"),
-    ):
-        assert rig.proxy.logged(target=target, status=status, reason=reason)
+    ]
+    for target, answered, reason in ends:
+        assert rig.proxy.logged(target=target, status=answered, reason=reason)
     assert [request.head.target for request in rig.endpoint.requests] == ["/none", "/slow"]
 
 

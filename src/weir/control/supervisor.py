@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from weir.config.plan import Plan
 from weir.control import child
@@ -28,7 +29,7 @@ from weir.control.sockets import raise_descriptor_limit
 from weir.control.spawn import allow_signals, ended, fork
 from weir.control.status import StatusLine, say, say_faults
 from weir.control.stock import Stock
-from weir.control.worker import HEARTBEAT_S, Seat, make_rules, make_table
+from weir.control.worker import HEARTBEAT_S, Seat, make_rules, make_table, name_plan
 from weir.stats import layout
 
 __all__ = ["Supervisor", "run"]
@@ -66,15 +67,13 @@ class Supervisor:
         try:
             # Beside those who serve, the next ones and a few of the last ones who still drain.
             self.slots = 2 * workers + 2
-            self.memory = make_table(plan, self.slots, spare=True)
-            rules = make_rules(plan, self.slots)
+            self.memory, rules = make_table(plan, self.slots, growing=True), make_rules(plan, self.slots)
             self.admin = AdminKeeper(admin, plan.admin)
         except BaseException:
             stock.close()
             raise
         self.free = set(range(self.slots))
-        routes = layout.name_routes(self.memory, [route.name for route in plan.routes])
-        self.crew = Crew(1, plan, stock, routes, rules)
+        self.crew = Crew(1, plan, stock, name_plan(self.memory, plan), rules)
         self.coming: Crew | None = None  # starts, to take over from `crew`
         self.reloading = Reloading(self._read, self._refuse)
         self.members: dict[int, Member] = {}
@@ -145,13 +144,14 @@ class Supervisor:
             # Stopped and continued: the workers may have been as well.
             self._checked = now
         self._woken = now
+        # First, and whatever poll() saw: a terminal's INT goes to the workers as well, who may have said so by now.
+        with suppress(BlockingIOError):
+            for number in self._wakeup[0].recv(4096):
+                self._on_signal(signal.Signals(number))
         for fd, _event in events:
-            if fd == self._wakeup[0].fileno():
-                for number in self._wakeup[0].recv(4096):
-                    self._on_signal(signal.Signals(number))
-            elif fd in lines:
+            if fd in lines:
                 self._on_line(lines[fd])
-            else:
+            elif fd != self._wakeup[0].fileno():
                 self.reloading.on_readable()
         self._reap()
 
@@ -404,11 +404,7 @@ class Supervisor:
             self._refuse(str(error))
             return
         try:
-            routes = layout.name_routes(self.memory, [route.name for route in plan.routes])
-            layout.name_endpoints(
-                self.memory,
-                [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
-            )
+            routes = name_plan(self.memory, plan)
         except ValueError as error:
             stock.close(keep=self.crew.stock)
             self.admin.abandon()
