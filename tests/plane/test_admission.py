@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -271,6 +272,41 @@ def test_limits_come_before_faults(stage: Stage) -> None:
     assert [ask(scene), ask(scene)] == [500, 429]
     faults = [count for *_, count in scene.rules.fault_counts()]
     assert faults == [{"matched": 1, "delayed": 0, "aborted": 1, "paced": 0}]
+
+
+# -- what it costs ----------------------------------------------------------------------------------------
+
+BROWSER = (
+    b"GET /users/17/orders?page=2 HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n"
+    b"Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nAccept-Language: en\r\nAccept-Encoding: gzip, br\r\n"
+    b"Cookie: session=0123456789abcdef0123456789abcdef\r\nX-Api-Key: 0123456789abcdef0123456789abcdef\r\n\r\n"
+)
+
+
+# A slower build is not asked.
+@pytest.mark.figures
+@pytest.mark.parametrize(
+    ("limit", "client"),
+    [
+        (RateLimitPlan("client", (1_000_000, 1000)), b"203.0.113.17"),
+        (RateLimitPlan("client", (1_000_000, 1000)), b"2001:db8:1234:5678:9abc:def0:1234:5678"),
+        (RateLimitPlan("path", (1_000_000, 1000)), b"203.0.113.17"),
+        (RateLimitPlan("field:X-Api-Key", (1_000_000, 1000)), b"203.0.113.17"),
+        (RateLimitPlan("all", (1_000_000, 1000), prefix="/users/", methods=("GET", "POST")), b"203.0.113.17"),
+        (RateLimitPlan("client", (1, 3_600_000)), b"203.0.113.17"),
+    ],
+    ids=["client", "client-ipv6", "path", "field", "all-with-prefix", "refused"],
+)
+def test_a_limit_is_cheap(limit: RateLimitPlan, client: bytes) -> None:
+    plan = ListenerPlan(AddressPlan(text="test", host="", port=80), 0, rate_limits=(limit,))
+    tested = Admission(plan, [rules.create(1, limit.max_keys)], [], 0, ErrorPages())
+    times = []
+    for turn in range(7):
+        started = time.process_time_ns()
+        tested.ask(BROWSER, client, (turn + 1) * 10_000_000, repeat=100_000)
+        times.append((time.process_time_ns() - started) / 100_000)
+    print(f"{min(times):.0f} ns a request")
+    assert min(times) < 200
 
 
 # -- memory -----------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
 
 from weir.plane.answers cimport ErrorPages
-from weir.plane.codes cimport R_FAULT_INJECTED, R_RATE_LIMITED
+from weir.plane.codes cimport DONE, R_FAULT_INJECTED, R_RATE_LIMITED
 from weir.plane.fault cimport Fault, Injected
 from weir.plane.filters cimport FIELD_MISSING, FIELD_SEVERAL, Asked, FieldName, Filter
 from weir.plane.gcra cimport LC_DELAYED, LC_LIMITED, LC_PASSED, Charge, RateLimit
+from weir.plane.head cimport HEAD_MAX_FIELDS, Head, HeadLimits, scan_request
 from weir.plane.series cimport SeriesNames
 from weir.plane.syscalls cimport AF_INET6, inet_pton
 from weir.plane.templates cimport TEMPLATE_BYTES
@@ -105,6 +106,31 @@ cdef class Admission:
                 verdict.bytes_per_s = injected.bytes_per_s
             if injected.delay_ms or injected.aborts or injected.bytes_per_s:
                 verdict.injected = True
+
+    def ask(self, request: bytes, client: bytes, now_us: int, repeat: int = 1) -> tuple[int, int, int]:
+        """What becomes of a request that is asked about `repeat` times: outcome, wait in ms, Retry-After in s.
+
+        For measurements. ValueError for what is no request.
+        """
+        cdef HeadLimits limits = [1 << 20, 1 << 20, HEAD_MAX_FIELDS]
+        cdef SeriesNames series = SeriesNames(False, ())
+        cdef bytearray scratch = bytearray(len(request) + 1)
+        cdef Head head
+        cdef Asked asked
+        cdef Verdict verdict
+        cdef int64_t moment = now_us
+        cdef int64_t _i
+        head.scanned = 0
+        if scan_request(request, <uint32_t>len(request), &limits, &head) != DONE:
+            raise ValueError("no request")
+        asked.p = request
+        asked.head = &head
+        asked.client = client
+        asked.client_length = <uint32_t>len(client)
+        asked.scratch = scratch
+        for _i in range(<int64_t>repeat):
+            self.decide(&asked, series, 1, 0, moment, &verdict)
+        return verdict.outcome, verdict.wait_ms, verdict.retry_after_s
 
     cdef void _limit(self, const Asked* asked, SeriesNames series, uint32_t row, uint32_t other, int64_t now_us,
                      Verdict* verdict) noexcept:
