@@ -154,9 +154,7 @@ def text_with(table: tuple[str, ...], line: str) -> str:
         ("listener",): 'address = ":8080"\nto = "app"\n',
         **{
             place: "".join(
-                f"{key} = {toml}\n"
-                for key, toml in least.items()
-                if table != place or not line.startswith(f"{key} = ")
+                f"{key} = {toml}\n" for key, toml in least.items() if table != place or not line.startswith(f"{key} = ")
             )
             for place, least in RULES.items()
         },

@@ -66,8 +66,11 @@ def test_other_spellings() -> None:
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ('rate = "1/s"', '4:1: listener[0].rate_limit[0].by: missing: every [[listener.rate_limit]] needs it; for'),
-        ('by = "client"\nrate = 100', '6:8: listener[0].rate_limit[0].rate: a rate needs its time, found 100; write "100/s"'),
+        ('rate = "1/s"', "4:1: listener[0].rate_limit[0].by: missing: every [[listener.rate_limit]] needs it; for"),
+        (
+            'by = "client"\nrate = 100',
+            '6:8: listener[0].rate_limit[0].rate: a rate needs its time, found 100; write "100/s"',
+        ),
         ('by = "client"\nrate = "100"', '"100" is not a rate; write "100/s"'),
         ('by = "client"\nrate = "100r/s"', '"100r/s" is not a rate; write "100/s"'),
         ('by = "client"\nrate = "5 per minute"', '"5 per minute" is not a rate; write "5/m"'),
@@ -80,7 +83,7 @@ def test_other_spellings() -> None:
         ('by = "header:X"\nrate = "1/s"', '"header:X" is not known; write "field:X"'),
         ('by = "field:X Y"\nrate = "1/s"', '"X Y" is not a field name; for example "field:X-Api-Key"'),
         ('by = "user"\nrate = "1/s"', 'found "user"; for a request field write "field:X-Api-Key"'),
-        ('by = "client"\nrate = "1/s"\nburst = 0', '0 is less than 1; from 1 to 1000000'),
+        ('by = "client"\nrate = "1/s"\nburst = 0', "0 is less than 1; from 1 to 1000000"),
         ('by = "client"\nrate = "1/s"\nmethods = "post"', '"post" is another method than POST; write "POST"'),
         ('by = "client"\nrate = "1/s"\nmethods = ["TRACE"]', "TRACE is refused in any case; take it out"),
         ('by = "client"\nrate = "1/s"\nmethods = ["A B"]', '"A B" is not a method; for example "POST"'),
@@ -91,11 +94,15 @@ def test_other_spellings() -> None:
         ('by = "client"\nrate = "1/s"\nstatus = 200', "200 is not the status of an error; from 400 to 599"),
         ('by = "client"\nrate = "1/s"\nstatus = 499', "499 is not a status that is defined; for example 429 or 503"),
         ('by = "client"\nrate = "1/s"\nstatus = "429"', "wanted a status, found a string; for example 429"),
-        ('by = "client"\nrate = "1/s"\nname = "a\\nb"', 'is not a name; at most 64 characters that can be shown'),
-        ('by = "all"\nrate = "1/s"\nmax_keys = 5', '7:1: listener[0].rate_limit[0].max_keys: without effect: by is "all"'),
+        ('by = "client"\nrate = "1/s"\nname = "a\\nb"', "is not a name; at most 64 characters that can be shown"),
+        (
+            'by = "all"\nrate = "1/s"\nmax_keys = 5',
+            '7:1: listener[0].rate_limit[0].max_keys: without effect: by is "all"',
+        ),
         (
             'by = "all"\nrate = "1/m"\ndelay = 11',
-            "7:9: listener[0].rate_limit[0].delay: the last of them would wait 11m, and 10m is the most; write 10 or less",
+            "7:9: listener[0].rate_limit[0].delay: the last of them would wait 11m, and 10m is the most; write 10 or "
+            "less",
         ),
         (
             'by = "client"\nrate = "1/s"\n[[listener.rate_limit]]\nby = "client"\nrate = "1/s"',
@@ -106,7 +113,10 @@ def test_other_spellings() -> None:
             'by = "all"\nrate = "1/s"\nname = "a"\n[[listener.rate_limit]]\nby = "client"\nrate = "1/s"\nname = "a"',
             '11:8: listener[0].rate_limit[1].name: another rate limit of this listener is called "a" (line 7)',
         ),
-        ('by = "client"\nrate = "1/s"\nrates = 5', '7:1: listener[0].rate_limit[0].rates: unknown key; did you mean "rate"?'),
+        (
+            'by = "client"\nrate = "1/s"\nrates = 5',
+            '7:1: listener[0].rate_limit[0].rates: unknown key; did you mean "rate"?',
+        ),
         (
             "\n[[listener.rate_limit]]\n".join(f'by = "client"\nrate = "{n}/s"' for n in range(1, 18)),
             "listener[0].rate_limit[16]: a listener has at most 16 rate limits; take some out",
@@ -121,7 +131,10 @@ def test_rate_limits_that_are_refused(lines: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ("", '4:1: listener[0].fault[0]: nothing is injected; add delay = "100ms", abort = 503, or bandwidth = "64KiB"'),
+        (
+            "",
+            '4:1: listener[0].fault[0]: nothing is injected; add delay = "100ms", abort = 503, or bandwidth = "64KiB"',
+        ),
         ('delay = "off"', "listener[0].fault[0]: nothing is injected"),
         ("delay = 5", 'a duration needs its unit, found 5; write "5s" or "5ms"'),
         ('delay = "1s-2s-3s"', '"1s-2s-3s" is not a delay; "100ms", or from and to: "100ms-2s"'),
@@ -133,7 +146,10 @@ def test_rate_limits_that_are_refused(lines: str, problem: str) -> None:
         ('abort = 503\nfield = "X Y: z"', '"X Y" is not a field name'),
         ('abort = 503\nfield = "X:"', '"X:" has no value that a field can have; for any value write "X"'),
         ("abort = 503\nseed = 0", "0 is less than 1; from 1 to 2147483647"),
-        ('abort = 503\ndelay_percentage = "5%"', "6:1: listener[0].fault[0].delay_percentage: without effect: there is no delay"),
+        (
+            'abort = 503\ndelay_percentage = "5%"',
+            "6:1: listener[0].fault[0].delay_percentage: without effect: there is no delay",
+        ),
         (
             'abort = 503\nname = "fault 2"\n[[listener.fault]]\nabort = 500\nname = "fault 2"',
             '9:8: listener[0].fault[1].name: another fault of this listener is called "fault 2" (line 6)',

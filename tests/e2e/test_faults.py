@@ -29,7 +29,9 @@ def faulty(weir: MakeRig, *faults: dict[str, object], top: dict[str, object] = A
 
 
 def test_faults_are_named_at_the_start_and_after_a_reload(weir: MakeRig) -> None:
-    rig = weir(listener={"fault": [{"abort": 503, "field": "X"}, {"delay": "1s", "name": "slow", "field": "Y"}]}, top=WORKERS)
+    rig = weir(
+        listener={"fault": [{"abort": 503, "field": "X"}, {"delay": "1s", "name": "slow", "field": "Y"}]}, top=WORKERS
+    )
     assert forget(rig, SAID) == [SAID + "fault 1, slow"]
     reload(rig)
     eventually(lambda: any(line.startswith(SAID) for line in rig.proxy.stderr), 5)
@@ -54,7 +56,7 @@ def test_a_test_asks_for_its_fault_by_a_field(weir: MakeRig) -> None:
     assert status == 200
     assert 0.3 <= took < 1.0
     assert ask("down")[0] == 503
-    with pytest.raises(Truncated, match="ConnectionResetError.* after 0 bytes"):
+    with pytest.raises(Truncated, match=r"ConnectionResetError.* after 0 bytes"):
         ask("gone")
     ends: list[tuple[str, int | None, str]] = [
         ("/none", 200, "none"),

@@ -169,7 +169,12 @@ def test_what_a_client_is_known_by(client: bytes, key: bytes) -> None:
 
 def test_each_value_of_a_field_has_its_own_rate(stage: Stage) -> None:
     scene = limited(stage, replace(ONE, by="field:X-Api-Key"))
-    asked = [field(b"x-api-key", b"a"), field(b"X-Api-Key", b"b"), field(b"X-API-KEY", b" a "), field(b"X-Api-Key", b"A")]
+    asked = [
+        field(b"x-api-key", b"a"),
+        field(b"X-Api-Key", b"b"),
+        field(b"X-API-KEY", b" a "),
+        field(b"X-Api-Key", b"A"),
+    ]
     assert [ask(scene, request) for request in asked] == [200, 200, 429, 200]
     assert [ask(scene) for _ in range(3)] == [200] * 3, "without the field there is no limit"
     assert counts(scene) == [{"passed": 3, "limited": 1}]

@@ -55,8 +55,9 @@ async def serve(
 ) -> AsyncIterator[None]:
     """Serves on `sockets` (bound; they stay the caller's to close) while the context lasts.
 
-    `memory` is the shared statistics table, `rules` the memory of the plan's rules. AdminRefusedError if a socket can be reached from other machines and there
-    is no token. Leaving the context ends what is being answered, within about a second, and writes the history.
+    `memory` is the shared statistics table, `rules` the memory of the plan's rules. AdminRefusedError if a socket can
+    be reached from other machines and there is no token. Leaving the context ends what is being answered, within about
+    a second, and writes the history.
     """
     if not token:
         for sock in sockets:

@@ -40,5 +40,6 @@ def _fill(line: Sequence[str], widths: Sequence[int]) -> list[str]:
     """Text to the left, figures to the right."""
     spaces = [" " * (width - width_of(cell)) for cell, width in zip(line, widths, strict=True)]
     return [
-        cell + space if number < 2 else space + cell for number, (cell, space) in enumerate(zip(line, spaces, strict=True))
+        cell + space if number < 2 else space + cell
+        for number, (cell, space) in enumerate(zip(line, spaces, strict=True))
     ]

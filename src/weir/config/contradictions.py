@@ -224,7 +224,9 @@ def _faults(loc: Loc, listener: Raw) -> Iterator[Finding]:
         here: Loc = (*loc, "fault", place)
         kinds = {key: fault.get(key, OFF) != OFF for key in ("delay", "abort", "bandwidth")}
         if not any(kinds.values()):
-            yield Finding(here, "key", "nothing is injected", 'add delay = "100ms", abort = 503, or bandwidth = "64KiB"')
+            yield Finding(
+                here, "key", "nothing is injected", 'add delay = "100ms", abort = 503, or bandwidth = "64KiB"'
+            )
         for key, given in kinds.items():
             if f"{key}_percentage" in fault and any(kinds.values()) and not given:
                 message = f"without effect: there is no {key}"

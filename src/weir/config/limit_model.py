@@ -16,7 +16,8 @@ class RateLimit(Table):
 
     by: Annotated[str, limit_kinds.key()] = required(
         "What has a rate of its own: each `client` by its address (of IPv6 its first 64 bits), each `path` by its "
-        "template, each value of a request `field:NAME`, or `all` together. Requests without the field are not limited.",
+        "template, each value of a request `field:NAME`, or `all` together. Requests without the field are not "
+        "limited.",
         example="client",
     )
     rate: Annotated[tuple[int, int], limit_kinds.rate()] = required(

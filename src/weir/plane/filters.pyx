@@ -8,7 +8,7 @@ two ways (an encoded slash), the reading that a rule takes.
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp
 
-from weir.plane.head cimport F_OTHER, M_OTHER, FieldId, Head, known_name
+from weir.plane.head cimport F_OTHER, M_OTHER, Head, known_name
 from weir.plane.text cimport equals_lower
 
 _METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT")     # by Method

@@ -18,8 +18,8 @@ What is hard is a place that passes from one key to another while other workers 
   that is counted. A flood of new keys pushes out keys of its own kind, which owe next to nothing, rather than the busy
   ones; and a client that is forgotten gains no more than a burst.
 
-Times are CLOCK_MONOTONIC, which all processes of the machine share. A worker's idea of now may be a turn of its loop old;
-an older now never lets more through than the rate, for it is a moment at which the request could have come.
+Times are CLOCK_MONOTONIC, which all processes of the machine share. A worker's idea of now may be a turn of its loop
+old; an older now never lets more through than the rate, for it is a moment at which the request could have come.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -139,7 +139,7 @@ cdef class RateLimit(Rule):
         return answer
 
     def spend(self, keys: list[bytes], now_ns: int) -> None:
-        """Charges a request to each key, one after the other, at one moment; those that pass are counted, as weir does."""
+        """Charges a request to each key, one after the other, at one moment; counts those that pass, as weir does."""
         cdef bytes key
         cdef Charge charge
         for key in keys:
@@ -155,7 +155,7 @@ cdef class RateLimit(Rule):
         return answer
 
     def hold(self, key: bytes, since_ns: int, claim: bool = False) -> None:
-        """Leaves a key's bucket as one does who is killed while he puts a key in, at a moment; with `claim`, that key's."""
+        """Leaves a key's bucket as one does who is killed while he puts a key in; with `claim`, this very key."""
         cdef const char* p = key
         cdef uint64_t mark = self.fingerprint(0, p, <uint32_t>len(key))
         cdef RuleBucket* bucket = &self.buckets[(mark >> 32) * self.header.buckets >> 32]
