@@ -219,6 +219,20 @@ def test_a_response_comes_at_its_pace(stage: Stage, rate: int, chunked: bool) ->
     assert scene.dials == 1, "both connections are as good as before"
 
 
+def test_what_happens_meanwhile_does_not_cut_it_into_crumbs(stage: Stage) -> None:
+    scene = faulty(stage, FaultPlan(bandwidth_bytes=10_000))
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(50_000))
+    client.take_sent()
+    pieces = []
+    for _ in range(100):
+        scene.clock.advance(2_000)
+        scene.send(scene.endpoint(), bytes(10))
+        pieces.append(len(client.take_sent()))
+    assert min(piece for piece in pieces if piece) >= 200
+    assert 1_600 <= sum(pieces) <= 2_001
+
+
 def test_the_endpoint_is_held_back(stage: Stage) -> None:
     scene = faulty(stage, FaultPlan(bandwidth_bytes=1_000))
     scene.client(GET)

@@ -82,11 +82,14 @@ cdef class Relay:
             else:
                 self.credited_us += <int64_t>((gained * 1_000_000 + rate - 1) // rate)
             self.credit = min(self.credit + gained, most)
-        return wanted if wanted < self.credit else <uint32_t>self.credit
+        if wanted <= self.credit:
+            return wanted
+        # Not a few bytes for each event that there is meanwhile.
+        return <uint32_t>self.credit if self.credit >= rate * PACE_STEP_MS // 1000 else 0
 
     cdef int64_t pace_ms(self) noexcept:
-        cdef uint64_t worth = self.bytes_per_s * PACE_STEP_MS // 1000 + 1
-        cdef uint64_t wanted = min(worth, self.unsent())
+        cdef uint64_t worth = self.bytes_per_s * PACE_STEP_MS // 1000
+        cdef uint64_t wanted = min(max(worth, <uint64_t>1), self.unsent())
         if wanted <= self.credit:
             return 1
         return <int64_t>((wanted - self.credit) * 1000 // self.bytes_per_s + 1)
