@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.plane.scene import GET, OK, Scene
 from weir.config.plan import RESET, FaultPlan
@@ -274,6 +276,64 @@ def test_a_client_that_leaves_a_paced_response_is_let_go(stage: Stage) -> None:
     scene.reset(client)
     assert scene.endpoint().is_closed
     assert scene.reasons() == {"client_closed": 1}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    framing=st.sampled_from(["length", "chunked", "close"]),
+    pieces=st.lists(st.integers(1, 30_000), min_size=1, max_size=6),
+    rate=st.sampled_from([700, 20_000, 1_000_000, 1 << 30]),
+    rooms=st.lists(st.sampled_from([0, 1, 10, 5_000, -1]), max_size=8),
+    together=st.booleans(),
+    old=st.booleans(),
+)
+def test_a_pace_changes_no_byte(
+    framing: str, pieces: list[int], rate: int, rooms: list[int], together: bool, old: bool
+) -> None:
+    """Whatever the framing, however it comes and however it is taken: what the client gets is what it would get."""
+    head = b"HTTP/1.1 200 OK\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % sum(pieces) if framing == "length" else b""
+    head += b"Transfer-Encoding: chunked\r\n\r\n" if framing == "chunked" else b""
+    head += b"Connection: close\r\n\r\n" if framing == "close" else b""
+    said = [head]
+    for number, size in enumerate(pieces):
+        body = bytes([65 + number]) * size
+        said.append(b"%x\r\n%b\r\n" % (size, body) if framing == "chunked" else body)
+    if framing == "chunked":
+        said.append(b"0\r\n\r\n")
+    got = []
+    for faults in ((), (FaultPlan(bandwidth_bytes=rate),)):
+        scene = Scene(listener={"faults": faults, "idle_timeout_ms": 1_000_000_000})
+        client = scene.client(b"GET /a HTTP/1.0\r\n\r\n" if old else GET)
+        taken = b""
+        for piece in [b"".join(said)] if together else said:
+            scene.send(scene.endpoint(), piece)
+        for room in [*rooms, -1]:
+            client.room = room
+            scene.wait_ms(30)
+            taken += client.take_sent()
+        if framing == "close":
+            scene.end(scene.endpoint())
+        for _ in range(10 + sum(pieces) * 100 // rate):
+            if scene.plane.ledger()["exchanges"] == 0:
+                break
+            scene.wait_ms(30)
+        taken += client.take_sent()
+        got.append((payload(taken) if framing == "close" and not old else taken, client.is_closed))
+        assert scene.reasons() == ({"fault_injected": 1} if faults else {})
+        scene.close()
+    assert got[0] == got[1]
+
+
+def payload(sent: bytes) -> bytes:
+    """A response with its chunks taken out: where weir makes them itself they are as large as its reads."""
+    head, _, rest = sent.partition(b"\r\n\r\n")
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        body += rest[: int(size, 16)]
+        rest = rest[int(size, 16) + 2 :]
+    return head + body
 
 
 def test_the_least_bandwidth_counts_and_delays_add_up(stage: Stage) -> None:
