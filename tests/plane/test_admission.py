@@ -9,11 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.plane.scene import GET, OK, Scene
 from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, RateLimitPlan
 from weir.plane.admission import Admission, key_of_client
 from weir.plane.answers import ErrorPages
+from weir.plane.fake import FakeStream
 from weir.stats import rules
 
 Stage = Callable[..., Scene]
@@ -270,6 +273,66 @@ def test_who_leaves_while_he_waits_has_had_his_turn(stage: Stage) -> None:
     assert ask(scene) == 429
     scene.wait_ms(2_000)
     assert scene.reasons() == {"client_closed": 1, "rate_limited": 1}
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(0, 3)),
+        st.tuples(st.just("wait"), st.integers(0, 300)),
+        st.tuples(st.just("leave"), st.integers(0, 3)),
+        st.tuples(st.just("reset"), st.integers(0, 3)),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(burst=st.integers(1, 4), delay=st.integers(0, 4), events=EVENTS)
+def test_whatever_clients_do_no_more_than_the_rate_gets_through(
+    burst: int, delay: int, events: list[tuple[str, int]]
+) -> None:
+    interval_ms = 50
+    limit = RateLimitPlan("all", (20, 1000), burst=burst, delay=delay)
+    scene = Scene(listener={"rate_limits": (limit,)})
+    clients: dict[int, FakeStream] = {}
+    seen_ms: list[float] = []
+    asked = 0
+
+    def serve() -> None:
+        for stream in scene.dialer.dialled:
+            if not stream.is_closed:
+                for _ in range(stream.take_sent().count(b"GET ")):
+                    seen_ms.append(scene.clock.now_us / 1000)
+                    scene.send(stream, OK)
+
+    for what, number in events:
+        client = clients.get(number)
+        if what == "ask":
+            if client is None or client.is_closed:
+                client = clients[number] = scene.client()
+            scene.send(client, GET)
+            asked += 1
+        elif what == "wait":
+            for _ in range(number // 5):
+                scene.wait_ms(5)
+                serve()
+        elif client is not None and not client.is_closed:
+            getattr(scene, "end" if what == "leave" else "reset")(client)
+        serve()
+    for _ in range(100):
+        scene.wait_ms(5)
+        serve()
+    for i, first in enumerate(seen_ms):
+        for j in range(i, len(seen_ms)):
+            # A timer may be a tick of 8 ms late, and time goes on in steps of 5: the next one is so much nearer.
+            assert j - i + 1 <= burst + (seen_ms[j] - first + 13) / interval_ms
+    (counted,) = counts(scene)
+    reasons = scene.reasons()
+    assert counted.get("limited", 0) == reasons.get("rate_limited", 0)
+    # Who has left before his request was looked at was never asked about.
+    assert counted.get("passed", 0) + counted.get("limited", 0) <= asked
+    assert len(seen_ms) <= counted.get("passed", 0) <= len(seen_ms) + reasons.get("client_closed", 0)
+    scene.close()
 
 
 def test_limits_come_before_faults(stage: Stage) -> None:
