@@ -46,7 +46,9 @@ cdef enum Reason:
     R_EVICTED = 34
     R_OUT_OF_MEMORY = 35
     R_OUT_OF_PORTS = 36
-    R_CIRCUIT_OPEN = 37
+    R_RATE_LIMITED = 37
+    R_FAULT_INJECTED = 38
+    R_CIRCUIT_OPEN = 39
 
 cdef enum:
-    REASON_COUNT = 38
+    REASON_COUNT = 40
