@@ -60,6 +60,8 @@ class Reason(IntEnum):
     RATE_LIMITED = 37
     FAULT_INJECTED = 38
     CIRCUIT_OPEN = 39
+    BAD_DEADLINE = 40
+    DEADLINE_PASSED = 41
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -103,4 +105,6 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("rate_limited", 429, "downstream", "Too many requests: a rate limit of this listener was reached."),
     ReasonInfo("fault_injected", 503, "weir", "A fault was injected on purpose, for a test."),
     ReasonInfo("circuit_open", 503, "weir", "The endpoints fail too often; requests to them are paused."),
+    ReasonInfo("bad_deadline", 400, "downstream", "The deadline is not a number of milliseconds of at most a day."),
+    ReasonInfo("deadline_passed", 504, "weir", "The time that the client will wait is over."),
 )

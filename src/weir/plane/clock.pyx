@@ -20,11 +20,14 @@ cdef class Clock:
         return self.now_us
 
     cdef int64_t wall_s(self) noexcept nogil:
+        return self.wall_us() // 1_000_000
+
+    cdef int64_t wall_us(self) noexcept nogil:
         cdef timespec ts
         if self.fake:
-            return self.now_us // 1_000_000
+            return self.now_us
         clock_gettime(CLOCK_REALTIME, &ts)
-        return ts.tv_sec
+        return <int64_t>ts.tv_sec * 1_000_000 + ts.tv_nsec // 1000
 
     def advance(self, int64_t us):
         """Moves a fake clock forward by `us` microseconds; on a real clock a ValueError."""

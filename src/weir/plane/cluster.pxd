@@ -34,6 +34,7 @@ cdef class Cluster(PoolOwner):
     cdef Breaker breaker                    # None: there is none
     cdef int64_t response_header_timeout_ms
     cdef int64_t stream_idle_timeout_ms
+    cdef bint request_start                 # endpoints are told when a request came
     cdef uint32_t max_response_head_bytes
     cdef uint32_t max_response_fields
     cdef uint32_t attempts

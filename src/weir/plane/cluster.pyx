@@ -53,6 +53,7 @@ cdef class Cluster(PoolOwner):
         self.observes = self.breaker is not None or plan.limit.max_requests == ADAPTIVE
         self.response_header_timeout_ms = plan.response_header_timeout_ms
         self.stream_idle_timeout_ms = plan.stream_idle_timeout_ms
+        self.request_start = plan.request_start == "on"
         self.max_response_head_bytes = plan.max_response_head_bytes
         self.max_response_fields = plan.max_response_fields
         self.attempts = plan.retry.attempts

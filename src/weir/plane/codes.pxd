@@ -49,6 +49,8 @@ cdef enum Reason:
     R_RATE_LIMITED = 37
     R_FAULT_INJECTED = 38
     R_CIRCUIT_OPEN = 39
+    R_BAD_DEADLINE = 40
+    R_DEADLINE_PASSED = 41
 
 cdef enum:
-    REASON_COUNT = 40
+    REASON_COUNT = 42

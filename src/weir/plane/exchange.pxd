@@ -92,6 +92,7 @@ cdef class Exchange(UpstreamUser):
     cdef uint8_t attempts
     cdef uint8_t retries
     cdef Reason reason
+    cdef int64_t gives_up_ms            # when the client waits no longer; 0: it does not say; DEADLINE_BAD: not well
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none
     cdef int64_t head_us                # the whole request head was there

@@ -31,6 +31,7 @@ from weir.plane.codes cimport (
     Reason,
     Step,
 )
+from weir.plane.deadline cimport DEADLINE_BAD, DEADLINE_NONE, read_deadline
 from weir.plane.fields cimport ties_connection
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, Framing
 from weir.plane.head cimport (
@@ -108,6 +109,12 @@ cdef class Exchange(UpstreamUser):
         self.tied = ties_connection(owner.inbuf.data + base, head, F_AUTHORIZATION)
         self.idempotent = head.method in (M_GET, M_HEAD, M_PUT, M_DELETE, M_OPTIONS)
         self.started_us = started_us
+        if owner.options.deadline_length:
+            self.gives_up_ms = read_deadline(
+                owner.inbuf.data + base, head, owner.options.deadline, owner.options.deadline_length
+            )
+            if self.gives_up_ms != DEADLINE_BAD:
+                self.gives_up_ms = 0 if self.gives_up_ms == DEADLINE_NONE else started_us // 1000 + self.gives_up_ms
         # The read that brought the end of the head has asked the clock.
         self.head_us = self.waits_us = self.workspace.clock.now_us
         if framing.kind == B_LENGTH:
@@ -338,6 +345,7 @@ cdef class Exchange(UpstreamUser):
         self.variant = 0
         self.retry_after_s = 0
         self.bytes_per_s = 0
+        self.gives_up_ms = 0
         self.first_byte_us = 0
         self.connecting_us = 0
         self.connected_us = 0

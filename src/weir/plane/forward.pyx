@@ -8,7 +8,7 @@ What is hard here: the endpoint may close a connection just as a request is writ
   no byte of a response has come, and the method is idempotent or no byte was accepted.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.buffer cimport Buffer
@@ -17,9 +17,11 @@ from weir.plane.codes cimport (
     FAILED,
     NEED_MORE,
     R_BAD_CHUNK,
+    R_BAD_DEADLINE,
     R_BODY_TIMEOUT,
     R_CLIENT_CLOSED,
     R_CLIENT_STALLED,
+    R_DEADLINE_PASSED,
     R_INTERNAL,
     R_QUEUE_TIMEOUT,
     R_RESPONSE_TIMEOUT,
@@ -28,6 +30,7 @@ from weir.plane.codes cimport (
     Reason,
     Step,
 )
+from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
@@ -39,6 +42,7 @@ from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.response cimport pump_response, pump_tunnel, read_response, resume_response
 from weir.plane.states cimport E_BODY, E_HELD, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
+from weir.plane.text cimport put_bytes
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
@@ -77,7 +81,25 @@ cdef class Forward(Exchange):
 
     cdef int _acquire(self) except -1:
         self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_WAITING)
+        if self.gives_up_ms and self._is_late():
+            return self._too_late()
         return self._acquired(self.cluster.acquire(self, False))
+
+    # -- the client's deadline ----------------------------------------------------------------------------
+
+    cdef bint _is_late(self) noexcept:
+        return self.gives_up_ms <= self.workspace.clock.now_us // 1000
+
+    cdef int _too_late(self) except -1:
+        return self.fail(R_BAD_DEADLINE if self.gives_up_ms == DEADLINE_BAD else R_DEADLINE_PASSED)
+
+    cdef void _wait(self, int64_t ms) noexcept:
+        """As arm(), but no longer than the client waits."""
+        if self.gives_up_ms:
+            ms = max(min(ms, self.gives_up_ms - self.workspace.clock.now_us // 1000), <int64_t>0)
+        self.workspace.wheel.arm(self, ms)
+
+    # -- the connection that it finds ---------------------------------------------------------------------
 
     cdef int _acquired(self, Acquired how) except -1:
         if how == A_TAKEN:
@@ -86,12 +108,12 @@ cdef class Forward(Exchange):
         if how == A_QUEUED:
             self.connecting_us = 0
             self.pool = None
-            self.workspace.wheel.arm(self, self.cluster.wait_ms())
+            self._wait(self.cluster.wait_ms())
             return 0
         if how == A_WAIT_IDLE:
             self.connecting_us = 0
             self.pool = self.cluster.chosen
-            self.workspace.wheel.arm(self, self.pool.wait_idle_ms)
+            self._wait(self.pool.wait_idle_ms)
             return 0
         if how == A_CONNECTING:
             return self.on_line(self.cluster.chosen)
@@ -101,7 +123,10 @@ cdef class Forward(Exchange):
         # The dials of the pool have deadlines of their own; one of them answers.
         self.pool = <Pool>home
         self.connecting_us = self.workspace.clock.now_us
-        self.workspace.wheel.disarm(self)
+        if self.gives_up_ms:
+            self._wait(self.gives_up_ms)
+        else:
+            self.workspace.wheel.disarm(self)
         return 0
 
     cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1:
@@ -139,6 +164,19 @@ cdef class Forward(Exchange):
         self.workspace.request_owner = self
         return True
 
+    cdef uint32_t _add_times(self, uint32_t n) noexcept:
+        """Into the head of `n` bytes that was composed, before the empty line that ends it."""
+        cdef char* start = self.workspace.compose
+        cdef char* out = start + n - 2
+        cdef int64_t now_us = self.workspace.clock.now_us
+        cdef ListenerOptions options = self.owner.options
+        if self.gives_up_ms:
+            out = put_deadline(out, options.deadline, options.deadline_length, self.gives_up_ms - now_us // 1000)
+        if self.cluster.request_start:
+            out = put_request_start(out, self.workspace.clock.wall_us() - (now_us - self.started_us))
+        out = put_bytes(out, b"\r\n", 2)
+        return <uint32_t>(out - start)
+
     cdef int _send_request(self) except -1:
         cdef Workspace workspace = self.workspace
         cdef ExchangeOwner owner = self.owner
@@ -149,6 +187,8 @@ cdef class Forward(Exchange):
         cdef Buffer body
         cdef uint32_t n
         cdef Step step
+        if self.gives_up_ms and self._is_late():
+            return self._too_late()
         if workspace.request_owner is not self and not self._restore_head():
             return self.fail(R_INTERNAL)
         policy.forwarded = options.forwarded
@@ -165,12 +205,18 @@ cdef class Forward(Exchange):
         policy.proto = b"http"
         policy.proto_length = 4
         policy.identity = &self.identity if options.identifies else NULL
-        if request_head_bound(head, &policy) > COMPOSE_BYTES:
+        if request_head_bound(head, &policy) > COMPOSE_BYTES - TIME_FIELDS_BYTES:
             return self.fail(R_INTERNAL)
+        if options.deadline_length:
+            drop_named(owner.inbuf.data + self.head.at, head, options.deadline, options.deadline_length)
+        if self.cluster.request_start:
+            drop_named(owner.inbuf.data + self.head.at, head, b"X-Request-Start", 15)
         n = write_request_head(
             owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
             workspace.compose,
         )
+        if self.gives_up_ms or self.cluster.request_start:
+            n = self._add_times(n)
         relay.source = owner.stream
         relay.destination = self.upstream.stream
         relay.end_reason = R_CLIENT_CLOSED
@@ -191,9 +237,9 @@ cdef class Forward(Exchange):
             return self.lost(R_UPSTREAM_CLOSED)
         self.accepted = relay.moved
         if relay.done:
-            workspace.wheel.arm(self, self.cluster.response_header_timeout_ms)
+            self._wait(self.cluster.response_header_timeout_ms)
             return 0
-        workspace.wheel.arm(self, self.cluster.stream_idle_timeout_ms)
+        self._wait(self.cluster.stream_idle_timeout_ms)
         return self._pump_request()
 
     cdef int _pump_request(self) except -1:
@@ -209,7 +255,9 @@ cdef class Forward(Exchange):
             return self._request_broken()
         if relay.done:
             if self.state == E_SENT:
-                self.workspace.wheel.arm(self, self.cluster.response_header_timeout_ms)
+                self._wait(self.cluster.response_header_timeout_ms)
+        elif relay.moved and self.state == E_SENT:
+            self._wait(self.cluster.stream_idle_timeout_ms)
         elif relay.moved:
             self.workspace.wheel.arm(self, self.cluster.stream_idle_timeout_ms)
         if step == NEED_MORE:
@@ -265,6 +313,11 @@ cdef class Forward(Exchange):
 
     cdef int on_timeout(self) except -1:
         cdef Acquired how
+        if (
+            self.gives_up_ms and self.state != E_BODY and self.state != E_TUNNEL and not self.head_held
+            and self._is_late()
+        ):
+            return self._too_late()
         if self.state == E_WAITING:
             if self.waiting == W_POOL and self.pool is not None:
                 how = self.pool.dial_for(self)

@@ -32,6 +32,8 @@ cdef class ListenerOptions:
     cdef bint via_request
     cdef bint via_response
     cdef bint half_close_aborts
+    cdef bytes deadline                 # name of the request field with a deadline; b"": none
+    cdef uint32_t deadline_length
     cdef bytes counter                  # name of the response field with the running total; b"": none
     cdef bytes page                     # path of the statistics page; b"": none
     cdef ErrorPages pages

@@ -53,6 +53,8 @@ cdef class ListenerOptions:
         self.via_request = plan.via in ("request", "both")
         self.via_response = plan.via in ("response", "both")
         self.half_close_aborts = plan.half_close == "abort"
+        self.deadline = plan.deadline_field.encode()
+        self.deadline_length = <uint32_t>len(self.deadline)
         self.counter = stats.header.encode()
         self.page = stats.page.encode()
         self.pages = ErrorPages(plan.error_pages)
