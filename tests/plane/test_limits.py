@@ -41,6 +41,18 @@ def sends(data: bytes, **options: Any) -> Callable[[Stage], tuple[Scene, bytes]]
     return play
 
 
+def answered(data: bytes, **options: Any) -> Callable[[Stage], tuple[Scene, bytes]]:
+    """A client sends `data`, is answered, and its connection goes on."""
+
+    def play(stage: Stage) -> tuple[Scene, bytes]:
+        scene = stage(**options)
+        client = scene.client(data)
+        assert not client.is_closed
+        return scene, client.take_sent()
+
+    return play
+
+
 def answers(data: bytes, **options: Any) -> Callable[[Stage], tuple[Scene, bytes]]:
     """The endpoint sends `data`; the client's connection goes on."""
 
@@ -133,6 +145,17 @@ def too_often(stage: Stage) -> tuple[Scene, bytes]:
     return scene, sent
 
 
+def failing_endpoints(stage: Stage) -> tuple[Scene, bytes]:
+    scene = stage(breaker={"failures_percent": 50, "volume": 2})
+    for _ in range(2):
+        scene.client(GET)
+        scene.send(scene.endpoint(), b"HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n")
+    sent = scene.client(GET).take_sent()
+    assert b"\r\nRetry-After: " in sent
+    return scene, sent
+
+
+WAITS = GET[:-2] + b"X-Wait: 500\r\n\r\n"
 FIELDS = b"".join(b"x%d: 1\r\n" % n for n in range(20))
 RESPONSE_FIELDS = b"HTTP/1.1 200 OK\r\n" + FIELDS + b"Content-Length: 2\r\n\r\nok"
 
@@ -159,6 +182,9 @@ LIMITS: list[tuple[str, Callable[[Stage], tuple[Scene, bytes]], int]] = [
     ("queue_timeout", slow_queue, 503),
     ("connect_timeout", slow_connect, 504),
     ("rate_limited", too_often, 429),
+    ("circuit_open", failing_endpoints, 503),
+    ("deadline_passed", waits(WAITS, 500, listener={"deadline_field": "X-Wait"}), 504),
+    ("bad_deadline", answered(WAITS.replace(b"500", b"x"), listener={"deadline_field": "X-Wait"}), 400),
     ("bad_chunk", sends(CHUNKED + b"5;" + b"x" * 260), 400),
     ("bad_chunk", sends(CHUNKED + b"0\r\n" + FIELDS + b"\r\n", listener={"max_fields": 10}), 400),
     ("bad_request", sends(GET[:-2] + b"Connection: " + b"a," * 65 + b"\r\n\r\n"), 400),
@@ -227,7 +253,7 @@ def test_the_document_names_settings_with_their_defaults() -> None:
         assert kind is not None
         assert str(kind.show(field.default)) == row[2], found[1]
         named += 1
-    assert named == 24
+    assert named == 27
 
 
 def test_the_reasons_of_the_document_are_reasons_and_all_are_provoked() -> None:
