@@ -10,7 +10,21 @@ from pydantic_core import ErrorDetails
 
 from weir.config.errors import quoted
 from weir.config.kinds import REFUSED, closest
-from weir.config.model import Admin, Cluster, Config, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats, Table
+from weir.config.model import (
+    Admin,
+    Cluster,
+    Config,
+    History,
+    Listener,
+    Log,
+    Otlp,
+    Pool,
+    Queue,
+    Retry,
+    Stats,
+    Sticky,
+    Table,
+)
 from weir.config.positions import Loc
 from weir.config.units import kind_of
 
@@ -29,6 +43,7 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
     ("cluster", "retry"): Retry,
+    ("cluster", "sticky"): Sticky,
 }
 ARRAYS_OF_TABLES = ("listener", "cluster")
 
@@ -36,6 +51,8 @@ ARRAYS_OF_TABLES = ("listener", "cluster")
 SYNONYMS = {
     "access_log": ("access",),
     "backend": ("to", "cluster"),
+    "balance": ("policy",),
+    "lb_policy": ("policy",),
     "bind": ("address",),
     "body_size": ("max_body",),
     "client_max_body_size": ("max_body",),
@@ -95,6 +112,8 @@ def from_validation(details: Iterable[ErrorDetails]) -> list[Finding]:
         loc, value = detail["loc"], detail["input"]
         if detail["type"] == REFUSED:
             context = detail["ctx"]
+            if context.get("key"):  # of a table that is read as one value
+                loc = (*loc, context["key"])
             findings.append(Finding(loc, "value", context["message"], context["hint"]))
         elif detail["type"] == "missing":
             missing.append(Finding(loc, "key", *_missing(table_of(loc))))

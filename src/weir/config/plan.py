@@ -16,6 +16,7 @@ __all__ = [
     "AddressPlan",
     "AdminPlan",
     "ClusterPlan",
+    "EndpointPlan",
     "ErrorPagePlan",
     "HistoryPlan",
     "ListenerPlan",
@@ -27,6 +28,7 @@ __all__ = [
     "RetryPlan",
     "RoutePlan",
     "StatsPlan",
+    "StickyPlan",
 ]
 
 
@@ -42,6 +44,16 @@ class AddressPlan:
     host: str | None = None
     port: int = 0
     path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPlan(AddressPlan):
+    """An endpoint of which more is said than its address."""
+
+    weight: int = 1  # its part of the requests, beside the weights of the others; 0: none but what a cookie binds
+    priority: int = 0  # 0 first, higher ones when those before do not carry all
+    zone: str = ""
+    near: bool = True  # its zone is that of this weir, or weir has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +88,25 @@ class RetryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StickyPlan:
+    """A cookie that keeps a client with its endpoint."""
+
+    cookie: str = ""  # its name; "": there is none
+    secret: str = field(default="", repr=False)  # key of the digest that is its value; "": drawn at the start
+    max_age_ms: int = 0  # how long the client keeps it; 0: until it ends its session
+    path: str = "/"
+    secure: bool = False
+    http_only: bool = True
+    same_site: str = "lax"  # "lax", "strict", "none", or "off": not said
+    forward: bool = True  # the endpoint gets it too
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPlan:
     """A named group of endpoints."""
 
     name: str
-    endpoints: tuple[AddressPlan, ...]
+    endpoints: tuple[AddressPlan, ...]  # or EndpointPlan
     pool: PoolPlan = field(default_factory=PoolPlan)
     queue: QueuePlan = field(default_factory=QueuePlan)
     retry: RetryPlan = field(default_factory=RetryPlan)
@@ -91,6 +117,12 @@ class ClusterPlan:
     max_response_head_bytes: int = 32_768
     max_response_fields: int = 100
     resolve_interval_ms: int = 30_000  # how often names of endpoints are looked up again
+    policy: str = "round_robin"  # "round_robin", "least_requests", "least_time", "random", "hash"
+    hash_by: str = "client"  # the key of "hash": "client", "path", "host", "cookie:NAME", "field:NAME"
+    hash_balance_percent: int = 0  # of its part of the requests in progress an endpoint gets at most; 0: no bound
+    overflow_at_percent: int = 70  # of a level's weight usable: with less, a part of the requests goes to the next
+    slow_start_ms: int = 0  # how long the weight of an endpoint that has become usable grows to all of it; 0: at once
+    sticky: StickyPlan = field(default_factory=StickyPlan)
 
 
 @dataclass(frozen=True, slots=True)
