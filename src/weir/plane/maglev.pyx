@@ -13,13 +13,20 @@ from libc.string cimport memset
 from weir.plane.balance cimport Balancer, RoundRobin, mix
 from weir.plane.keys cimport hash_bytes
 from weir.plane.pool cimport Pool
-from weir.plane.turns cimport Turns
 from weir.plane.upstream cimport UpstreamUser
 
 cdef enum:
     EMPTY = 0xFFFF
     MOST_MEMBERS = 65000        # of 16 bits; far beyond what a table of this size divides well
     REHASHES = 64               # with half of the members away, more are needed once in 10**19 times
+
+
+# A member while the table is made: its own order of all slots, and how many it has still to get, times the total weight.
+cdef struct Claim:
+    uint32_t slot
+    uint32_t skip
+    uint32_t weight
+    uint64_t owed
 
 
 cdef class Hash(Balancer):
@@ -63,47 +70,45 @@ cdef class Hash(Balancer):
         cdef uint32_t i, slot
         cdef uint32_t filled = 0
         cdef uint64_t hash, total = 0
-        cdef Turns turns = Turns.__new__(Turns)
         cdef Pool pool
-        cdef uint32_t* next_slot
-        cdef uint32_t* skips
+        cdef Claim* claims
+        cdef Claim* claim
         free(self.slots)
         self.slots = NULL
         if count == 0:
             return 0
-        for pool in self.members:
-            total += pool.weight
-        next_slot = <uint32_t*>malloc(2 * count * sizeof(uint32_t))
+        claims = <Claim*>calloc(count, sizeof(Claim))
         self.slots = <uint16_t*>malloc(MAGLEV_SLOTS * sizeof(uint16_t))
-        if next_slot == NULL or self.slots == NULL:
-            free(next_slot)
+        if claims == NULL or self.slots == NULL:
+            free(claims)
             free(self.slots)
             self.slots = NULL
             raise MemoryError
-        skips = next_slot + count
         memset(self.slots, 0xFF, MAGLEV_SLOTS * sizeof(uint16_t))
-        try:
-            turns.begin(count, total)
+        for i in range(count):
+            pool = <Pool>self.members[i]
+            hash = hash_bytes(pool.endpoint_text, <uint32_t>len(pool.endpoint_text))
+            claims[i].slot = <uint32_t>(hash % MAGLEV_SLOTS)
+            claims[i].skip = 1 + <uint32_t>(mix(hash) % (MAGLEV_SLOTS - 1))
+            claims[i].weight = pool.weight
+            total += pool.weight
+        # In rounds; in each one takes as many free slots as its weight is multiples of the mean, in its own order of all
+        # slots, and is owed the rest. So a round has `count` slots, whatever the weights.
+        while filled < MAGLEV_SLOTS:
             for i in range(count):
-                pool = <Pool>self.members[i]
-                hash = hash_bytes(pool.endpoint_text, <uint32_t>len(pool.endpoint_text))
-                next_slot[i] = <uint32_t>(hash % MAGLEV_SLOTS)
-                skips[i] = 1 + <uint32_t>(mix(hash) % (MAGLEV_SLOTS - 1))
-                turns.add(i, pool.weight, 0)
-            # Each in turn takes the next free slot of its own order of all slots.
-            while filled < MAGLEV_SLOTS:
-                i = turns.take()
-                turns.serve(i)
-                slot = next_slot[i]
-                while self.slots[slot] != EMPTY:
-                    slot += skips[i]
-                    if slot >= MAGLEV_SLOTS:
-                        slot -= MAGLEV_SLOTS
-                self.slots[slot] = <uint16_t>i
-                next_slot[i] = slot
-                filled += 1
-        finally:
-            free(next_slot)
+                claim = &claims[i]
+                claim.owed += <uint64_t>claim.weight * count
+                while claim.owed >= total and filled < MAGLEV_SLOTS:
+                    claim.owed -= total
+                    slot = claim.slot
+                    while self.slots[slot] != EMPTY:
+                        slot += claim.skip
+                        if slot >= MAGLEV_SLOTS:
+                            slot -= MAGLEV_SLOTS
+                    self.slots[slot] = <uint16_t>i
+                    claim.slot = slot
+                    filled += 1
+        free(claims)
         return 0
 
     cdef bint _takes(self, Pool pool, uint64_t key, uint32_t stamp) noexcept:
@@ -114,9 +119,9 @@ cdef class Hash(Balancer):
             return False
         if self.bound_percent == 0:
             return True
-        # Its part of what this worker has in progress, with this request, and some more; at least one.
-        room = self.bound_percent * <uint64_t>(pool.owner.busy + 1) * pool.share // (100 * self.total)
-        return pool.load() <= room
+        # Its part of what this worker has in progress, with this request, and some more: rounded up, so at least one.
+        room = (self.bound_percent * <uint64_t>(pool.owner.busy + 1) * pool.share - 1) // (100 * self.total) + 1
+        return pool.active() < room
 
     cdef Pool pick(self, UpstreamUser user, uint32_t stamp):
         cdef uint64_t key
