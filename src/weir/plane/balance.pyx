@@ -55,21 +55,23 @@ cdef class RoundRobin(Balancer):
     cdef int rebuild(self, list pools, list members) except -1:
         cdef uint32_t i
         cdef Pool pool
+        cdef Turns turns
         if self.turns is not None:
             # Whoever was ahead stays ahead: else a change every few requests would begin with the heaviest each time.
             for i in range(<uint32_t>len(self.pools)):
                 (<Pool>self.pools[i]).lag = self.turns.lag(i)
+        self.turns = None
         Balancer.rebuild(self, pools, members)
         if self.equal:
-            self.turns = None
             for pool in pools:
                 pool.lag = 0
             return 0
-        self.turns = Turns.__new__(Turns)
-        self.turns.begin(<uint32_t>len(pools), self.total)
+        turns = Turns.__new__(Turns)
+        turns.begin(<uint32_t>len(pools), self.total)
         for i in range(<uint32_t>len(pools)):
             pool = <Pool>pools[i]
-            self.turns.add(i, pool.share, pool.lag)
+            turns.add(i, pool.share, pool.lag)
+        self.turns = turns
         return 0
 
     cdef Pool pick(self, UpstreamUser user, uint32_t stamp):

@@ -63,6 +63,7 @@ cdef class Overflow(Balancer):
         cdef Level level
         self.levels = levels
         self.pools = []
+        self.stamp = 0
         for level, load in zip(levels, loads, strict=True):
             level.load = load
             self.pools += level.policy.pools
@@ -73,6 +74,8 @@ cdef class Overflow(Balancer):
         cdef uint32_t below = 0
         cdef uint32_t i
         cdef Pool pool
+        if count == 0:
+            return None
         if self.stamp != stamp:
             self.stamp = stamp
             self.tried = 0
@@ -165,7 +168,11 @@ cdef class Choice:
         # Checks of health write what they have seen every few seconds; most often it is the same.
         if changed:
             self.members = list(members)
-            self._rebuild()
+            try:
+                self._rebuild()
+            except BaseException:
+                self.members = []       # no memory: the next look tries again
+                raise
         return self.again_us
 
     cdef int _rebuild(self) except -1:

@@ -127,7 +127,7 @@ cdef class Hash(Balancer):
         cdef uint64_t key
         cdef Pool pool
         cdef int _i
-        if not user.keyed:
+        if not user.keyed or self.slots == NULL:
             return self.rest.pick(user, stamp)
         if not self.pools:
             return None
