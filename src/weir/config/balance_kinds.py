@@ -34,11 +34,8 @@ def member() -> Kind:
         if "address" not in value:
             refuse("an endpoint needs its address", 'for example { address = "127.0.0.1:8081", weight = 2 }')
         address = _of("address", value, lambda found: parse_endpoint(address_text(found, "an address", "127.0.0.1:", "80")))
-        return EndpointPlan(
-            text=address.text,
-            host=address.host,
-            port=address.port,
-            path=address.path,
+        return EndpointPlan.of(
+            address,
             weight=_of("weight", value, lambda found: _in(found, 0, MOST_WEIGHT)) if "weight" in value else 1,
             priority=_of("priority", value, lambda found: _in(found, 0, MOST_PRIORITY)) if "priority" in value else 0,
             zone=_of("zone", value, zone().read) if "zone" in value else "",

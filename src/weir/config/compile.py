@@ -164,14 +164,16 @@ def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
         stream_idle_timeout_ms=cluster.stream_idle_timeout,
         max_response_head_bytes=cluster.max_response_head,
         max_response_fields=cluster.max_response_fields,
+        resolve=cluster.resolve,
         resolve_interval_ms=cluster.resolve_interval,
+        nameservers=cluster.nameservers,
     )
 
 
 def _endpoint(endpoint: AddressPlan, zone: str) -> EndpointPlan:
     if isinstance(endpoint, EndpointPlan):
         return replace(endpoint, near=endpoint.zone == zone)
-    return EndpointPlan(endpoint.text, endpoint.host, endpoint.port, endpoint.path, near=False)
+    return EndpointPlan.of(endpoint, near=False)
 
 
 def _pool(pool: Pool) -> PoolPlan:

@@ -10,7 +10,9 @@ where its comment says so.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
     "AddressPlan",
@@ -29,6 +31,7 @@ __all__ = [
     "RoutePlan",
     "StatsPlan",
     "StickyPlan",
+    "is_ip",
 ]
 
 
@@ -44,6 +47,16 @@ class AddressPlan:
     host: str | None = None
     port: int = 0
     path: str | None = None
+    srv: bool = False  # host is the name of SRV records (RFC 2782), which say hosts and ports
+
+
+def is_ip(host: str) -> bool:
+    """Whether a host is an IP address, which needs no look-up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,11 @@ class EndpointPlan(AddressPlan):
     priority: int = 0  # 0 first, higher ones when those before do not carry all
     zone: str = ""
     near: bool = True  # its zone is that of this weir, or weir has none
+
+    @classmethod
+    def of(cls, address: AddressPlan, **more: Any) -> EndpointPlan:
+        """An endpoint at an address."""
+        return cls(address.text, address.host, address.port, address.path, address.srv, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +134,23 @@ class ClusterPlan:
     stream_idle_timeout_ms: int = 300_000
     max_response_head_bytes: int = 32_768
     max_response_fields: int = 100
+    resolve: str = "name"  # a name is one endpoint; "each": each of its addresses is one
     resolve_interval_ms: int = 30_000  # how often names of endpoints are looked up again
+    nameservers: tuple[AddressPlan, ...] = ()  # for SRV records and "each"; (): those of the system
     policy: str = "round_robin"  # "round_robin", "least_requests", "least_time", "random", "hash"
     hash_by: str = "client"  # the key of "hash": "client", "path", "host", "cookie:NAME", "field:NAME"
     hash_balance_percent: int = 0  # of its part of the requests in progress an endpoint gets at most; 0: no bound
     overflow_at_percent: int = 70  # of a level's weight usable: with less, a part of the requests goes to the next
     slow_start_ms: int = 0  # how long the weight of an endpoint that has become usable grows to all of it; 0: at once
     sticky: StickyPlan = field(default_factory=StickyPlan)
+
+    def members(self) -> list[str]:
+        """The endpoints that it has from the start, by their texts: those that need no look-up to be known."""
+        return [address.text for address in self.endpoints if not self.stands_for_several(address)]
+
+    def stands_for_several(self, address: AddressPlan) -> bool:
+        """Whether not the address itself is an endpoint, but whatever its name stands for."""
+        return address.srv or (self.resolve == "each" and address.path is None and not is_ip(address.host or ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ cdef class Choice:
     cdef dict levels                    # by number
     cdef Overflow overflow
     cdef Balancer balancer              # who is to be asked: a level's policy, or overflow
-    cdef void settle(self, Pool pool) noexcept          # a new member's weight, priority and zone
+    # A new member's weight, priority and zone: those of `name`, which is what it is called in the file.
+    cdef int settle(self, Pool pool, str name) except -1
     # `usable`: those that may get requests. When that changes by time alone; 0: never.
     cdef uint64_t update(self, list usable, list members, uint64_t now_us) except? 1
     cdef uint32_t _ramp(self, Pool pool, uint64_t now_us) noexcept

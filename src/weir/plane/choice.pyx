@@ -11,7 +11,7 @@ from weir.plane.balance cimport Balancer, RoundRobin, mix
 from weir.plane.chance cimport LeastRequests, LeastTime, Random
 from weir.plane.maglev cimport Hash
 from weir.plane.pool cimport Pool
-from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_DOWN
+from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_DRAIN
 from weir.plane.upstream cimport UpstreamUser
 
 cdef enum:
@@ -43,7 +43,7 @@ cdef uint32_t weight_of(Pool pool) noexcept:
 
 cdef bint is_usable(Pool pool, uint64_t now_us) noexcept:
     return (
-        pool.entry.standing.order != ORDER_DOWN
+        pool.entry.standing.order <= ORDER_DRAIN
         and pool.entry.standing.health != HEALTH_UNHEALTHY
         and pool.entry.standing.ejected_until_us <= now_us
     )
@@ -117,12 +117,13 @@ cdef class Choice:
         self.overflow.by_key = plan.policy == "hash"
         self.balancer = make_policy(plan, seed)
 
-    cdef void settle(self, Pool pool) noexcept:
-        settings = self.settings.get(pool.name)
+    cdef int settle(self, Pool pool, str name) except -1:
+        settings = self.settings.get(name)
         if settings is not None:
             pool.base_weight = settings.weight
             pool.base_priority = settings.priority
             pool.near = settings.near
+        return 0
 
     cdef uint32_t _ramp(self, Pool pool, uint64_t now_us) noexcept:
         cdef uint64_t since, step_us, step

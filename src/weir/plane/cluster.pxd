@@ -47,7 +47,8 @@ cdef class Cluster(PoolOwner):
     cdef Reason failure
 
     # -- members
-    cdef Pool add(self, str endpoint)                   # or the one that there is
+    # The new one, or the one that there is. `name`: what brings it, as it is called in the file.
+    cdef Pool add(self, str endpoint, str name)
     cdef int remove(self, str endpoint) except -1
     cdef Pool member(self, str endpoint)                # None: there is none
     # Finds out who may get requests: members or standings have changed.

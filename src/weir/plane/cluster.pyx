@@ -58,8 +58,8 @@ cdef class Cluster(PoolOwner):
         self.binds = self.keys is not None or self.sticky is not None
         self.pools = []
         self.members = {}
-        for address in plan.endpoints:
-            self.add(address.text)
+        for name in plan.members():
+            self.add(name, name)
         self.look()
 
     # -- members ------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ cdef class Cluster(PoolOwner):
     cdef Pool member(self, str endpoint):
         return <Pool>self.members.get(endpoint)
 
-    cdef Pool add(self, str endpoint):
+    cdef Pool add(self, str endpoint, str name):
         cdef Pool pool = self.member(endpoint)
         if pool is None:
             pool = Pool(
@@ -75,7 +75,7 @@ cdef class Cluster(PoolOwner):
                 self.plan.connect_timeout_ms,
             )
             pool.timed = self.plan.policy == "least_time"
-            self.choice.settle(pool)
+            self.choice.settle(pool, name)
             self.pools.append(pool)
             self.members[endpoint] = pool
             self.look_again_us = 1

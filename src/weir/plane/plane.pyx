@@ -74,9 +74,12 @@ cdef class Plane:
         """`call()` is called when the access log's batch should be taken before its next flush is due."""
         self.workspace.on_log_wanted = call
 
-    def add_endpoint(self, int cluster, str endpoint) -> None:
-        """A new member of a cluster, by its text; nothing happens if there is one of that text."""
-        (<Cluster>self.clusters[cluster]).add(endpoint)
+    def add_endpoint(self, int cluster, str endpoint, str name="") -> None:
+        """A new member of a cluster, by its text; nothing happens if there is one of that text.
+
+        `name` is what stands for it in the plan's endpoints, if anything does: its weight, priority and zone are those.
+        """
+        (<Cluster>self.clusters[cluster]).add(endpoint, name if name else endpoint)
 
     def remove_endpoint(self, int cluster, str endpoint) -> None:
         """A member leaves: exchanges in progress with it end as they would have; nothing new goes there."""
@@ -85,6 +88,12 @@ cdef class Plane:
     def endpoints(self, int cluster) -> list[str]:
         """The members of a cluster, by their texts."""
         return list((<Cluster>self.clusters[cluster]).members)
+
+    def endpoint_numbers(self) -> list[int]:
+        """The numbers in the statistics table of all members of all clusters that have one."""
+        cdef Cluster cluster
+        cdef Pool pool
+        return [pool.entry.number for cluster in self.clusters for pool in cluster.pools if pool.entry.number >= 0]
 
     def set_addresses(self, int cluster, str endpoint, addresses) -> None:
         """What an endpoint's name resolves to now: `weir.plane.stream.Address`es, in order of preference.
