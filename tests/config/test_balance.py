@@ -45,10 +45,13 @@ def test_zones_become_near_and_far() -> None:
 
 
 def test_a_zone_that_a_cluster_does_not_have_means_nothing_there() -> None:
-    text = 'zone = "x"\n' + CLUSTER + ZONES + '[[cluster]]\nname = "b"\nendpoints = [{ address = "a:81", zone = "z" }]\n'
+    text = (
+        'zone = "x"\n' + CLUSTER + ZONES + '[[cluster]]\nname = "b"\nendpoints = [{ address = "a:81", zone = "z" }]\n'
+    )
     text += '[[listener]]\naddress = ":8081"\nto = "b"\n'
     (endpoint,) = plan_of(text).clusters[1].endpoints
-    assert isinstance(endpoint, EndpointPlan) and endpoint.near
+    assert isinstance(endpoint, EndpointPlan)
+    assert endpoint.near
 
 
 @pytest.mark.parametrize("word", ["client", "path", "host", "cookie:session", "field:X-User"])
@@ -60,7 +63,9 @@ def test_off_is_off() -> None:
     text = CLUSTER + TWO + HASH + 'hash_by = "path"\nhash_balance = "off"\nslow_start = "off"\n'
     cluster = plan_of(text + '[cluster.sticky]\ncookie = "off"\n').clusters[0]
     assert (cluster.hash_balance_percent, cluster.slow_start_ms, cluster.sticky.cookie) == (0, 0, "")
-    sticky = plan_of(CLUSTER + TWO + '[cluster.sticky]\ncookie = "a"\nsecret = "off"\nmax_age = "off"\n').clusters[0].sticky
+    sticky = (
+        plan_of(CLUSTER + TWO + '[cluster.sticky]\ncookie = "a"\nsecret = "off"\nmax_age = "off"\n').clusters[0].sticky
+    )
     assert (sticky.secret, sticky.max_age_ms) == ("", 0)
     assert plan_of('zone = "off"\n' + CLUSTER + TWO)
 
@@ -213,7 +218,8 @@ def test_a_secret_is_never_shown(refusals: Refusals) -> None:
     (line,) = refusals(CLUSTER + TWO + '[cluster.sticky]\ncookie = "ID"\nsecret = "hush-hush"')
     assert "hush" not in line
     plan = plan_of(CLUSTER + TWO + '[cluster.sticky]\ncookie = "ID"\nsecret = "hush-hush-hush-hush"')
-    assert plan.clusters[0].sticky.secret and "hush" not in repr(plan)
+    assert plan.clusters[0].sticky.secret
+    assert "hush" not in repr(plan)
 
 
 def test_the_schema_knows_both_kinds_of_endpoints() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from weir.plane.fake import FakeStream
 from weir.stats.roster import Health, Order, change
 
 Stage = Callable[..., Scene]
@@ -68,7 +69,9 @@ def test_who_is_tried_is_not_chosen_and_its_turn_is_not_made_up_for(stage: Stage
     scene = stage(members=weighted(8, 1, 1))
     assert set(scene.plane.picks(0, 50, tried=[0])) == {1, 2}
     after = Counter(scene.plane.picks(0, 100))
-    assert abs(after[0] - 80) <= 1 and abs(after[1] - 10) <= 1 and abs(after[2] - 10) <= 1
+    assert abs(after[0] - 80) <= 1
+    assert abs(after[1] - 10) <= 1
+    assert abs(after[2] - 10) <= 1
 
 
 def test_a_change_of_weights_does_not_begin_anew(stage: Stage) -> None:
@@ -118,19 +121,27 @@ def test_no_policy_chooses_who_has_the_mark_and_all_are_reached(stage: Stage, po
         assert scene.plane.picks(0, 1, tried=left) == [-1]
 
 
+def place_of(endpoint: FakeStream) -> int:
+    """The place among the members of the endpoint that a connection leads to."""
+    assert endpoint.peer is not None
+    return int(endpoint.peer.text.split(":")[0].rpartition(".")[2]) - 1
+
+
 def places(scene: Scene, times: int) -> list[int]:
     """Which endpoints a number of requests went to that are all in progress."""
     before = scene.dials
     for _ in range(times):
         scene.client(GET)
-    return [int(str(scene.endpoint(n).peer.text).split(":")[0].rpartition(".")[2]) - 1 for n in range(before, scene.dials)]  # type: ignore[union-attr]
+    return [place_of(scene.endpoint(number)) for number in range(before, scene.dials)]
 
 
 def test_least_requests_evens_out_what_is_in_progress(stage: Stage) -> None:
     scene = stage(members=weighted(1, 1, 2), cluster={"policy": "least_requests"})
     held = Counter(places(scene, 200))
     # Two choices keep the fullest within a few of its part; drawing alone would be off by some ten.
-    assert abs(held[0] - 50) <= 4 and abs(held[1] - 50) <= 4 and abs(held[2] - 100) <= 4
+    assert abs(held[0] - 50) <= 4
+    assert abs(held[1] - 50) <= 4
+    assert abs(held[2] - 100) <= 4
 
 
 def test_least_requests_counts_those_that_wait_for_a_connection(stage: Stage) -> None:
@@ -145,8 +156,7 @@ def answered(scene: Scene, times: int, after_ms: dict[int, int], status: bytes =
     for _ in range(times):
         scene.client(GET)
         endpoint = scene.endpoint()
-        assert endpoint.peer is not None
-        place = int(endpoint.peer.text.split(":")[0].rpartition(".")[2]) - 1
+        place = place_of(endpoint)
         found[place] += 1
         scene.wait_ms(after_ms[place])
         scene.send(endpoint, OK.replace(b"200 OK\r\n", status + b"\r\nConnection: close\r\n"))
@@ -315,12 +325,13 @@ def test_when_all_have_just_joined_they_share_alike(stage: Stage) -> None:
 
 @pytest.mark.figures
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_choice_is_cheap_among_a_thousand(
-    stage: Stage, policy: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_choice_is_cheap_among_a_thousand(stage: Stage, policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     costs = {}
     for count in (2, 10, 1000):
-        for name, members in (("equal", weighted(*[1] * count)), ("weighted", weighted(*[1 + n % 7 for n in range(count)]))):
+        for name, members in (
+            ("equal", weighted(*[1] * count)),
+            ("weighted", weighted(*[1 + n % 7 for n in range(count)])),
+        ):
             scene = stage(members=members, cluster={"policy": policy})
             costs[name, count] = min(scene.plane.pick_ns(0, 20_000, policy == "hash") for _ in range(5))
     with capsys.disabled():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.plane.scene import OK, Scene
-from tests.plane.test_choice import CRITICAL, chi_square, weighted
+from tests.plane.test_choice import CRITICAL, chi_square, place_of, weighted
 from weir.stats.roster import Health, Order, change
 
 Stage = Callable[..., Scene]
@@ -127,8 +127,7 @@ def ask(scene: Scene, path: bytes = b"/a", host: bytes = b"h", fields: bytes = b
     scene.client(GET % (path, host, fields))
     endpoint = scene.endpoint()
     scene.send(endpoint, OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"))
-    assert endpoint.peer is not None
-    return int(endpoint.peer.text.split(":")[0].rpartition(".")[2]) - 1
+    return place_of(endpoint)
 
 
 def by(stage: Stage, hash_by: str) -> Scene:
@@ -169,7 +168,10 @@ def test_by_cookie(stage: Stage) -> None:
 
 def test_by_field(stage: Stage) -> None:
     scene = by(stage, "field:X-User")
-    assert len({ask(scene, fields=field) for field in (b"X-User: 7\r\n", b"x-user:  7 \r\n", b"A: b\r\nX-USER: 7\r\n")}) == 1
+    assert (
+        len({ask(scene, fields=field) for field in (b"X-User: 7\r\n", b"x-user:  7 \r\n", b"A: b\r\nX-USER: 7\r\n")})
+        == 1
+    )
     assert len({ask(scene, fields=b"X-User: user-number-%d\r\n" % n) for n in range(30)}) > 10
     assert sorted(ask(scene) for _ in range(20)) == list(range(20))
 
@@ -182,10 +184,7 @@ def test_by_client(stage: Stage) -> None:
 def held(scene: Scene, times: int, fields: bytes) -> Counter[int]:
     for _ in range(times):
         scene.client(GET % (b"/a", b"h", fields))
-    return Counter(
-        int(str(scene.endpoint(number).peer.text).split(":")[0].rpartition(".")[2]) - 1  # type: ignore[union-attr]
-        for number in range(scene.dials)
-    )
+    return Counter(place_of(scene.endpoint(number)) for number in range(scene.dials))
 
 
 def test_bounded_loads(stage: Stage) -> None:
@@ -197,7 +196,8 @@ def test_bounded_loads(stage: Stage) -> None:
     assert len(loads) >= 3
     scene = by_hash(stage, 3, 1, hash_by="field:k", hash_balance_percent=120)
     found = [held(scene, 1, b"k: %d\r\n" % n) for n in range(40)][-1]
-    assert found[0] <= 36 and found[1] <= 12, "by weight"
+    assert found[0] <= 36, "by weight"
+    assert found[1] <= 12
 
 
 def test_with_a_bound_one_at_rest_is_never_refused(stage: Stage) -> None:
@@ -210,7 +210,11 @@ def test_the_table_of_a_thousand_is_made_in_a_moment(stage: Stage, capsys: pytes
     import time
 
     costs = {}
-    for name, weights in (("equal", [1] * 1000), ("one heavy", [1000] + [1] * 999), ("mixed", [1 + n % 50 for n in range(1000)])):
+    for name, weights in (
+        ("equal", [1] * 1000),
+        ("one heavy", [1000] + [1] * 999),
+        ("mixed", [1 + n % 50 for n in range(1000)]),
+    ):
         scene = by_hash(stage, *weights)
         taken = []
         for weight in range(2, 7):

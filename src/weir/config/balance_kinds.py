@@ -8,7 +8,7 @@ from typing import Any
 from weir.config.address import parse_endpoint
 from weir.config.errors import ConfigError, quoted, refuse
 from weir.config.kinds import OFF, TOKEN, Kind, address_text, closest, ratio, text_of, whole_number
-from weir.config.plan import EndpointPlan
+from weir.config.plan import AddressPlan, EndpointPlan
 from weir.config.units import kind_of
 
 __all__ = ["cookie_name", "cookie_path", "hash_key", "member", "part", "secret", "zone"]
@@ -20,12 +20,15 @@ _PARTS = ("client", "path", "host", "cookie:NAME", "field:NAME")
 _MEMBER_KEYS = ("address", "weight", "priority", "zone")
 
 
+_SECRET = "for example the output of: openssl rand -hex 16"
+
+
 def member() -> Kind:
     """An endpoint: its address, read as AddressPlan, or a table that says more of it, read as EndpointPlan."""
 
     def read(value: object) -> object:
         if not isinstance(value, dict):
-            return parse_endpoint(address_text(value, "an address", "127.0.0.1:", "8081"))
+            return _address(value)
         for key in value:
             if key not in _MEMBER_KEYS:
                 near = closest(str(key), _MEMBER_KEYS)
@@ -33,7 +36,9 @@ def member() -> Kind:
                 refuse("unknown key", hint, str(key))
         if "address" not in value:
             refuse("an endpoint needs its address", 'for example { address = "127.0.0.1:8081", weight = 2 }')
-        address = _of("address", value, lambda found: parse_endpoint(address_text(found, "an address", "127.0.0.1:", "80")))
+        address = _of(
+            "address", value, lambda found: parse_endpoint(address_text(found, "an address", "127.0.0.1:", "80"))
+        )
         return EndpointPlan.of(
             address,
             weight=_of("weight", value, lambda found: _in(found, 0, MOST_WEIGHT)) if "weight" in value else 1,
@@ -54,6 +59,10 @@ def member() -> Kind:
     }
     schema = {"anyOf": [{"type": "string", "minLength": 1}, table]}
     return Kind(read, "address of an endpoint, or a table with its address", schema, lambda value: value.text)
+
+
+def _address(value: object) -> AddressPlan:
+    return parse_endpoint(address_text(value, "an address", "127.0.0.1:", "8081"))
 
 
 def _of(key: str, table: dict[str, Any], read: Any) -> Any:
@@ -107,9 +116,7 @@ def cookie_name() -> Kind:
             refuse(f"{quoted(text)} is not the name of a cookie", 'letters, digits, _ and -: for example "WEIRID"')
         return text
 
-    return Kind(
-        read, 'name of a cookie, or `"off"`', {"type": "string", "maxLength": 64}, lambda value: value or OFF
-    )
+    return Kind(read, 'name of a cookie, or `"off"`', {"type": "string", "maxLength": 64}, lambda value: value or OFF)
 
 
 def cookie_path() -> Kind:
@@ -142,11 +149,13 @@ def secret() -> Kind:
     def read(value: object) -> str:
         # Never shown: neither in a message nor anywhere else.
         if not isinstance(value, str):
-            refuse(f"wanted a secret, a string, found {kind_of(value)}", "for example the output of: openssl rand -hex 16")
+            refuse(
+                f"wanted a secret, a string, found {kind_of(value)}", "for example the output of: openssl rand -hex 16"
+            )
         if value == OFF:
             return ""
         if not 16 <= len(value) <= 256 or not value.isascii() or not value.isprintable():
-            refuse("a secret has 16 to 256 printable characters", "for example the output of: openssl rand -hex 16")
+            refuse("a secret has 16 to 256 printable characters", _SECRET)
         return value
 
     schema = {"type": "string", "pattern": "^(off|[ -~]{16,256})$"}

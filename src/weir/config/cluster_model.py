@@ -96,8 +96,8 @@ class Sticky(Table):
     secret: Annotated[str, balance_kinds.secret()] = setting(
         StickyPlan,
         "secret",
-        'Key of the digest that is its value. `"off"`: one is drawn when weir starts, so that sessions survive a reload, '
-        "but no restart, and other instances do not know them.",
+        'Key of the digest that is its value. `"off"`: one is drawn when weir starts, so that sessions survive a '
+        "reload, but no restart, and other instances do not know them.",
         example="0123456789abcdef0123456789abcdef",
     )
     max_age: Annotated[int, kinds.duration("1s", "8760h", none=True)] = setting(
@@ -115,7 +115,8 @@ class Sticky(Table):
     same_site: Annotated[str, kinds.choice("lax", "strict", "none", "off")] = setting(
         StickyPlan,
         "same_site",
-        "Whether the client sends it when another site has sent the person here: `SameSite`. `off`: left to the client.",
+        "Whether the client sends it when another site has sent the person here: `SameSite`. `off`: left to the "
+        "client.",
         example="strict",
     )
     forward: Annotated[bool, kinds.flag()] = setting(
@@ -128,18 +129,18 @@ class Cluster(Table):
 
     name: Annotated[str, kinds.cluster_name()] = required("What `to` of a listener says.", example="app")
     endpoints: Annotated[tuple[Annotated[AddressPlan, balance_kinds.member()], ...], Field(strict=False)] = required(
-        "Where the requests go: `127.0.0.1:8081`, `[::1]:8081`, `app.internal:80`, `unix:/run/app.sock`, or whatever SRV "
-        "records name, `srv:_http._tcp.app.internal`; `http://` may stand before host and port. Or a table that says more "
-        "of it: `address`, `weight` (0 to 1000, 1 if not said; 0: only what a cookie binds to it), `priority` (0 to 100, 0 "
-        "if not said: first), `zone`.",
+        "Where the requests go: `127.0.0.1:8081`, `[::1]:8081`, `app.internal:80`, `unix:/run/app.sock`, or whatever "
+        "SRV records name, `srv:_http._tcp.app.internal`; `http://` may stand before host and port. Or a table that "
+        "says more of it: `address`, `weight` (0 to 1000, 1 if not said; 0: only what a cookie binds to it), "
+        "`priority` (0 to 100, 0 if not said: first), `zone`.",
         example=["127.0.0.1:8081", "127.0.0.1:8082"],
         json_schema_extra={"minItems": 1, "uniqueItems": True},
     )
     policy: Annotated[str, kinds.choice("round_robin", "least_requests", "least_time", "random", "hash")] = setting(
         ClusterPlan,
         "policy",
-        "Which endpoint is next, always by weight: in turn; of two the one with fewer requests in progress, or with the "
-        "shorter response time; at random; or the same for the same key. See [balancing](balancing.md).",
+        "Which endpoint is next, always by weight: in turn; of two the one with fewer requests in progress, or with "
+        "the shorter response time; at random; or the same for the same key. See [balancing](balancing.md).",
         example="least_requests",
     )
     hash_by: Annotated[str, balance_kinds.hash_key()] = setting(

@@ -132,7 +132,9 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
 
 def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
     # A name that no endpoint has says nothing of them: all are as near.
-    matters = any(endpoint.zone == zone for endpoint in cluster.endpoints if isinstance(endpoint, EndpointPlan) and zone)
+    matters = any(
+        endpoint.zone == zone for endpoint in cluster.endpoints if isinstance(endpoint, EndpointPlan) and zone
+    )
     return ClusterPlan(
         name=cluster.name,
         endpoints=tuple(_endpoint(endpoint, zone) if matters else endpoint for endpoint in cluster.endpoints),

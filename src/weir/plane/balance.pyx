@@ -76,10 +76,10 @@ cdef class RoundRobin(Balancer):
 
     cdef Pool pick(self, UpstreamUser user, uint32_t stamp):
         cdef uint32_t count = <uint32_t>len(self.pools)
-        cdef uint32_t i
+        cdef uint32_t i, _i
         cdef Pool pool
         if self.turns is None:
-            for i in range(count):
+            for _i in range(count):
                 if self.turn >= count:
                     self.turn = 0
                 pool = <Pool>self.pools[self.turn]

@@ -34,7 +34,7 @@ cdef class Random(Balancer):
         return 0
 
     def _fill(self):
-        # Vose, 1991. Shares are scaled so that their mean is 2**32; who has less shares its place with one who has more.
+        # Vose, 1991. Shares are scaled to a mean of 2**32; who has less shares its place with one who has more.
         cdef uint64_t count = len(self.pools)
         cdef uint64_t rest
         cdef Pool pool
@@ -113,7 +113,8 @@ cdef class LeastTime(BestOfTwo):
     cdef double cost(self, Pool pool, int64_t now_us) noexcept:
         cdef uint32_t load = pool.load()
         if pool.peak.at_us == 0:
-            # Nothing is known: one request finds out. Until it is answered there is no second one, if another can take it.
+            # Nothing is known: one request finds out. Until it is answered there is no second one, if there is another
+            # to take it.
             return <double>PEAK_FAILED_US * load / pool.share
         return (peak_now(&pool.peak, now_us) + 1) * (load + 1) / pool.share
 

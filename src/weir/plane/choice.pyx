@@ -1,8 +1,8 @@
 """Who of a cluster may be chosen, how often, and from which level.
 
-Levels are endpoints of one priority; where weir has a zone, those of its zone are a level before the others. A level whose
-usable weight is at least `overflow_at` of all its weight gets every request. Below that it gets a part in proportion, and
-the next level what is left: it is not asked to carry on what is left of it what all of it carried.
+Levels are endpoints of one priority; where weir has a zone, those of its zone are a level before the others. A level
+whose usable weight is at least `overflow_at` of all its weight gets every request. Below that it gets a part in
+proportion, and the next level what is left: the rest of it is not asked to carry what all of it carried.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -187,8 +187,8 @@ cdef class Cluster(PoolOwner):
         user.strays = False
         if pool is None or pool.mark == self.stamp:
             return None
-        # Also one that is drained, or has no weight: for these clients it is there until they have gone. Where nobody is
-        # usable all have a share.
+        # Also one that is drained, or has no weight: for these clients it is there until they have gone. Where nobody
+        # is usable all have a share.
         if is_usable(pool, <uint64_t>self.workspace.clock.now_us) or pool.share:
             return pool
         return None

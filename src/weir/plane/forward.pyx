@@ -8,7 +8,7 @@ What is hard here: the endpoint may close a connection just as a request is writ
   no byte of a response has come, and the method is idempotent or no byte was accepted.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.buffer cimport Buffer

@@ -2,8 +2,9 @@
 
 What is hard here: few keys may move when an endpoint goes, even fewer when it is only ill for a while. So the table has
 all members, also those that may get nothing now. A key that meets one of those is hashed once more, and again: its
-neighbours in the table go elsewhere each, by weight, and come back when it does. The table is made anew only when members
-or weights change. In a slow start a key is taken or sent on by a part of its own hash, so that keys come back by and by.
+neighbours in the table go elsewhere each, by weight, and come back when it does. The table is made anew only when
+members or weights change. In a slow start a key is taken or sent on by a part of its own hash, so that keys come back
+by and by.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -21,7 +22,7 @@ cdef enum:
     REHASHES = 64               # with half of the members away, more are needed once in 10**19 times
 
 
-# A member while the table is made: its own order of all slots, and how many it has still to get, times the total weight.
+# A member while the table is made: its own order of all slots, and how many it is owed, times the total weight.
 cdef struct Claim:
     uint32_t slot
     uint32_t skip
@@ -92,8 +93,8 @@ cdef class Hash(Balancer):
             claims[i].skip = 1 + <uint32_t>(mix(hash) % (MAGLEV_SLOTS - 1))
             claims[i].weight = pool.weight
             total += pool.weight
-        # In rounds; in each one takes as many free slots as its weight is multiples of the mean, in its own order of all
-        # slots, and is owed the rest. So a round has `count` slots, whatever the weights.
+        # In rounds; in each one takes as many free slots as its weight is multiples of the mean, in its own order of
+        # all slots, and is owed the rest. So a round has `count` slots, whatever the weights.
         while filled < MAGLEV_SLOTS:
             for i in range(count):
                 claim = &claims[i]

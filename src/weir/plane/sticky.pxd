@@ -24,8 +24,8 @@ cdef class Sticky:
     cdef void read(self, const char* p, const Head* head, UpstreamUser user) noexcept
     # Whose mark that is; None: nobody's any more.
     cdef Pool find(self, uint64_t mark)
-    # Takes the cookie out of the request's head: marks the lines it is in; and, at the end of the composed head out[0:n],
-    # puts what else was in them. The new length, at most n and the lines taken out.
+    # Takes the cookie out of the request's head: marks the lines it is in; and, at the end of the composed head
+    # out[0:n], puts what else was in them. The new length, at most n and the lines taken out.
     cdef void drop(self, const char* p, Head* head) noexcept
     cdef uint32_t put_others(self, const char* p, const Head* head, char* out, uint32_t n) noexcept
     # Puts the line that sets the cookie at the end of the composed response head out[0:n], if the client needs it.

@@ -1,8 +1,8 @@
 """Sticky sessions by a cookie.
 
-Its value is a keyed digest of cluster and endpoint: it says nothing of an address, cannot be made up, and is the same on
-all workers and, with a secret in the configuration, on all instances and after every restart. Without one the key is
-drawn with the statistics table: it lasts as long as that does, over reloads and workers that are replaced.
+Its value is a keyed digest of cluster and endpoint: it says nothing of an address, cannot be made up, and is the same
+on all workers and, with a secret in the configuration, on all instances and after every restart. Without one the key
+is drawn with the statistics table: it lasts as long as that does, over reloads and workers that are replaced.
 """
 
 import hmac
