@@ -211,12 +211,16 @@ cdef class Forward(Exchange):
             drop_named(owner.inbuf.data + self.head.at, head, options.deadline, options.deadline_length)
         if self.cluster.request_start:
             drop_named(owner.inbuf.data + self.head.at, head, b"X-Request-Start", 15)
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
         n = write_request_head(
             owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
             workspace.compose,
         )
         if self.gives_up_ms or self.cluster.request_start:
             n = self._add_times(n)
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
         relay.source = owner.stream
         relay.destination = self.upstream.stream
         relay.end_reason = R_CLIENT_CLOSED

@@ -22,6 +22,11 @@ cdef class UpstreamUser(TimerOwner):
     cdef bint fresh                 # a replay: no connection that was used before
     cdef bint admitted              # it is one of the cluster's exchanges in progress
     cdef bint tries                 # let through by a breaker that is half open
+    # Of clusters that bind requests to endpoints, and valid only for those (Cluster.binds).
+    cdef bint keyed                 # it has a key
+    cdef bint strays                # not at the endpoint that its cookie names, for once
+    cdef uint64_t key               # KeyRule's
+    cdef uint64_t bound             # the mark in its cookie, Sticky's; 0: none
     # The upstream is yours: connected, BUSY, and tells you of its events.
     cdef int on_upstream(self, Upstream upstream) except -1
     # You have left the cluster's queue for a pool's line: a dial is under way.
