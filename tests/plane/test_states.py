@@ -186,9 +186,25 @@ def held(stage: Stage) -> Scene:
     return scene
 
 
+def breaker(stage: Stage) -> Scene:
+    scene = stage(breaker={"failures_percent": 100, "volume": 1, "open_for_ms": 1000})
+
+    def answered(status: bytes) -> None:
+        scene.client(GET)
+        scene.send(scene.endpoint(), b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status)
+
+    answered(b"500 x")  # closed, open
+    scene.wait_ms(1100)
+    answered(b"500 x")  # half open, open
+    scene.wait_ms(1100)
+    for _ in range(3):  # half open, closed
+        answered(b"200 OK")
+    return scene
+
+
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
-    *(dials, surplus, surplus_taken, in_line, held),
+    *(dials, surplus, surplus_taken, in_line, breaker, held),
 )
 
 

@@ -174,17 +174,12 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
         families["weir_upstream_waiting"].add(end.waiting, *labels)
         for name in ("dials", "dial_failures", "reuses", "spoiled"):
             families[f"weir_upstream_{name}"].add(getattr(end, name), *labels)
-    for cluster, queued in queues(endpoints):
-        families["weir_cluster_queued"].add(queued, cluster)
-
-
-def queues(endpoints: Iterable[reader.EndpointState]) -> Iterator[tuple[str, int]]:
-    """Each endpoint tells its cluster's queue."""
-    seen = set()
-    for end in endpoints:
-        if end.cluster not in seen:
-            seen.add(end.cluster)
-            yield end.cluster, end.queued
+    # Clusters that were there before a reload have no endpoints any more.
+    named = {end.cluster for end in endpoints}
+    for cluster in reader.clusters(state.memory):
+        if cluster.cluster in named:
+            for name in ("queued", "in_progress", "limit", "open_breakers", "breaker_openings"):
+                families[f"weir_cluster_{name}"].add(getattr(cluster, name), cluster.cluster)
 
 
 def collect_rules(state: AdminState, families: dict[str, Family]) -> None:

@@ -1,7 +1,7 @@
 # A circuit breaker: requests are refused at once while attempts at them fail.
 # Its states are in spec/states.toml.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from weir.plane.upstream cimport UpstreamUser
 from weir.plane.workspace cimport Workspace
@@ -23,7 +23,6 @@ cdef class Breaker:
     cdef int64_t opened_us
     cdef uint32_t trying                    # exchanges that were let through to try, in progress
     cdef uint32_t went_well                 # attempts, since it is half open
-    cdef readonly uint64_t openings         # how often it has opened
 
     # Whether this one may go on; if it is let through to try, user.tries is set, and let_go is called when it ends.
     cdef bint admit(self, UpstreamUser user) noexcept

@@ -75,7 +75,6 @@ cdef class Breaker:
     cdef void _open(self) noexcept:
         self.state = move(self.workspace, MACHINE_BREAKER, self.state, CB_OPEN)
         self.opened_us = self.workspace.clock.now_us
-        self.openings += 1
 
     cdef void _forget(self) noexcept:
         # The parts between the newest one and now are as old as the window: they begin anew.

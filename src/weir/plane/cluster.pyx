@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from weir.plane.breaker cimport Breaker
 from weir.plane.choice cimport Choice, is_usable, weight_of
 from weir.plane.codes cimport R_CIRCUIT_OPEN, R_NO_ENDPOINT, R_QUEUE_FULL, R_RESPONSE_TIMEOUT, Reason
-from weir.plane.columns cimport CF_RETRIES, CF_RETRIES_DENIED
+from weir.plane.columns cimport CF_BREAKER_OPENINGS, CF_RETRIES, CF_RETRIES_DENIED
 from weir.plane.head cimport Head
 from weir.plane.keys cimport KeyRule
 from weir.plane.limiter cimport Limiter
@@ -237,8 +237,10 @@ cdef class Cluster(PoolOwner):
         cdef bint dropped = status == 503 or status == 429 or reason == R_RESPONSE_TIMEOUT
         if self.limiter is not None and (dropped or 200 <= status < 500):
             self.limiter.observe(us, dropped, self.workspace.clock.now_us)
-        if self.breaker is not None and self.breaker.observe(status == 0 or status >= 500) and self.queue.length:
-            self.workspace.engine.put_ready(self)
+        if self.breaker is not None and self.breaker.observe(status == 0 or status >= 500):
+            self.group.figures[CF_BREAKER_OPENINGS] += 1
+            if self.queue.length:
+                self.workspace.engine.put_ready(self)
         return 0
 
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *:

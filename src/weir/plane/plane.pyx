@@ -15,7 +15,7 @@ from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.pool cimport Pool
 from weir.plane.roster cimport Roster
 from weir.plane.series cimport SeriesNames
-from weir.plane.states cimport STATE_PLACES
+from weir.plane.states cimport CB_CLOSED, STATE_PLACES
 from weir.plane.stream cimport Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
 from weir.plane.upstream cimport UpstreamUser
@@ -266,6 +266,16 @@ cdef class Plane:
     def queued(self, int cluster) -> int:
         """Exchanges in a cluster's queue."""
         return (<Cluster>self.clusters[cluster]).queue.length
+
+    def load(self, int cluster) -> dict[str, int]:
+        """The gauges of a cluster by name (spec/figures.toml)."""
+        cdef Cluster of = self.clusters[cluster]
+        return {
+            "queued": of.queue.length,
+            "in_progress": of.busy if of.limiter is None else of.limiter.admitted,
+            "limit": 0 if of.limiter is None else of.limiter.limit,
+            "open_breakers": of.breaker is not None and of.breaker.state != CB_CLOSED,
+        }
 
     def cluster_number(self, int cluster) -> int:
         """Its number in the statistics table; -1 if it has none."""

@@ -76,4 +76,8 @@ CLUSTER_FIGURES: tuple[FigureInfo, ...] = (
     FigureInfo("queued", "gauge", "Exchanges in the cluster's queue."),
     FigureInfo("retries", "counter", "Attempts after the first."),
     FigureInfo("retries_denied", "counter", "Attempts that would have been safe and that the budget did not allow."),
+    FigureInfo("in_progress", "gauge", "Exchanges in progress, of those that the cluster's limit counts; without a limit, with its endpoints."),
+    FigureInfo("limit", "gauge", "How many may be in progress at a time now, over all workers; 0: no limit."),
+    FigureInfo("open_breakers", "gauge", "Workers whose circuit breaker is open, or half open."),
+    FigureInfo("breaker_openings", "counter", "How often a circuit breaker has opened."),
 )

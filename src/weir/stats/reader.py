@@ -160,6 +160,10 @@ class ClusterState(NamedTuple):
     queued: int = 0
     retries: int = 0
     retries_denied: int = 0
+    in_progress: int = 0
+    limit: int = 0
+    open_breakers: int = 0
+    breaker_openings: int = 0
 
 
 class Distinct(NamedTuple):
