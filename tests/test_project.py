@@ -25,7 +25,8 @@ PLANE_ORDER = (
     *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters"),
     *("text", "accesslog"),
     *("engine", "selector", "stream"),
-    *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept", "parsers"),
+    *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept"),
+    *("keepalive", "parsers"),
     *("workspace", "fake", "account", "answers"),
     *(
         "upstream",

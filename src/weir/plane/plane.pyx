@@ -177,6 +177,12 @@ cdef class Plane:
                 "dial_failures": pool.dial_failures,
                 "reuses": pool.reuses,
                 "spoiled": pool.spoiled,
+                "retired": pool.retired,
+                "passed_over": pool.passed_over,
+                "races_lost": pool.races_lost,
+                "races_saved": pool.races_saved,
+                "idle_limit_ms": max(pool.learner.limit_ms, 0),
+                "learned_idle_timeout_ms": pool.learner.learned_ms,
             })
         return states
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason
 from weir.plane.engine cimport Source
+from weir.plane.keepalive cimport IdleLearner
 from weir.plane.stream cimport Address
 from weir.plane.upstream cimport Line, Upstream, UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
@@ -28,7 +29,6 @@ cdef class Pool(UpstreamHome):
     cdef int preferred              # the address that connected last
     cdef readonly uint32_t max_idle
     cdef readonly uint32_t max_connections
-    cdef int64_t idle_timeout_ms
     cdef int64_t max_age_ms
     cdef uint32_t max_requests
     cdef readonly uint32_t min_idle
@@ -37,6 +37,8 @@ cdef class Pool(UpstreamHome):
     cdef int64_t connect_timeout_ms
     cdef int64_t backoff_ms         # after a failed early dial
     cdef bint closed
+    cdef readonly IdleLearner learner
+    cdef Upstream probe             # rests on when its time is over, to see when the endpoint closes it; or None
 
     cdef Upstream idle              # newest first, linked by next and previous
     cdef Upstream surplus
@@ -53,6 +55,10 @@ cdef class Pool(UpstreamHome):
     cdef readonly uint64_t dial_failures
     cdef readonly uint64_t reuses
     cdef readonly uint64_t spoiled      # idle connections that the endpoint closed
+    cdef readonly uint64_t retired      # idle connections closed before the endpoint would have
+    cdef readonly uint64_t passed_over  # requests that took no idle connection, for it might just be closed
+    cdef readonly uint64_t races_lost   # used connections that broke as soon as they were used again
+    cdef readonly uint64_t races_saved  # ... whose requests were answered after all
 
     # For `user`; `now` not to wait for an idle one, but dial at once.
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *
@@ -65,11 +71,18 @@ cdef class Pool(UpstreamHome):
     cdef int keep_warm(self) except -1
     cdef int close_all(self) except -1          # idle ones; busy ones close when given back
 
+    # A used connection broke before a byte of a response, soon after a request was sent on it.
+    cdef void lost_race(self, Upstream upstream) noexcept
+
     cdef Acquired _start_dial(self) except *
     cdef bint _connect_next(self, Upstream upstream) except *
     cdef void _unlist(self, Upstream upstream) noexcept
     cdef void _list_idle(self, Upstream upstream) noexcept
     cdef int _close(self, Upstream upstream) except -1
+    cdef int _close_probe(self) except -1
+    cdef int _retire(self, Upstream upstream, int64_t now_ms) except -1
+    cdef int _found_closed(self, Upstream upstream, int64_t now_ms) except -1
+    cdef void _learn_close(self, Upstream upstream, int64_t rest_ms, int64_t now_ms) noexcept
     cdef int _settle(self, Upstream upstream) except -1
     cdef void _back_off(self) noexcept
     cdef void _hand_over(self, Upstream upstream, UpstreamUser user) noexcept

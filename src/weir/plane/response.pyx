@@ -34,7 +34,8 @@ from weir.plane.fields cimport (
     write_response_head,
 )
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
-from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
+from weir.plane.head cimport F_KEEP_ALIVE, F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
+from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.states cimport E_BODY, E_TUNNEL, MACHINE_EXCHANGE
@@ -165,6 +166,12 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
         return exchange.fail(head.reason)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
+        exchange.upstream.answered_ms = exchange.first_byte_us // 1000
+        if exchange.raced is not None:
+            exchange.raced.races_saved += 1
+            exchange.raced = None
+        if head.count[<int>F_KEEP_ALIVE]:
+            exchange.pool.learner.said(keep_alive_timeout_ms(buf.data + buf.start, head))
     if hold_head(exchange, buf, &framing):
         return 0
     exchange.status = head.status

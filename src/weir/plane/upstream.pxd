@@ -19,6 +19,7 @@ cdef class UpstreamUser(TimerOwner):
     cdef uint8_t waiting            # Waiting
     cdef uint64_t tried             # bit per endpoint (number modulo 64) that failed this user
     cdef bint idempotent            # what it will send may be sent twice
+    cdef bint repeatable            # ... and it can be: it is at hand in whole, and repeating is allowed
     cdef bint fresh                 # a replay: no connection that was used before
     # The upstream is yours: connected, BUSY, and tells you of its events.
     cdef int on_upstream(self, Upstream upstream) except -1
@@ -63,3 +64,6 @@ cdef class Upstream(StreamOwner):
     cdef int64_t born_ms
     cdef int64_t dialled_us             # when the address that it has was dialled
     cdef int64_t idle_since_ms
+    cdef int64_t answered_ms            # when the head of its last response came
+    cdef int64_t doubt_ms               # by how much longer it may have rested, for the endpoint, than since then
+    cdef int64_t rested_ms              # before it was taken by the user that it has
