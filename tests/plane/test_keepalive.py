@@ -86,6 +86,15 @@ def test_a_coarse_sweep_is_learned_from_the_longest_rest_of_each() -> None:
     assert learner.safe_ms <= 1450 < 2000, "half of twice the timeout at most"
 
 
+def test_a_sweep_that_leaves_none_is_no_restart() -> None:
+    """gunicorn, asked seldom: once a second it closes what has rested for 2 s, and that is all there is."""
+    learner = IdleLearner()
+    at_once(learner, 2002, 2132, 2651, left=0)
+    at_once(learner, 2040, 2500, left=0, now_ms=9000)
+    assert learner.learned_ms == 2500
+    assert learner.safe_ms == 1000
+
+
 def test_connections_of_one_moment_are_one_close() -> None:
     learner = IdleLearner()
     at_once(learner, 2000, 2001, 2002, 2003, left=0)
@@ -284,7 +293,9 @@ EVENTS = st.one_of(
     st.tuples(st.just("survived"), st.integers(0, 90_000), st.booleans()),
     st.tuples(st.just("said"), st.integers(0, 86_400_000)),
     st.tuples(st.just("connected"), st.integers(0, 4_000_000)),
-    st.tuples(st.just("probe"),),
+    st.tuples(
+        st.just("probe"),
+    ),
 )
 
 

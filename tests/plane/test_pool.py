@@ -343,7 +343,7 @@ def test_a_timeout_is_learned_and_connections_are_retired_before_it(stage: Stage
     client = scene.client()
     assert state(scene)["idle_limit_ms"] == 4000
     closes_at(scene, client, 2000)
-    scene.send(client, GET)     # the second close is judged when something else happens
+    scene.send(client, GET)  # the second close is judged when something else happens
     scene.send(scene.endpoint(), OK)
     assert state(scene)["learned_idle_timeout_ms"] == 2000
     assert state(scene)["idle_limit_ms"] == 1600
@@ -366,7 +366,7 @@ def test_a_get_takes_none_whose_time_is_over_though_its_timer_is_late(stage: Sta
         scene.wait_ms(200)
     first = rests(scene, client, 0)
     assert state(scene)["idle_limit_ms"] == 1600
-    scene.clock.advance(1_601_000)      # no turn: the wheel has not been asked yet
+    scene.clock.advance(1_601_000)  # no turn: the wheel has not been asked yet
     client.feed(GET)
     scene.turn()
     assert first.take_sent() == b""
@@ -395,7 +395,7 @@ def test_what_cannot_be_repeated_takes_none_that_has_rested_for_long(stage: Stag
     [
         POST,
         b"PATCH /a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
-        b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel",      # its rest is not at hand
+        b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel",  # its rest is not at hand
         b"PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
     ],
 )

@@ -86,8 +86,9 @@ cdef class IdleLearner:
         self.batch = 0
         if alike:
             self._note(self.batch_shortest_ms)
-        elif self.batch_left:
-            # A sweep, or one of several servers that went: most of them may have rested for less than the timeout.
+        elif self.batch_left or self.batch_longest_ms <= 2 * self.batch_shortest_ms:
+            # A sweep, at an interval up to the timeout; or one of several servers that went: then most of them have
+            # rested for less than the timeout. The longest is of use in either case.
             self._note(self.batch_longest_ms)
         else:
             # All of them, however long they have rested: a restart, which teaches nothing but that whoever answers
