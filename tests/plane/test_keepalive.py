@@ -320,7 +320,7 @@ def play(learner: IdleLearner, events: list[tuple[object, ...]]) -> int:
             learner.probed(target, now_ms)
         assert learner.limit_ms <= LONGEST_LIMIT_MS
         assert learner.safe_ms <= 45_000
-        assert 0 <= learner.learned_ms
+        assert learner.learned_ms >= 0
         assert len(learner.seen) <= 8
         for rest_ms, closes, doubts in learner.seen:
             assert rest_ms >= 0

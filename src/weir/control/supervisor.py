@@ -66,10 +66,7 @@ class Supervisor:
         try:
             # Beside those who serve, the next ones and a few of the last ones who still drain.
             self.slots = 2 * workers + 2
-            rows, routes = plan.stats.rows, len(plan.routes)
-            spare = max(0, min(max(routes, 32), rows // 8, rows - routes - 1))
-            endpoints = sum(len(cluster.endpoints) for cluster in plan.clusters)
-            self.memory = make_table(plan, self.slots, spare_routes=spare, spare_endpoints=max(endpoints, 64))
+            self.memory = make_table(plan, self.slots, growing=True)
             self.admin = AdminKeeper(admin, plan.admin)
         except BaseException:
             stock.close()
@@ -408,6 +405,7 @@ class Supervisor:
                 self.memory,
                 [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
             )
+            layout.name_clusters(self.memory, [cluster.name for cluster in plan.clusters])
         except ValueError as error:
             stock.close(keep=self.crew.stock)
             self.admin.abandon()

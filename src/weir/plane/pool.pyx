@@ -6,12 +6,27 @@ line, connections come from either side, and the first in line gets the next one
 to the first in line, but only if fewer dials than waiting exchanges are left.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
+from weir.plane.columns cimport (
+    EF_ATTEMPTS,
+    EF_DIAL_FAILURES,
+    EF_DIALS,
+    EF_ERRORS_5XX,
+    EF_FAILURES,
+    EF_PASSED_OVER,
+    EF_RACES_LOST,
+    EF_RESPONSE_US,
+    EF_RESPONSES,
+    EF_RETIRED,
+    EF_REUSES,
+    EF_SPOILED,
+)
 from weir.plane.debug cimport invariant
 from weir.plane.engine cimport Source
 from weir.plane.keepalive cimport IdleLearner
+from weir.plane.roster cimport Entry
 from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_PROBE, U_SURPLUS
 from weir.plane.stream cimport Address, Stream
 from weir.plane.syscalls cimport EMFILE, ENFILE
@@ -37,12 +52,13 @@ cdef class PoolOwner(Source):
 cdef class Pool(UpstreamHome):
     """Connections to one endpoint; the settings are those of `weir.config.plan.PoolPlan`."""
 
-    def __cinit__(self, Workspace workspace not None, PoolOwner owner not None, int number, str text not None,
+    def __cinit__(self, Workspace workspace not None, PoolOwner owner not None, Entry entry not None, str name not None,
                   plan, int64_t connect_timeout_ms):
         self.workspace = workspace
         self.owner = owner
-        self.number = number
-        self.endpoint_text = text.encode()
+        self.entry = entry
+        self.name = name
+        self.endpoint_text = name.encode()
         self.addresses = []
         self.line = Line()
         self.max_idle = plan.max_idle
@@ -74,7 +90,7 @@ cdef class Pool(UpstreamHome):
             rest_ms = now_ms - upstream.idle_since_ms
             if not user.repeatable and not fresh and rest_ms + upstream.doubt_ms > learner.safe_ms:
                 fresh = True        # those behind it have rested for longer
-                self.passed_over += 1
+                self.entry.figures[EF_PASSED_OVER] += 1
             if fresh and self.open < self.max_connections:
                 break
             self._unlist(upstream)
@@ -82,7 +98,7 @@ cdef class Pool(UpstreamHome):
                 self._close(upstream)
                 continue
             if rest_ms > learner.limit_ms and upstream.state == U_IDLE:
-                self._retire(upstream, now_ms)
+                self._time_over(upstream, now_ms)
                 continue
             if upstream.requests >= self.max_requests or now_ms - upstream.born_ms >= self.max_age_ms:
                 self._close(upstream)
@@ -91,7 +107,7 @@ cdef class Pool(UpstreamHome):
                 if upstream.stream.is_spoiled():
                     self._found_closed(upstream, now_ms)
                     continue
-            self.reuses += 1
+            self.entry.figures[EF_REUSES] += 1
             upstream.reused = True
             upstream.rested_ms = rest_ms
             self._hand_over(upstream, user)
@@ -134,6 +150,7 @@ cdef class Pool(UpstreamHome):
         upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_BUSY)
         upstream.user = user
         upstream.requests += 1
+        self.entry.figures[EF_ATTEMPTS] += 1
         self.workspace.wheel.disarm(upstream)
 
     # -- dialling -----------------------------------------------------------------------------------------
@@ -152,6 +169,7 @@ cdef class Pool(UpstreamHome):
         self.workspace.upstreams += 1
         if not self._connect_next(upstream):
             self._close(upstream)
+            self.failed(self.failure)
             return A_FAILED
         if upstream.stream.connecting:
             upstream.next = self.dialling
@@ -173,11 +191,11 @@ cdef class Pool(UpstreamHome):
         while upstream.addresses_tried < count:
             address = self.addresses[(self.preferred + upstream.addresses_tried) % count]
             upstream.addresses_tried += 1
-            self.dials += 1
+            self.entry.figures[EF_DIALS] += 1
             now_us = self.workspace.clock.tick()
             stream = self.workspace.dialer.dial(self.workspace.engine, address)
             if stream is None:
-                self.dial_failures += 1
+                self.entry.figures[EF_DIAL_FAILURES] += 1
                 self.failure = connect_reason(self.workspace.dialer.error)
                 if self.workspace.dialer.error in (EMFILE, ENFILE):
                     self.failure = R_OUT_OF_DESCRIPTORS
@@ -202,7 +220,7 @@ cdef class Pool(UpstreamHome):
 
     cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1:
         cdef UpstreamUser user
-        self.dial_failures += 1
+        self.entry.figures[EF_DIAL_FAILURES] += 1
         upstream.stream.close()
         upstream.stream = None
         if self._connect_next(upstream):
@@ -211,6 +229,7 @@ cdef class Pool(UpstreamHome):
             return self.on_connected(upstream)
         self._unlist(upstream)
         self._close(upstream)
+        self.failed(reason)
         if self.min_idle:
             self._back_off()
         while self.line.length > self.connecting:
@@ -239,7 +258,7 @@ cdef class Pool(UpstreamHome):
         if upstream.stream.may_read:
             # The last read was filled to the brim; bytes behind it have had their edge already.
             if upstream.stream.is_spoiled():
-                self.spoiled += 1
+                self.entry.figures[EF_SPOILED] += 1
                 return self._close(upstream)
             upstream.stream.may_read = False
         return self._settle(upstream)
@@ -351,19 +370,21 @@ cdef class Pool(UpstreamHome):
             return self._close_probe()
         self._unlist(upstream)
         if upstream.state == U_IDLE:
-            self._retire(upstream, now_ms)
+            self._time_over(upstream, now_ms)
         else:
             self._close(upstream)
         return self.keep_warm() if self.min_idle else 0
 
     # -- learning how long the endpoint keeps what rests ---------------------------------------------------
 
-    cdef int _retire(self, Upstream upstream, int64_t now_ms) except -1:
+    cdef int _time_over(self, Upstream upstream, int64_t now_ms) except -1:
         """Its time is over: closed before the endpoint closes it, or left to rest on as the probe."""
         cdef int64_t rest_ms = now_ms - upstream.idle_since_ms
         cdef int64_t probe_ms = 0
-        self.retired += 1
-        if upstream.requests == 0 or upstream.stream.is_spoiled():
+        if upstream.stream.is_spoiled():
+            return self._found_closed(upstream, now_ms)
+        self.entry.figures[EF_RETIRED] += 1
+        if upstream.requests == 0:
             return self._close(upstream)
         self.learner.survived(rest_ms, now_ms, True)
         if self.probe is None and upstream.doubt_ms <= TEACHES_MS and not self.closed and not self.workspace.draining:
@@ -375,12 +396,15 @@ cdef class Pool(UpstreamHome):
         self.workspace.wheel.arm(upstream, probe_ms)
         return 0
 
+    cdef int64_t idle_limit_ms(self) noexcept:
+        return max(self.learner.limit_ms, 0)
+
     cdef int _close_probe(self) except -1:
         return self._close(self.probe)
 
     cdef int _found_closed(self, Upstream upstream, int64_t now_ms) except -1:
         """The endpoint has closed one that rested; it is in no list."""
-        self.spoiled += 1
+        self.entry.figures[EF_SPOILED] += 1
         self._close(upstream)
         self._learn_close(upstream, now_ms - upstream.idle_since_ms, now_ms)
         return 0
@@ -392,8 +416,25 @@ cdef class Pool(UpstreamHome):
             self.learner.closed(rest_ms, now_ms, left)
 
     cdef void lost_race(self, Upstream upstream) noexcept:
-        self.races_lost += 1
+        self.entry.figures[EF_RACES_LOST] += 1
         self._learn_close(upstream, upstream.rested_ms, self.workspace.clock.now_us // 1000)
+
+    # -- what came of it ----------------------------------------------------------------------------------
+
+    cdef uint32_t active(self) noexcept:
+        return self.open - self.idle_count - self.surplus_count - self.connecting - (self.probe is not None)
+
+    cdef int responded(self, uint16_t status, int64_t us) except -1:
+        cdef uint64_t* figures = self.entry.figures
+        figures[EF_RESPONSES] += 1
+        figures[EF_RESPONSE_US] += <uint64_t>us
+        if status >= 500:
+            figures[EF_ERRORS_5XX] += 1
+        return 0
+
+    cdef int failed(self, Reason reason) except -1:
+        self.entry.figures[EF_FAILURES] += 1
+        return 0
 
     # -- staying warm -------------------------------------------------------------------------------------
 
@@ -421,6 +462,20 @@ cdef class Pool(UpstreamHome):
 
     cdef int on_timeout(self) except -1:
         return self.keep_warm()
+
+    cdef int retire(self) except -1:
+        cdef Upstream upstream
+        self.closed = True
+        if self.probe is not None:
+            self._close_probe()
+        while True:
+            upstream = self.idle if self.idle is not None else self.surplus
+            if upstream is None:
+                break
+            self._unlist(upstream)
+            self._close(upstream)
+        self.workspace.wheel.disarm(self)
+        return 0
 
     cdef int close_all(self) except -1:
         cdef Upstream upstream

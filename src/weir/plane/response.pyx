@@ -24,7 +24,7 @@ from weir.plane.codes cimport (
     R_UPSTREAM_TRUNCATED,
     Step,
 )
-from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
+from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner
 from weir.plane.fields cimport (
     ResponsePolicy,
@@ -168,10 +168,11 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
         exchange.first_byte_us = exchange.workspace.clock.tick()
         exchange.upstream.answered_ms = exchange.first_byte_us // 1000
         if exchange.raced is not None:
-            exchange.raced.races_saved += 1
+            exchange.raced.entry.figures[EF_RACES_SAVED] += 1
             exchange.raced = None
         if head.count[<int>F_KEEP_ALIVE]:
             exchange.pool.learner.said(keep_alive_timeout_ms(buf.data + buf.start, head))
+        exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
     if hold_head(exchange, buf, &framing):
         return 0
     exchange.status = head.status
