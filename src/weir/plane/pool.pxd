@@ -42,6 +42,7 @@ cdef class Pool(UpstreamHome):
     cdef int64_t backoff_ms         # after a failed early dial
     cdef bint closed
     cdef readonly IdleLearner learner
+    cdef int64_t unused_limit_ms    # of a connection that has carried nothing yet
     cdef Upstream probe             # rests on when its time is over, to see when the endpoint closes it; or None
 
     cdef Upstream idle              # newest first, linked by next and previous

@@ -41,6 +41,10 @@ cdef enum:
     # A response that came over a longer time may have been written long before its end was read here: the endpoint's
     # idle timeout may have begun with its first byte. That rest says nothing of how long the timeout is.
     TEACHES_MS = 100
+    # One that was dialled early and has carried nothing is under the endpoint's timeout for a first request, of which
+    # nothing is learned: there are few of them. gunicorn's is 7 s, others' 10 s and more.
+    UNUSED_LIMIT_MS = 4000
+    UNUSED_SAFE_MS = 2500
     BACKOFF_FIRST_MS = 100
     BACKOFF_LAST_MS = 5000
 
@@ -64,6 +68,7 @@ cdef class Pool(UpstreamHome):
         self.max_idle = plan.max_idle
         self.max_connections = plan.max_connections
         self.learner = IdleLearner(plan.idle_timeout_ms)
+        self.unused_limit_ms = plan.idle_timeout_ms if plan.idle_timeout_ms else UNUSED_LIMIT_MS
         self.max_age_ms = plan.max_age_ms
         self.max_requests = plan.max_requests
         self.min_idle = plan.min_idle
@@ -79,7 +84,7 @@ cdef class Pool(UpstreamHome):
         cdef IdleLearner learner = self.learner
         # What cannot be repeated must not rest for longer than it seems: a turn of the engine may have been long.
         cdef int64_t now_ms = (self.workspace.clock.now_us if user.repeatable else self.workspace.clock.tick()) // 1000
-        cdef int64_t rest_ms
+        cdef int64_t rest_ms, safe_ms
         cdef bint fresh = user.fresh
         if learner.batch:
             learner.settle(now_ms)
@@ -88,7 +93,8 @@ cdef class Pool(UpstreamHome):
             if upstream is None:
                 break
             rest_ms = now_ms - upstream.idle_since_ms
-            if not user.repeatable and not fresh and rest_ms + upstream.doubt_ms > learner.safe_ms:
+            safe_ms = learner.safe_ms if upstream.requests else UNUSED_SAFE_MS
+            if not user.repeatable and not fresh and rest_ms + upstream.doubt_ms > safe_ms:
                 fresh = True        # those behind it have rested for longer
                 self.entry.figures[EF_PASSED_OVER] += 1
             if fresh and self.open < self.max_connections:
@@ -97,7 +103,7 @@ cdef class Pool(UpstreamHome):
             if fresh:           # its place is needed, not itself
                 self._close(upstream)
                 continue
-            if rest_ms > learner.limit_ms and upstream.state == U_IDLE:
+            if rest_ms > learner.limit_ms and upstream.state == U_IDLE and upstream.requests:
                 self._time_over(upstream, now_ms)
                 continue
             if upstream.requests >= self.max_requests or now_ms - upstream.born_ms >= self.max_age_ms:
@@ -303,7 +309,7 @@ cdef class Pool(UpstreamHome):
             self.idle.previous = upstream
         self.idle = upstream
         self.idle_count += 1
-        self.workspace.wheel.arm(upstream, max(self.learner.limit_ms, 1))
+        self.workspace.wheel.arm(upstream, max(self.learner.limit_ms, 1) if upstream.requests else self.unused_limit_ms)
 
     cdef void _unlist(self, Upstream upstream) noexcept:
         cdef Upstream promoted
