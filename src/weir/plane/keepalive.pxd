@@ -16,7 +16,7 @@ cdef struct CloseGroup:
     uint32_t doubts         # longer rests that ended well, since the last of them
 
 cdef class IdleLearner:
-    cdef readonly int64_t limit_ms      # an idle connection is retired after this; 0 or less: none is kept
+    cdef readonly int64_t limit_ms      # an idle connection is retired after this; below 0: none is kept
     cdef readonly int64_t safe_ms       # a request that cannot be repeated takes none that has rested for longer
     cdef readonly int64_t learned_ms    # the endpoint's own timeout: as it closes, or as it says; 0: not known
     cdef readonly int64_t watch_ms      # a rest that ended well is news if it was as long as this
@@ -26,6 +26,8 @@ cdef class IdleLearner:
     cdef uint32_t proofs                # probes in a row that came through
     cdef uint32_t backings              # connections in a row that were retired alive
     cdef int64_t probed_ms              # when the last probe is over
+    cdef uint32_t shorts                # rests in a row that a close ended as good as at once
+    cdef int64_t calm_since_ms          # when the first rest began after the last of those
     cdef int64_t said_ms                # Keep-Alive: timeout; 0: never said
     cdef int64_t said_next_ms           # the least of the longer ones said since
     cdef uint32_t said_longer           # how many those are
@@ -41,6 +43,8 @@ cdef class IdleLearner:
 
     # The endpoint has closed a connection after this rest, or broken it before a byte of a response; `left` others rest.
     cpdef void closed(self, int64_t rest_ms, int64_t now_ms, uint32_t left) noexcept
+    # A rest begins; to be told while there are shorts.
+    cpdef void rests(self, int64_t now_ms) noexcept
     # A connection was still open after this rest. `retired`: it is closed now because its time is over.
     cpdef void survived(self, int64_t rest_ms, int64_t now_ms, bint retired) noexcept
     # A response said Keep-Alive: timeout, in milliseconds; 0: nothing that can be understood.

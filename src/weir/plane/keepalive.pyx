@@ -30,6 +30,10 @@ cdef enum:
     SHORTEST_PROBE_MS = 1000
     # A tick of the wheel and a turn of the engine, at both ends of a rest.
     GRAIN_MS = 16
+    # No server has an idle timeout as short as this. Who closes earlier closes after each response and does not say
+    # so, or was counting requests, or has crashed.
+    SHORT_MS = 100
+    AT_ONCE = 8                 # short rests in a row that ended in a close, after which nothing is kept
     BATCH_MS = 100              # closes within this have one cause
     AGREED = 2                  # closes in a group that retires connections
     DOUBTED = 8                 # doubts after which it does not any more
@@ -52,6 +56,7 @@ cdef class IdleLearner:
         self.known_ms = ASSUMED_MS
         self.backed_ms = ASSUMED_SAFE_MS
         self.probed_ms = -PROBE_AGAIN_MS
+        self.calm_since_ms = NEVER_MS
         self._conclude()
 
     @property
@@ -66,6 +71,9 @@ cdef class IdleLearner:
     cpdef void closed(self, int64_t rest_ms, int64_t now_ms, uint32_t left) noexcept:
         self.settle(now_ms)
         rest_ms = max(rest_ms, 0)
+        if rest_ms < SHORT_MS:
+            self.shorts = min(self.shorts + 1, <uint32_t>AT_ONCE)
+            self.calm_since_ms = NEVER_MS
         if self.batch == 0:
             self.batch_first_ms = now_ms
             self.batch_shortest_ms = self.batch_longest_ms = rest_ms
@@ -76,16 +84,25 @@ cdef class IdleLearner:
         self._conclude()
 
     cpdef void settle(self, int64_t now_ms) noexcept:
+        cdef bint calm = self.shorts and self.shorts < AT_ONCE and now_ms - SHORT_MS > self.calm_since_ms
+        if calm:
+            self.shorts = 0
         if self.batch and now_ms - self.batch_first_ms > BATCH_MS:
             self._judge()
-            self._conclude()
+        elif not calm:
+            return
+        self._conclude()
+
+    cpdef void rests(self, int64_t now_ms) noexcept:
+        self.calm_since_ms = min(self.calm_since_ms, now_ms)
 
     cdef void _judge(self) noexcept:
         """What closes that came at once say together."""
         cdef bint alike = self.batch_longest_ms - self.batch_shortest_ms <= max(BATCH_MS, self.batch_shortest_ms // 8)
         self.batch = 0
         if alike:
-            self._note(self.batch_shortest_ms)
+            if self.batch_shortest_ms >= SHORT_MS:
+                self._note(self.batch_shortest_ms)
         elif self.batch_left or self.batch_longest_ms <= 2 * self.batch_shortest_ms:
             # A sweep, at an interval up to the timeout; or one of several servers that went: then most of them have
             # rested for less than the timeout. The longest is of use in either case.
@@ -95,6 +112,7 @@ cdef class IdleLearner:
             # now may be another.
             self.backed_ms = min(self.backed_ms, <int64_t>ASSUMED_SAFE_MS)
             self.backings = 0
+            self.shorts = 0
 
     cdef void _note(self, int64_t rest_ms) noexcept:
         cdef CloseGroup* group
@@ -121,6 +139,8 @@ cdef class IdleLearner:
 
     cpdef void survived(self, int64_t rest_ms, int64_t now_ms, bint retired) noexcept:
         self.settle(now_ms)
+        if not retired or rest_ms >= SHORT_MS:
+            self.shorts = 0
         self._doubt(rest_ms)
         if retired and rest_ms + GRAIN_MS >= self.limit_ms:
             self.backings += 1
@@ -171,7 +191,9 @@ cdef class IdleLearner:
         cdef int64_t most = self.bound_ms if self.bound_ms else LONGEST_MS
         cdef int64_t target = min(max(2 * self._horizon(), <int64_t>SHORTEST_PROBE_MS), most)
         cdef uint32_t i
-        cdef bint sure = self._closes_at() != NEVER_MS or self.known_ms >= most
+        cdef bint sure = (self._closes_at() != NEVER_MS or self.known_ms >= most) and self.shorts < AT_ONCE
+        if self.shorts >= AT_ONCE:
+            target = min(<int64_t>SHORTEST_PROBE_MS, most)
         if target <= self.limit_ms:
             return 0
         for i in range(self.groups_used):
@@ -184,6 +206,7 @@ cdef class IdleLearner:
 
     cpdef void probed(self, int64_t rest_ms, int64_t now_ms) noexcept:
         self.settle(now_ms)
+        self.shorts = 0
         self._doubt(rest_ms)
         self.proofs += 1
         if self.proofs >= PROOFS:
@@ -233,12 +256,18 @@ cdef class IdleLearner:
         for i in range(self.groups_used):
             least = min(least, self.groups[i].rest_ms)
         self.watch_ms = least if least == NEVER_MS else least + least // 8
-        if self.batch:
-            least = min(least, self.batch_shortest_ms)
+        if self.batch and self.batch_longest_ms >= SHORT_MS:
+            least = min(least, max(self.batch_shortest_ms, <int64_t>SHORT_MS))
         if self.said_ms:
             least = min(least, self.said_ms)
         least = min(least, self.backed_ms)
         self.safe_ms = min(least // 2, least - margin)
+        if self.shorts:
+            # Until any rest ends well.
+            self.safe_ms = -1
+            self.watch_ms = 0
+            if self.shorts >= AT_ONCE:
+                self.limit_ms = -1
 
 
 # What an endpoint says

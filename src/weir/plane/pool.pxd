@@ -75,6 +75,8 @@ cdef class Pool(UpstreamHome):
 
     # A used connection broke before a byte of a response, soon after a request was sent on it.
     cdef void lost_race(self, Upstream upstream) noexcept
+    # The head of a final response has come on it.
+    cdef void answered(self, Upstream upstream, int64_t now_ms) noexcept
     cdef int64_t idle_limit_ms(self) noexcept   # an idle connection is closed after this
 
     cdef Acquired _start_dial(self) except *

@@ -86,7 +86,7 @@ cdef class Pool(UpstreamHome):
         cdef int64_t now_ms = (self.workspace.clock.now_us if user.repeatable else self.workspace.clock.tick()) // 1000
         cdef int64_t rest_ms, safe_ms
         cdef bint fresh = user.fresh
-        if learner.batch:
+        if learner.batch or learner.shorts:
             learner.settle(now_ms)
         while True:
             upstream = self.idle if self.idle is not None else self.surplus
@@ -251,8 +251,6 @@ cdef class Pool(UpstreamHome):
     cdef int give(self, Upstream upstream, bint reusable) except -1:
         upstream.user = None
         upstream.stream.owner = upstream
-        if reusable and upstream.reused and upstream.rested_ms >= self.learner.watch_ms:
-            self.learner.survived(upstream.rested_ms, self.workspace.clock.now_us // 1000, False)
         if (
             not reusable
             or self.closed
@@ -287,6 +285,8 @@ cdef class Pool(UpstreamHome):
         if self.closed:
             return self._close(upstream)
         upstream.idle_since_ms = self.workspace.clock.now_us // 1000
+        if self.learner.shorts:
+            self.learner.rests(upstream.idle_since_ms)
         upstream.doubt_ms = 0 if upstream.requests == 0 else upstream.idle_since_ms - upstream.answered_ms
         if self.idle_count < self.max_idle:
             self._list_idle(upstream)
@@ -403,7 +403,12 @@ cdef class Pool(UpstreamHome):
         return 0
 
     cdef int64_t idle_limit_ms(self) noexcept:
-        return max(self.learner.limit_ms, 0)
+        return max(self.learner.limit_ms, 1)        # 0 means nothing among the figures
+
+    cdef void answered(self, Upstream upstream, int64_t now_ms) noexcept:
+        upstream.answered_ms = now_ms
+        if upstream.reused and upstream.rested_ms >= self.learner.watch_ms:
+            self.learner.survived(upstream.rested_ms, now_ms, False)
 
     cdef int _close_probe(self) except -1:
         return self._close(self.probe)

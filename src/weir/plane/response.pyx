@@ -166,7 +166,7 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
         return exchange.fail(head.reason)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
-        exchange.upstream.answered_ms = exchange.first_byte_us // 1000
+        exchange.pool.answered(exchange.upstream, exchange.first_byte_us // 1000)
         if exchange.raced is not None:
             exchange.raced.entry.figures[EF_RACES_SAVED] += 1
             exchange.raced = None
