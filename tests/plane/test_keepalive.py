@@ -116,7 +116,7 @@ def test_closed_as_soon_as_it_rests() -> None:
 
 
 def test_after_a_short_rest_calm_is_enough() -> None:
-    """Nobody asks but what cannot be repeated, so that no rest ends well; but none is closed at once any more, either."""
+    """Nobody asks but what cannot be repeated, so no rest ends well; but none is closed at once any more."""
     learner = IdleLearner()
     apart(learner, 3)
     learner.settle(90_000)

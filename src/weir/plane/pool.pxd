@@ -77,14 +77,12 @@ cdef class Pool(UpstreamHome):
     cdef void lost_race(self, Upstream upstream) noexcept
     # The head of a final response has come on it.
     cdef void answered(self, Upstream upstream, int64_t now_ms) noexcept
-    cdef int64_t idle_limit_ms(self) noexcept   # an idle connection is closed after this
 
     cdef Acquired _start_dial(self) except *
     cdef bint _connect_next(self, Upstream upstream) except *
     cdef void _unlist(self, Upstream upstream) noexcept
     cdef void _list_idle(self, Upstream upstream) noexcept
     cdef int _close(self, Upstream upstream) except -1
-    cdef int _close_probe(self) except -1
     cdef int _time_over(self, Upstream upstream, int64_t now_ms) except -1
     cdef int _found_closed(self, Upstream upstream, int64_t now_ms) except -1
     cdef void _learn_close(self, Upstream upstream, int64_t rest_ms, int64_t now_ms) noexcept

@@ -63,6 +63,7 @@ cdef class Pool(UpstreamHome):
         self.entry = entry
         self.name = name
         self.endpoint_text = name.encode()
+        self.host_text = b"localhost" if name.startswith("unix:") else self.endpoint_text
         self.addresses = []
         self.line = Line()
         self.max_idle = plan.max_idle
@@ -129,7 +130,7 @@ cdef class Pool(UpstreamHome):
     cdef Acquired dial_for(self, UpstreamUser user) except *:
         cdef Acquired result
         if self.open >= self.max_connections and self.probe is not None:
-            self._close_probe()
+            self._close(self.probe)
         if self.open >= self.max_connections:
             # Dials under way count as open: whoever is in line may get one of those.
             if self.connecting > self.line.length - (user.waiting == W_POOL):
@@ -373,7 +374,7 @@ cdef class Pool(UpstreamHome):
         cdef int64_t now_ms = self.workspace.clock.now_us // 1000
         if upstream.state == U_PROBE:
             self.learner.probed(now_ms - upstream.idle_since_ms, now_ms)
-            return self._close_probe()
+            return self._close(upstream)
         self._unlist(upstream)
         if upstream.state == U_IDLE:
             self._time_over(upstream, now_ms)
@@ -385,8 +386,7 @@ cdef class Pool(UpstreamHome):
 
     cdef int _time_over(self, Upstream upstream, int64_t now_ms) except -1:
         """Its time is over: closed before the endpoint closes it, or left to rest on as the probe."""
-        cdef int64_t rest_ms = now_ms - upstream.idle_since_ms
-        cdef int64_t probe_ms = 0
+        cdef int64_t probe_ms = 0, rest_ms = now_ms - upstream.idle_since_ms
         if upstream.stream.is_spoiled():
             return self._found_closed(upstream, now_ms)
         self.entry.figures[EF_RETIRED] += 1
@@ -402,16 +402,10 @@ cdef class Pool(UpstreamHome):
         self.workspace.wheel.arm(upstream, probe_ms)
         return 0
 
-    cdef int64_t idle_limit_ms(self) noexcept:
-        return max(self.learner.limit_ms, 1)        # 0 means nothing among the figures
-
     cdef void answered(self, Upstream upstream, int64_t now_ms) noexcept:
         upstream.answered_ms = now_ms
         if upstream.reused and upstream.rested_ms >= self.learner.watch_ms:
             self.learner.survived(upstream.rested_ms, now_ms, False)
-
-    cdef int _close_probe(self) except -1:
-        return self._close(self.probe)
 
     cdef int _found_closed(self, Upstream upstream, int64_t now_ms) except -1:
         """The endpoint has closed one that rested; it is in no list."""
@@ -478,7 +472,7 @@ cdef class Pool(UpstreamHome):
         cdef Upstream upstream
         self.closed = True
         if self.probe is not None:
-            self._close_probe()
+            self._close(self.probe)
         while True:
             upstream = self.idle if self.idle is not None else self.surplus
             if upstream is None:
@@ -492,7 +486,7 @@ cdef class Pool(UpstreamHome):
         cdef Upstream upstream
         self.closed = True
         if self.probe is not None:
-            self._close_probe()
+            self._close(self.probe)
         while self.open:
             upstream = self.idle if self.idle is not None else self.surplus
             if upstream is None:
