@@ -10,18 +10,8 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
 from weir.plane.columns cimport (
-    EF_ATTEMPTS,
-    EF_DIAL_FAILURES,
-    EF_DIALS,
-    EF_ERRORS_5XX,
-    EF_FAILURES,
-    EF_PASSED_OVER,
-    EF_RACES_LOST,
-    EF_RESPONSE_US,
-    EF_RESPONSES,
-    EF_RETIRED,
-    EF_REUSES,
-    EF_SPOILED,
+    EF_ATTEMPTS, EF_DIAL_FAILURES, EF_DIALS, EF_ERRORS_5XX, EF_FAILURES, EF_PASSED_OVER, EF_RACES_LOST,
+    EF_RESPONSE_US, EF_RESPONSES, EF_RETIRED, EF_REUSES, EF_SPOILED,
 )
 from weir.plane.debug cimport invariant
 from weir.plane.engine cimport Source
@@ -63,7 +53,11 @@ cdef class Pool(UpstreamHome):
         self.entry = entry
         self.name = name
         self.endpoint_text = name.encode()
-        self.host_text = b"localhost" if name.startswith("unix:") else self.endpoint_text
+        self.host_text = self.endpoint_text
+        if name.startswith("unix:"):
+            self.host_text = b"localhost"
+        elif name[:7].lower() == "http://":
+            self.host_text = name[7:].encode()
         self.addresses = []
         self.line = Line()
         self.max_idle = plan.max_idle
@@ -404,7 +398,7 @@ cdef class Pool(UpstreamHome):
 
     cdef void answered(self, Upstream upstream, int64_t now_ms) noexcept:
         upstream.answered_ms = now_ms
-        if upstream.reused and upstream.rested_ms >= self.learner.watch_ms:
+        if upstream.reused and upstream.requests > 1 and upstream.rested_ms >= self.learner.watch_ms:
             self.learner.survived(upstream.rested_ms, now_ms, False)
 
     cdef int _found_closed(self, Upstream upstream, int64_t now_ms) except -1:
@@ -422,7 +416,8 @@ cdef class Pool(UpstreamHome):
 
     cdef void lost_race(self, Upstream upstream) noexcept:
         self.entry.figures[EF_RACES_LOST] += 1
-        self._learn_close(upstream, upstream.rested_ms, self.workspace.clock.now_us // 1000)
+        if upstream.requests > 1:
+            self._learn_close(upstream, upstream.rested_ms, self.workspace.clock.now_us // 1000)
 
     # -- what came of it ----------------------------------------------------------------------------------
 
