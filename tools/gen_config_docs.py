@@ -53,8 +53,8 @@ idle_timeout = "50s"
 ```
 
 `[[listener]]` and `[[cluster]]` may be there several times. `[cluster.pool]`, `[cluster.queue]` and other tables of a
-cluster belong to the `[[cluster]]` above them, `[[listener.rate_limit]]` and `[[listener.fault]]`, of which there may be
-several, to the `[[listener]]` above them.
+cluster belong to the `[[cluster]]` above them; `[[listener.rate_limit]]` and `[[listener.fault]]`, which may be there
+several times, to the `[[listener]]` above them.
 A complete file with comments is in `examples/weir.toml`.
 
 ## Checking it

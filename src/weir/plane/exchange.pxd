@@ -91,6 +91,7 @@ cdef class Exchange(UpstreamUser):
     cdef uint32_t interim_bytes
     cdef uint8_t attempts
     cdef uint8_t retries
+    cdef Pool raced                     # where a used connection broke as it was used again; None: nowhere
     cdef Reason reason
     cdef int64_t gives_up_ms            # when the client waits no longer; 0: it does not say; DEADLINE_BAD: not well
     cdef int64_t started_us             # first byte of the request head

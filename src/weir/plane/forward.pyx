@@ -46,6 +46,10 @@ from weir.plane.text cimport put_bytes
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
+cdef enum:
+    # A used connection that breaks so soon was being closed when the request was sent; later, it broke over it.
+    RACE_US = 1_000_000
+
 
 cdef Exchange take_exchange(Workspace workspace):
     cdef Exchange exchange
@@ -359,6 +363,11 @@ cdef class Forward(Exchange):
             and self.attempts < self.cluster.attempts
             and ((self.idempotent and self.request_whole) or not self.accepted)
         )
+        if self.upstream.reused and not self.response_begun and (
+            self.workspace.clock.tick() - self.connected_us < RACE_US
+        ):
+            self.pool.lost_race(self.upstream)
+            self.raced = self.pool
         if not (proof and self.cluster.may_retry()):
             return self.fail(reason)
         self.pool.give(self.upstream, False)
