@@ -153,7 +153,9 @@ def main() -> int:
             print(f"{'':30}{'200/s':>8}{'share':>8}{'p50 ms':>9}{'p99 ms':>9}{'503/s':>8}{'p99 ms':>9}{'others':>8}")
             for means in MEANS:
                 with proxy(directory, behind, given.workers, means) as port:
-                    result = measure(port, capacity, times=given.times, warm=given.warm, seconds=given.warm + given.seconds)
+                    result = measure(
+                        port, capacity, times=given.times, warm=given.warm, seconds=given.warm + given.seconds
+                    )
                 print(
                     f"{means:30}{result.goodput:8.0f}{result.share:8.1%}{result.served_p50_ms:9.0f}"
                     f"{result.served_p99_ms:9.0f}{result.refused:8.0f}{result.refused_p99_ms:9.0f}{result.others:8}"

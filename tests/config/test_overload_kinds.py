@@ -40,17 +40,29 @@ def test_breakers() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[cluster.limit]\nmax_requests = 0", '8:16: cluster.app.limit.max_requests: 0 is not a limit; for no limit write "off"'),
+        (
+            "[cluster.limit]\nmax_requests = 0",
+            '8:16: cluster.app.limit.max_requests: 0 is not a limit; for no limit write "off"',
+        ),
         ('[cluster.limit]\nmax_requests = "adaptiv"', 'did you mean "adaptive"?'),
         ('[cluster.limit]\nmax_requests = "50"', "write 50, without quotes"),
         ("[cluster.limit]\nmax_requests = 1.5", "cluster.app.limit.max_requests: wanted a whole number"),
-        ("[cluster.limit]\nmax_requests = 5\nmin = 2", "9:1: cluster.app.limit.min: without effect: max_requests is not adaptive"),
+        (
+            "[cluster.limit]\nmax_requests = 5\nmin = 2",
+            "9:1: cluster.app.limit.min: without effect: max_requests is not adaptive",
+        ),
         ("[cluster.limit]\nmax = 2", "8:1: cluster.app.limit.max: without effect: max_requests is not adaptive"),
-        ('[cluster.limit]\nmax_requests = "adaptive"\nmin = 5\nmax = 4', "9:7: cluster.app.limit.min: 5 is more than max, which is 4"),
+        (
+            '[cluster.limit]\nmax_requests = "adaptive"\nmin = 5\nmax = 4',
+            "9:7: cluster.app.limit.min: 5 is more than max, which is 4",
+        ),
         ('[cluster.breaker]\nfailures = "0%"', "a breaker that opens at 0% would never close"),
         ("[cluster.breaker]\nfailures = 50", "50 could be percent or a fraction"),
         ("[cluster.breaker]\nvolume = 50", "8:1: cluster.app.breaker.volume: without effect: no breaker"),
-        ('[cluster.queue]\nsize = 0\norder = "adaptive"', "9:1: cluster.app.queue.order: without effect: the queue's size is 0"),
+        (
+            '[cluster.queue]\nsize = 0\norder = "adaptive"',
+            "9:1: cluster.app.queue.order: without effect: the queue's size is 0",
+        ),
         ('[cluster.queue]\norder = "lifo"', '8:9: cluster.app.queue.order: wanted one of "fifo", "adaptive"'),
     ],
 )

@@ -50,7 +50,11 @@ def test_three_that_go_well_close_it(stage: Stage) -> None:
         assert ask(scene, OK) == OK
     for _ in range(3):
         assert ask(scene, BROKEN) == BROKEN, "what was before it opened is forgotten: three are too few"
-    assert scene.plane.moves()["breaker"] == {("closed", "open"): 1, ("open", "half_open"): 1, ("half_open", "closed"): 1}
+    assert scene.plane.moves()["breaker"] == {
+        ("closed", "open"): 1,
+        ("open", "half_open"): 1,
+        ("half_open", "closed"): 1,
+    }
 
 
 def test_one_that_fails_opens_it_again(stage: Stage) -> None:
@@ -71,7 +75,9 @@ def test_half_open_lets_three_at_a_time_through(stage: Stage) -> None:
     scene.end(clients[0])
     scene.reset(clients[1])
     again = [scene.client(GET) for _ in range(2)]
-    assert [b"circuit_open" in client.take_sent() for client in again] == [False, True], "one has gone without an answer"
+    assert [b"circuit_open" in client.take_sent() for client in again] == [False, True], (
+        "one has gone without an answer"
+    )
 
 
 @pytest.mark.parametrize("failures", [0, 1])

@@ -38,7 +38,13 @@ class Outcome:
 
 
 def simulate(
-    limiter: Limiter, endpoint: Endpoint, *, rate: Callable[[float], float], seconds: float, warm_s: float, queue: int = 100
+    limiter: Limiter,
+    endpoint: Endpoint,
+    *,
+    rate: Callable[[float], float],
+    seconds: float,
+    warm_s: float,
+    queue: int = 100,
 ) -> Outcome:
     """Requests come at random, `rate(t)` a second; a queue of `queue` places stands before the limit."""
     rng = random.Random(7)
@@ -103,7 +109,9 @@ def mixed(us: float) -> Callable[[], float]:
 
 @pytest.mark.parametrize("capacity", [1, 2, 4, 10, 40, 150])
 @pytest.mark.parametrize("spread", [fixed, mixed])
-def test_three_times_the_capacity_is_limited_near_it(capacity: int, spread: Callable[[float], Callable[[], float]]) -> None:
+def test_three_times_the_capacity_is_limited_near_it(
+    capacity: int, spread: Callable[[float], Callable[[], float]]
+) -> None:
     limiter = Limiter(1000, 1)
     rate = capacity / 0.02
     # It learns from answers, of which one at a time makes few.
@@ -187,9 +195,7 @@ def test_answers_that_do_not_come_lower_it() -> None:
         st.tuples(st.integers(0, 400_000), st.integers(0, 2), st.integers(0, 5_000_000), st.booleans()), max_size=400
     ),
 )
-def test_whatever_happens_it_keeps_its_bounds(
-    bounds: tuple[int, int], moves: list[tuple[int, int, int, bool]]
-) -> None:
+def test_whatever_happens_it_keeps_its_bounds(bounds: tuple[int, int], moves: list[tuple[int, int, int, bool]]) -> None:
     least, most = bounds[0], bounds[0] + bounds[1]
     limiter = Limiter(most, least)
     now = 0

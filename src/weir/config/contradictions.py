@@ -282,7 +282,9 @@ def _overload(loc: Loc, cluster: Raw) -> Iterator[Finding]:
             if key in queue:
                 yield Finding((*loc, "queue", key), "key", "without effect: the queue's size is 0", "take it out")
     least, most = _value(Limit, limit, "min"), _value(Limit, limit, "max")
-    if _value(Limit, limit, "max_requests") not in (ADAPTIVE, None):
+    requests = _value(Limit, limit, "max_requests")
+    # With "off" in the file the person knows.
+    if "max_requests" not in limit or requests not in (ADAPTIVE, 0, None):
         for key in ("min", "max"):
             if key in limit:
                 hint = 'write max_requests = "adaptive", or take it out'
