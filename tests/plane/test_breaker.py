@@ -107,7 +107,7 @@ def test_connections_that_fail_open_it_too(stage: Stage) -> None:
 
 
 def test_who_waits_when_it_opens_is_told_at_once(stage: Stage) -> None:
-    scene = stage(breaker=BREAKER, pool={"max_connections": 1})
+    scene = stage(breaker=BREAKER, pool={"max_connections": 1}, retry={"attempts": 1})
     for _ in range(3):
         ask(scene, BROKEN)
     scene.client(GET)

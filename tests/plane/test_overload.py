@@ -22,7 +22,7 @@ def asked(scene: Scene, number: int) -> str:
 
 
 def test_beyond_the_limit_exchanges_wait(stage: Stage) -> None:
-    scene = stage(endpoints=2, limit={"max_requests": 3})
+    scene = stage(endpoints=2, limit={"max_requests": 3}, stats={"paths": "exact"})
     clients = [scene.client(get(n)) for n in range(5)]
     assert scene.dials == 3
     assert scene.plane.queued(0) == 2
@@ -78,7 +78,7 @@ def test_a_failed_dial_lets_go_of_its_place(stage: Stage) -> None:
     scene.dialer.mode = errno.ECONNREFUSED
     for _ in range(5):
         assert b" 502 " in scene.client(GET).take_sent()
-    scene.dialer.mode = 0
+    scene.dialer.mode = "connect"
     client = scene.client(GET)
     scene.send(scene.endpoint(), OK)
     assert client.take_sent() == OK

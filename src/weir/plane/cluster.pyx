@@ -312,6 +312,7 @@ cdef class Cluster(PoolOwner):
             rounds -= 1
             if self.breaker is not None and self.breaker.state == CB_OPEN:
                 user = self.queue.take()
+                user.admitted = False
                 try:
                     user.on_no_upstream(None, R_CIRCUIT_OPEN)
                 except Exception as error:
