@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from weir.control.crew import Member
+if TYPE_CHECKING:
+    from weir.control.crew import Member
 
 __all__ = ["StatusLine", "say"]
 

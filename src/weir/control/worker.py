@@ -19,6 +19,7 @@ from weir.config.plan import Plan
 from weir.control.errors import StartError
 from weir.control.heart import HEARTBEAT_S, Heart
 from weir.control.logs import LogWriter
+from weir.control.passed import Passed
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
 from weir.plane.accesslog import AccessLog
@@ -88,12 +89,17 @@ class Worker:
         self._beating: asyncio.TimerHandle | None = None
         self._dropped = 0
 
-    def bind(self) -> list[str]:
-        """Binds every listener and returns where. Raises StartError, with nothing left bound."""
+    def bind(self, passed: Passed | None = None) -> list[str]:
+        """Binds every listener, or takes its sockets of `passed`, and returns where.
+
+        Raises StartError, with nothing left bound.
+        """
         bound: list[tuple[int, socket.socket]] = []
         try:
             for number, listener in enumerate(self.plan.listeners):
-                bound += [(number, sock) for sock in bind(listener)]
+                known = (passed or Passed()).take(listener.address)
+                mine = [sock for copy in known for sock in copy] or bind(listener)
+                bound += [(number, sock) for sock in dict.fromkeys(mine)]
         except BaseException:
             for _number, sock in bound:
                 unbind(sock)
@@ -237,32 +243,39 @@ def run(
     plan: Plan,
     *,
     on_ready: Callable[[list[str]], None] | None = None,
+    on_bound: Callable[[Sequence[socket.socket]], None] | None = None,
     services: Sequence[Service] = (),
     memory: layout.Table | None = None,
+    passed: Passed | None = None,
 ) -> int:
     """Runs one worker in this process until TERM or INT has drained it; returns the exit status.
 
     TERM and INT finish what is in flight; a second one, or QUIT, ends at once. USR1 reopens the log.
     `services` are entered before the listeners open and left after they have drained; `on_ready` gets
-    the bound addresses. `memory` is the statistics table to count in (`make_table(plan, 1)`), if somebody else reads
-    it. Raises StartError when an address cannot be bound.
+    the bound addresses. `on_bound` gets the sockets before anything is served, and may change who this process is;
+    `passed` are sockets of a service manager. `memory` is the statistics table to count in (`make_table(plan, 1)`), if
+    somebody else reads it. Raises StartError when an address cannot be bound.
     """
     engine = Engine()
     selector = EngineSelector(engine)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        return runner.run(_serve(plan, engine, on_ready, services, memory))
+        return runner.run(_serve(plan, engine, on_ready, on_bound, services, memory, passed))
 
 
 async def _serve(
     plan: Plan,
     engine: Engine,
     on_ready: Callable[[list[str]], None] | None,
+    on_bound: Callable[[Sequence[socket.socket]], None] | None,
     services: Sequence[Service],
     memory: layout.Table | None,
+    passed: Passed | None,
 ) -> int:
     loop = asyncio.get_running_loop()
     worker = Worker(plan, engine, own_seat(plan, memory) if memory is not None else None)
-    bound = worker.bind()
+    bound = worker.bind(passed)
+    if on_bound is not None:
+        on_bound(worker.sockets)
     drain, now = asyncio.Event(), asyncio.Event()
 
     def on_stop() -> None:

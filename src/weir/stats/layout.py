@@ -31,6 +31,8 @@ __all__ = [
     "MAX_ENDPOINTS",
     "MAX_ROWS",
     "MAX_WORKERS",
+    "MOMENTARY",
+    "MOMENTARY_GAUGES",
     "PATH_BYTES",
     "REASON_PLACES",
     "ROUTE",
@@ -156,6 +158,9 @@ WORKER: Final[dict[str, tuple[str, int]]] = {
     "reasons": (f"{8 * REASON_PLACES}s", 512),
 }
 WORKER_HEADER_BYTES: Final = 4096
+# Of a worker, and of its endpoints: what is so at the moment, and is nothing when the worker is gone.
+MOMENTARY: Final = ("downstreams", "exchanges", "upstreams", "buffers", "buffer_bytes")
+MOMENTARY_GAUGES: Final = ("open", "idle", "surplus", "connecting", "waiting", "queued")
 PAGE: Final = 4096
 
 

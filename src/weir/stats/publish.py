@@ -9,7 +9,7 @@ from typing import Any
 
 from weir.stats import layout
 
-__all__ = ["publish", "published"]
+__all__ = ["clear", "publish", "published"]
 
 
 def publish(
@@ -54,3 +54,20 @@ def published(memory: Any, worker: int, endpoint: int) -> dict[str, int]:
     names = layout.GAUGE_NAMES
     own = struct.unpack_from(f"{len(names)}Q", memory, at + endpoint * layout.GAUGES * 8)
     return dict(zip(names, own, strict=True))
+
+
+def clear(memory: Any, worker: int) -> None:
+    """Worker `worker` is gone: nothing of it is open or in progress. What it has counted stays.
+
+    ValueError and LayoutError as in publish().
+    """
+    header = layout.read_header(memory)
+    if not 0 <= worker < header.workers:
+        raise ValueError(f"worker {worker} of {header.workers}")
+    at = header.places.workers_at + worker * header.places.worker_bytes
+    layout.write(memory, at, layout.WORKER, **dict.fromkeys(layout.MOMENTARY, 0))
+    places = [number for number, name in enumerate(layout.GAUGE_NAMES) if name in layout.MOMENTARY_GAUGES]
+    for endpoint in range(header.endpoints_named):
+        row = at + header.places.gauges_at + endpoint * layout.GAUGES * 8
+        for place in places:
+            struct.pack_into("Q", memory, row + place * 8, 0)
