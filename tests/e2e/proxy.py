@@ -76,7 +76,7 @@ class Proxy:
     """A running `weir run -c FILE`. `addresses` are those that it says it listens on.
 
     `options` are given instead of the file; `descriptor_limit` is the hard limit that it runs under; `prefix` is the
-    command that it is started by.
+    command that it is started by; `pass_fds` are descriptors that it inherits, `environment` are further variables.
     """
 
     def __init__(
@@ -86,6 +86,8 @@ class Proxy:
         options: Sequence[str] | None = None,
         descriptor_limit: int = 0,
         prefix: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.log_path = directory / "access.log"
         self.config_path = directory / "weir.toml"
@@ -101,7 +103,8 @@ class Proxy:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
-                env=python_path(),
+                env={**python_path(), **(environment or {})},
+                pass_fds=pass_fds,
                 text=True,
                 # In an orphaned group, as many a CI has it, the kernel sends HUP to all when one ends while another one
                 # is stopped, and some tests stop processes. A group of its own is none: its parent is in another one.

@@ -14,12 +14,13 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
 from weir.control.sockets import PassedSocket
+from weir.control.spawn import fork
 
 __all__ = ["Identity", "identity_of", "own_files", "own_sockets"]
 
@@ -75,7 +76,26 @@ def identity_of(plan: Plan) -> Identity | None:
         )
     if missing:
         raise StartError(f"user {plan.user}: root lacks {', '.join(missing)} here; allow it, or take user out")
+    closed = unreadable(identity, (os.__file__, __file__))
+    if closed:
+        raise StartError(f"user {plan.user} cannot read {closed}: install weir, and Python, where that user may read")
     return identity
+
+
+def unreadable(identity: Identity, files: Sequence[str]) -> str:
+    """The first of some files that the user cannot read; "" if it can read all. StartError if nobody can become it.
+
+    Modules that are imported later must be within reach then, or a worker fails at some moment far from its start.
+    """
+
+    def look() -> int:
+        identity.become()
+        return next((nth for nth, file in enumerate(files, 1) if not os.access(file, os.R_OK)), 0)
+
+    code = os.waitstatus_to_exitcode(os.waitpid(fork(look), 0)[1])
+    if not 0 <= code <= len(files):
+        raise StartError(f"user {identity.name}: this process cannot become that user")
+    return files[code - 1] if code else ""
 
 
 def own_files(plan: Plan, identity: Identity | None) -> None:
@@ -126,5 +146,5 @@ def give(fd: int, identity: Identity) -> None:
 
 def capabilities(which: str) -> int:
     """One of the sets of capabilities of this process, as in /proc/self/status."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        return next((int(line.split()[1], 16) for line in status if line.startswith(which + ":")), 0)
+    with open("/proc/self/status", "rb") as status:
+        return next((int(line.split()[1], 16) for line in status if line.startswith(which.encode() + b":")), 0)
