@@ -60,11 +60,7 @@ class Holdings:
                 return memory, self.predecessor.free
         # Beside those who serve, the next ones and a few of the last ones who still drain.
         slots = 2 * workers + 2
-        rows, routes = plan.stats.rows, len(plan.routes)
-        spare = max(0, min(max(routes, 32), rows // 8, rows - routes - 1))
-        endpoints = sum(len(cluster.endpoints) for cluster in plan.clusters)
-        memory = make_table(plan, slots, spare_routes=spare, spare_endpoints=max(endpoints, 64))
-        return memory, list(range(slots))
+        return make_table(plan, slots, growing=True), list(range(slots))
 
     def give(self, plan: Plan, stock: Stock) -> None:
         """What workers need of files and sockets is theirs, if they are another user. StartError if it cannot be."""

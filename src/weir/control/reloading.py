@@ -74,7 +74,8 @@ class Reloading:
 
     def on_readable(self) -> None:
         """Takes what the child has said."""
-        assert self.answer is not None
+        if self.answer is None:
+            return  # a signal of the same moment has cancelled it
         try:
             if not self.answer.read():
                 return

@@ -377,6 +377,7 @@ class Supervisor:
                 self.memory,
                 [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
             )
+            layout.name_clusters(self.memory, [cluster.name for cluster in plan.clusters])
         except (StartError, ValueError) as error:
             if stock is not self.crew.stock:
                 stock.close(keep=self.crew.stock)

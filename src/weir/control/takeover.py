@@ -84,6 +84,7 @@ class Predecessor:
                 layout.name_endpoints(
                     memory, [(cluster.name, place.text) for cluster in plan.clusters for place in cluster.endpoints]
                 )
+                layout.name_clusters(memory, [cluster.name for cluster in plan.clusters])
             except ValueError as error:
                 why = str(error)
         if why:

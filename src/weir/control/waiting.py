@@ -45,7 +45,11 @@ class Waiting:
         if now - self._woken > self._absent_s:
             self.since = now
         self._woken = now
-        signals = [signal.Signals(number) for number in self._pair[0].recv(4096)] if own in ready else []
+        # Whatever poll() saw: a terminal's INT goes to the workers as well, who may have said so by now.
+        try:
+            signals = [signal.Signals(number) for number in self._pair[0].recv(4096)]
+        except BlockingIOError:
+            signals = []
         return signals, [fd for fd in ready if fd != own]
 
     def let_go(self) -> None:
