@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from .peers import dial
@@ -183,13 +184,20 @@ class Proxy:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
-    def table_requests(self) -> int:
-        """How many requests all its workers have counted, as another process reads it."""
+    def table(self) -> SimpleNamespace:
+        """What its workers say in the shared table, as another process reads it: `series`, `workers`, and how many
+        connections to endpoints are `open`."""
         from weir.stats import layout, reader
 
         links = [entry for entry in Path(f"/proc/{self.pid}/fd").iterdir() if "weir-statistics" in os.readlink(entry)]
         with layout.attach(os.open(links[0], os.O_RDONLY)) as table:
-            return sum(series.counters.requests for series in reader.snapshot(table, histograms=False).series)
+            taken = reader.snapshot(table, histograms=False)
+            connections = sum(state.open for state in reader.endpoints(table))
+            return SimpleNamespace(series=taken.series, workers=taken.workers, open=connections)
+
+    def table_requests(self) -> int:
+        """How many requests all its workers have counted."""
+        return sum(series.counters.requests for series in self.table().series)
 
     # -- what it says
 

@@ -120,6 +120,25 @@ def test_killed_workers_cost_what_was_in_flight_on_them_and_nothing_else(weir: M
     forget(rig, "worker ")
 
 
+def test_what_a_killed_worker_had_open_is_not_shown_any_more(weir: MakeRig) -> None:
+    rig = weir(top={**WORKERS, "workers": 1})
+    clients = [rig.connect() for _ in range(5)]
+    for client in clients:
+        client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert client.response().status == 200
+
+    def shown() -> tuple[int, int, int]:
+        taken = rig.proxy.table()
+        return sum(w.downstreams for w in taken.workers), sum(w.upstreams for w in taken.workers), taken.open
+
+    eventually(lambda: shown()[0] == 5 and min(shown()) > 0, 5, "shown")
+    (worker,) = children(rig.proxy.pid)
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: shown() == (0, 0, 0), 2, "nothing is open")
+    wait_successors(rig, {worker}, 1)
+    forget(rig, "worker ")
+
+
 def test_who_waits_in_the_queue_of_a_dead_worker_is_served_by_its_successor(weir: MakeRig) -> None:
     rig = weir(top={**WORKERS, "workers": 1})
     (worker,) = children(rig.proxy.pid)

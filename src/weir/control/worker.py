@@ -46,6 +46,9 @@ _FIRST_LOOK_UP_S = 0.2
 # listeners together, so that there is always one left for an endpoint.
 _OWN_DESCRIPTORS = 32
 
+# Idle connections that a drain closes in one turn: what is in progress must not wait for thousands of them.
+_GOODBYES = 64
+
 # Places in the statistics table for endpoints that come later: by a name that changes, or added by an operator.
 _SPARE_ENDPOINTS = 256
 
@@ -140,7 +143,8 @@ class Worker:
                     self._unbind()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(quiet.wait(), grace_s)
-                self.plane.drain(quiet.set)
+                while self.plane.drain(quiet.set, most=_GOODBYES):
+                    await asyncio.sleep(0)
                 self._unbind()
                 await quiet.wait()
         except TimeoutError:
