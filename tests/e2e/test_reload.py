@@ -15,6 +15,7 @@ import pytest
 
 from .askers import Askers
 from .conftest import MakeRig
+from .keepers import Keepers
 from .peers import Endpoint, Link, dial, ok
 from .proxy import configuration, free_port
 from .rig import WORKERS, Rig, tables
@@ -99,6 +100,23 @@ def test_twenty_reloads_under_load_lose_nothing(weir: MakeRig) -> None:
     wait_counted(rig, asked)
     eventually(lambda: len(children(rig.proxy.pid)) == 2, 10, "only the last generation is left")
     assert len(forget(rig, RELOADED)) == 20
+
+
+def test_who_keeps_connections_loses_no_request_to_a_close(weir: MakeRig) -> None:
+    """Idle connections are used again at any moment of a reload, also at that of their close half a second later."""
+    rig = weir(top=WORKERS)
+    # So few requests that at each close about half of the connections have not been used since the reload.
+    keepers = Keepers(("127.0.0.1", rig.proxy.port), connections=300, pause_s=0.002)
+    for _ in range(6):
+        reload(rig)
+        time.sleep(1.0)
+    books = keepers.stop()
+    print(f"{books.answered} requests answered, {books.closed} connections closed, {len(books.failed)} lost")
+    assert books.failed == []
+    assert books.answered > 1000
+    assert books.closed > 1000, "with a last answer or by a goodbye"
+    wait_counted(rig, books.answered)
+    forget(rig, RELOADED)
 
 
 def test_a_wrong_file_changes_nothing_and_says_why(weir: MakeRig) -> None:

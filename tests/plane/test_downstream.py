@@ -276,7 +276,8 @@ def test_a_request_that_crosses_the_goodbye_is_counted(stage: Stage) -> None:
     scene.plane.drain(lambda: None)
     scene.send(idle, GET)
     scene.send(idle, GET)
-    assert not idle.is_closed, "no reset: the client sees a clean end"
+    assert idle.was_reset is False
+    assert scene.plane.ledger()["downstreams"] == 1, "no reset: the client sees a clean end"
     scene.end(idle)
     assert idle.is_closed
     assert idle.take_sent() == b""
