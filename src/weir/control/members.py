@@ -1,131 +1,105 @@
-"""All processes that the supervisor has started and not yet waited for, and the slots of workers in the table."""
+"""The members of a worker's clusters: those of the configuration, of names that stand for several, and of operators."""
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import socket
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from typing import Any
 
-from weir.control.crew import Member, Place
-from weir.control.spawn import fork
-from weir.stats import layout
-from weir.stats.publish import clear
+from weir.config.address import parse_endpoint
+from weir.config.errors import ConfigError
+from weir.config.plan import AddressPlan, ClusterPlan
+from weir.control.dns import Target
+from weir.control.resolve import Resolver
+from weir.plane.plane import Plane
+from weir.stats import layout, roster
+from weir.stats.roster import Order, Origin
 
 __all__ = ["Members"]
 
 log = logging.getLogger("weir")
 
+# Who brings an operator's endpoints; other sources are names.
+OPERATOR = ""
+
 
 class Members:
-    """`let_go` is called in each child: it closes what is the supervisor's, but the sockets that are to be kept.
+    """Keeps a plane's clusters at what is said of them; `keep()` about once a second.
 
-    `free` are the slots of the table that nobody has. `elsewhere` are those that the workers of an earlier supervisor
-    may still have; reclaim() finds out.
+    An endpoint of the configuration is a member for as long as the plan is in use. Others have sources: one that an
+    operator has added (in the shared table) is a member until it is removed there, one that a name stands for until the
+    name no longer does. Weights, orders and health are no matter of this: the plane reads them by itself.
     """
 
-    def __init__(self, memory: layout.Table, free: Iterable[int], let_go: Callable[[set[socket.socket]], None]) -> None:
-        self.memory = memory
-        self.free = set(free)
-        self.elsewhere = set(range(layout.read_header(memory).workers)) - self.free
-        self._let_go = let_go
-        self._by_pid: dict[int, Member] = {}
+    def __init__(self, memory: Any, clusters: tuple[ClusterPlan, ...], plane: Plane, resolver: Resolver) -> None:
+        self._memory, self._plane, self._resolver = memory, plane, resolver
+        self._clusters = clusters
+        self._numbers = {layout.endpoint_key(plan.name, "")[0]: number for number, plan in enumerate(clusters)}
+        self._fixed = [set(plan.members()) for plan in clusters]
+        # For each cluster the members that each source wants, and those that are there for any of them.
+        self._wanted: list[dict[str, set[str]]] = [{} for _ in clusters]
+        self._there: list[set[str]] = [set() for _ in clusters]
+        self._seen = -1
 
-    def __iter__(self) -> Iterator[Member]:
-        return iter(list(self._by_pid.values()))
+    def keep(self) -> None:
+        """Adds and removes what has changed in the table; says of every member that it is one."""
+        changes = roster.changes(self._memory)
+        if changes != self._seen:
+            # Before it is read: what changes from here on is looked at again.
+            self._seen = changes
+            for cluster, endpoints in enumerate(self._added()):
+                self._want(cluster, OPERATOR, endpoints)
+        roster.have_seen(self._memory, self._plane.endpoint_numbers())
 
-    def __len__(self) -> int:
-        return len(self._by_pid)
-
-    def start(
-        self,
-        place: Place,
-        name: str,
-        keep: Iterable[socket.socket],
-        life: Callable[[socket.socket], int],
-        slot: int = -1,
-    ) -> bool:
-        """Puts a new process into a place; whether there is one.
-
-        `life` is what it does: it gets its line to the supervisor. Of the supervisor's sockets it has those in `keep`.
-        """
-        ours, theirs = socket.socketpair()
-
-        def child() -> int:
-            self._let_go(set(keep))
-            for member in self:
-                member.channel.close()
-            ours.close()
-            return life(theirs)
-
+    def name_stands_for(self, cluster: int, name: str, targets: Iterable[Target]) -> None:
+        """What a name in the configuration (`AddressPlan.text`) stands for now."""
+        wanted = {target.text: target for target in targets}
+        home = self._clusters[cluster].name
         try:
-            pid = fork(child)
-        except OSError as error:
-            ours.close()
-            log.error("cannot start %s: %s; trying again", name, (error.strerror or str(error)).lower())
-            place.due = time.monotonic() + 1.0
-            return False
-        finally:
-            theirs.close()
-        ours.setblocking(False)
-        place.member = self._by_pid[pid] = Member(pid, f"{name} (process {pid})", ours, slot)
-        self.free.discard(slot)
-        return True
+            numbers = layout.name_endpoints(self._memory, [(home, text) for text in wanted])
+        except ValueError as error:
+            # They serve, without figures and health of their own.
+            log.warning("cluster %s: endpoints of %s have no place in the statistics table: %s", home, name, error)
+            numbers = []
+        for number, target in zip(numbers, wanted.values(), strict=False):
+            known = roster.standing(self._memory, number)
+            said = {"priority": target.priority, "source_weight": target.weight}
+            if target.text not in self._fixed[cluster] and known.origin == Origin.FILE:
+                said["origin"] = Origin.NAME
+            # Every worker says so: only the first one changes anything.
+            if any(getattr(known, field) != value for field, value in said.items()):
+                roster.change(self._memory, number, **said)
+        self._want(cluster, name, set(wanted))
 
-    def reap(self) -> list[tuple[Member, int]]:
-        """Those that have ended since the last time, with their os.waitstatus_to_exitcode()."""
-        ended = []
-        for member in self:
-            pid, status = os.waitpid(member.pid, os.WNOHANG)
-            if pid == 0:
-                continue
-            del self._by_pid[pid]
-            member.channel.close()
-            if member.slot >= 0:
-                # Whoever was killed could not say that nothing is open any more.
-                clear(self.memory, member.slot)
-                self.free.add(member.slot)
-            ended.append((member, os.waitstatus_to_exitcode(status)))
-        return ended
+    def _added(self) -> list[set[str]]:
+        """What operators have added, for each cluster."""
+        added: list[set[str]] = [set() for _ in self._clusters]
+        for number, (cluster, endpoint) in enumerate(layout.endpoint_names(self._memory)):
+            place = self._numbers.get(cluster)
+            if place is not None:
+                standing = roster.standing(self._memory, number)
+                if standing.origin == Origin.RUN_TIME and standing.order != Order.REMOVED:
+                    added[place].add(endpoint)
+        return added
 
-    def reclaim(self) -> None:
-        """The earlier supervisor is gone: slots whose worker is gone as well are free."""
-        where = layout.read_header(self.memory).places
-        for slot in list(self.elsewhere):
-            pid = layout.read(self.memory, where.workers_at + slot * where.worker_bytes, layout.WORKER, "pid")
-            if pid == 0 or not os.path.exists(f"/proc/{pid}"):
-                clear(self.memory, slot)
-                self.elsewhere.discard(slot)
-                self.free.add(slot)
+    def _want(self, cluster: int, source: str, endpoints: set[str]) -> None:
+        self._wanted[cluster][source] = endpoints
+        wanted = set().union(*self._wanted[cluster].values()) - self._fixed[cluster]
+        there = self._there[cluster]
+        for endpoint in sorted(wanted - there):
+            self._add(cluster, endpoint)
+        for endpoint in sorted(there - wanted):
+            there.discard(endpoint)
+            self._resolver.forget(cluster, endpoint)
+            self._plane.remove_endpoint(cluster, endpoint)
 
-    def end_late(self, now: float) -> None:
-        """Kills who has not begun, or ended, in time."""
-        for member in self:
-            if now >= member.deadline:
-                if not member.aborted:
-                    log.error("%s does not end or begin in time: it is killed", member.name)
-                member.abort()
-
-    def end_hung(self, now: float, since: float, timeout_s: Callable[[Member], float]) -> None:
-        """Ends workers without a sign of life; nobody had to give one before `since`."""
-        where = layout.read_header(self.memory).places
-        for member in self:
-            if member.slot < 0 or member.aborted:
-                continue
-            at = where.workers_at + member.slot * where.worker_bytes
-            beat = layout.read(self.memory, at, layout.WORKER, "heartbeat_us") / 1e6
-            silent = now - max(beat, member.started, since)
-            if silent > timeout_s(member):
-                log.error("%s has shown no sign of life for %.0f s: it is replaced", member.name, silent)
-                member.abort()
-
-    def kill(self) -> None:
-        """No child is left after this."""
-        for member in self:
-            member.signal(signal.SIGKILL)
-        for member in self:
-            os.waitpid(member.pid, 0)
-            member.channel.close()
-        self._by_pid.clear()
+    def _add(self, cluster: int, endpoint: str) -> None:
+        try:
+            address: AddressPlan = parse_endpoint(endpoint)
+        except ConfigError as error:
+            # Who adds has it checked; this is another program's doing.
+            log.warning("the table has an endpoint that cannot be one: %s", error)
+            return
+        self._there[cluster].add(endpoint)
+        self._plane.add_endpoint(cluster, endpoint)
+        self._resolver.watch(cluster, address)

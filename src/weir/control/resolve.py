@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from typing import Any
 
-from weir.config.plan import AddressPlan, ClusterPlan
+from weir.config.plan import AddressPlan, ClusterPlan, is_ip
 from weir.plane.plane import Plane
 from weir.plane.stream import Address
 
@@ -21,12 +20,7 @@ def literal(address: AddressPlan) -> Address | None:
     """The address itself if it needs no look-up: a Unix socket's path or an IP address; else None."""
     if address.path is not None:
         return Address(path=address.path)
-    host = address.host or ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return Address(host=host, port=address.port)
+    return Address(host=address.host, port=address.port) if is_ip(address.host or "") else None
 
 
 class Resolver:
@@ -40,20 +34,33 @@ class Resolver:
     def __init__(self, plane: Plane, clusters: tuple[ClusterPlan, ...]) -> None:
         self._plane = plane
         self._clusters = clusters
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
         self._first: list[asyncio.Event] = []
 
     def start(self) -> None:
         """Begins; needs a running loop."""
         for number, cluster in enumerate(self._clusters):
             for address in cluster.endpoints:
-                known = literal(address)
-                if known is not None:
-                    self._plane.set_addresses(number, address.text, [known])
-                    continue
-                event = asyncio.Event()
-                self._first.append(event)
-                self._tasks.append(asyncio.create_task(self._watch(number, address, cluster, event)))
+                if not cluster.stands_for_several(address):
+                    self.watch(number, address)
+
+    def watch(self, cluster: int, address: AddressPlan) -> None:
+        """A member of a cluster, which the plane has by `address.text`: tells its addresses now and from now on."""
+        known = literal(address)
+        if known is not None:
+            self._plane.set_addresses(cluster, address.text, [known])
+            return
+        event = asyncio.Event()
+        self._first.append(event)
+        self._tasks[cluster, address.text] = asyncio.create_task(
+            self._watch(cluster, address, self._clusters[cluster], event)
+        )
+
+    def forget(self, cluster: int, endpoint: str) -> None:
+        """It is no member any more."""
+        task = self._tasks.pop((cluster, endpoint), None)
+        if task is not None:
+            task.cancel()
 
     async def wait_first(self, timeout_s: float) -> None:
         """Waits until each name was tried once, but no longer than timeout_s."""
@@ -65,9 +72,10 @@ class Resolver:
 
     async def stop(self) -> None:
         """Ends the look-ups."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
     async def _watch(self, number: int, address: AddressPlan, cluster: ClusterPlan, first: asyncio.Event) -> None:

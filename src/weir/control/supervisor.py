@@ -22,9 +22,9 @@ from weir.control.crew import Crew, Member, Place, Stage, worker_count
 from weir.control.errors import StartError
 from weir.control.holdings import Holdings
 from weir.control.keeper import AdminMain
-from weir.control.members import Members
 from weir.control.notify import Notifier
 from weir.control.passed import Passed
+from weir.control.processes import Processes
 from weir.control.reloading import Reloading, needs_restart
 from weir.control.sockets import raise_descriptor_limit
 from weir.control.spawn import allow_signals, ended
@@ -76,7 +76,7 @@ class Supervisor:
         self.predecessor = predecessor
         self.admin = self.holdings.admin
         self.memory = self.holdings.memory
-        self.members = Members(self.memory, self.holdings.free, self._let_go)
+        self.processes = Processes(self.memory, self.holdings.free, self._let_go)
         self.slots = layout.read_header(self.memory).workers
         routes = layout.name_routes(self.memory, [route.name for route in plan.routes])
         self.crew = Crew(1, plan, self.holdings.stock, routes)
@@ -91,7 +91,7 @@ class Supervisor:
         self.waiting = Waiting(_SIGNALS, absent_s=3 * HEARTBEAT_S)
         self._status = StatusLine()
         self.notifier = Notifier()
-        self.upgrading = Upgrading(self.members, self.holdings.pid_file, self.notifier)
+        self.upgrading = Upgrading(self.processes, self.holdings.pid_file, self.notifier)
 
     # -- from outside -------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         try:
-            while not self.ending or self.members:
+            while not self.ending or self.processes:
                 self._work()
                 self._tell()
                 self._wait()
@@ -115,7 +115,7 @@ class Supervisor:
         """Nothing stays: whatever happened, no child outlives the supervisor."""
         self.waiting.close()
         self.reloading.cancel()
-        self.members.kill()
+        self.processes.kill()
         self._close_stocks()
         if self.upgrading.handed_over:
             self.admin.release()
@@ -126,7 +126,7 @@ class Supervisor:
 
     def _wait(self) -> None:
         lines: dict[int, Callable[[], None]] = {}
-        for member in self.members:
+        for member in self.processes:
             if not member.line_ended:
                 lines[member.channel.fileno()] = functools.partial(self._on_line, member)
         if self.reloading.answer is not None:
@@ -140,7 +140,7 @@ class Supervisor:
             self._on_signal(number)
         for fd in ready:
             lines[fd]()
-        for member, code in self.members.reap():
+        for member, code in self.processes.reap():
             self._gone(member, code)
 
     def _pause(self) -> float:
@@ -148,7 +148,7 @@ class Supervisor:
         now = time.monotonic()
         times = [now + min(HEARTBEAT_S, self.notifier.watchdog_s or HEARTBEAT_S)]
         times += [self.reloading.deadline(), self.upgrading.deadline()]
-        times += [member.deadline for member in self.members]
+        times += [member.deadline for member in self.processes]
         if not self.ending:
             crews = [self.crew] if self.coming is None else [self.crew, self.coming]
             times += [place.due for crew in crews for place in crew.places if place.member is None]
@@ -169,7 +169,7 @@ class Supervisor:
             self.upgrading.wanted = not self.ending
         elif number == signal.SIGUSR1:
             self.holdings.reopen(self.crew.plan)
-            for member in self.members:
+            for member in self.processes:
                 if member.slot >= 0:
                     member.signal(signal.SIGUSR1)
 
@@ -242,13 +242,13 @@ class Supervisor:
 
     def _work(self) -> None:
         now = time.monotonic()
-        self.members.end_late(now)
+        self.processes.end_late(now)
         if self.upgrading.work(now):
             self._end(1)
         if self.ending:
             self._end_admin()
             return
-        self.members.end_hung(now, self.waiting.since, self._heartbeat_timeout_s)
+        self.processes.end_hung(now, self.waiting.since, self._heartbeat_timeout_s)
         self._start_due(self.crew, now)
         if self.coming is not None:
             self._start_due(self.coming, now)
@@ -269,8 +269,8 @@ class Supervisor:
         if before is not None:
             self._work_takeover(before)
         elif self.upgrading.successor is None:
-            if self.members.elsewhere:
-                self.members.reclaim()
+            if self.processes.elsewhere:
+                self.processes.reclaim()
             if self.coming is None and not self.reloading.is_under_way() and self.upgrading.wanted:
                 self.upgrading.begin(self.crew.plan.upgrade_program, self.crew.stock, self.admin.at())
             elif self.coming is None:
@@ -304,7 +304,7 @@ class Supervisor:
                 self._start(crew, place)
 
     def _start(self, crew: Crew, place: Place) -> None:
-        free = self.members.free
+        free = self.processes.free
         if not free:
             # Those who drain have all of them; their time is limited.
             place.due = time.monotonic() + 0.2
@@ -318,7 +318,7 @@ class Supervisor:
             self.holdings.become()
             return child.serve(crew.plan, seat, share, line)
 
-        self.members.start(place, f"worker {place.number + 1}", {sock for _number, sock in share}, serve, slot)
+        self.processes.start(place, f"worker {place.number + 1}", {sock for _number, sock in share}, serve, slot)
 
     def _start_admin(self) -> None:
         plan, sockets = self.crew.plan, list(self.admin.sockets)
@@ -327,7 +327,7 @@ class Supervisor:
             self.holdings.become()
             return self.admin.main(plan, self.memory, sockets, line, allow_signals)
 
-        self.members.start(self.admin.place, "the admin process", sockets, serve)
+        self.processes.start(self.admin.place, "the admin process", sockets, serve)
 
     def _let_go(self, keep: set[socket.socket]) -> None:
         """In a child: closes what is the supervisor's and not the child's. A socket that somebody else held open
@@ -364,7 +364,7 @@ class Supervisor:
         if why_not:
             self._refuse(why_not)
             return
-        if workers > len(self.members.free):
+        if workers > len(self.processes.free):
             return
         self.reloading.plan = None
         stock = self.crew.stock
@@ -375,7 +375,7 @@ class Supervisor:
             routes = layout.name_routes(self.memory, [route.name for route in plan.routes])
             layout.name_endpoints(
                 self.memory,
-                [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
+                [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()],
             )
             layout.name_clusters(self.memory, [cluster.name for cluster in plan.clusters])
         except (StartError, ValueError) as error:
@@ -426,7 +426,7 @@ class Supervisor:
             self.notifier.stopping()
             self.upgrading.forget()
         self._close_stocks()
-        for member in self.members:
+        for member in self.processes:
             if how == 1 and member is self.admin.place.member:
                 continue  # it shows what still drains
             if how == 1:
@@ -440,7 +440,7 @@ class Supervisor:
         member = self.admin.place.member
         if member is None:
             self.upgrading.admin_ended()
-        elif len(self.members) == 1 or self.upgrading.handed_over:
+        elif len(self.processes) == 1 or self.upgrading.handed_over:
             member.drain(0.0)
 
     def _tell(self) -> None:
@@ -448,7 +448,7 @@ class Supervisor:
         self.notifier.alive(time.monotonic())
         self._status.tell(
             self.admin.place.member,
-            self.members,
+            self.processes,
             generation=self.crew.generation,
             reloads=self.reloads,
             refused=self.refused,

@@ -82,7 +82,7 @@ class Predecessor:
             try:
                 layout.name_routes(memory, [route.name for route in plan.routes])
                 layout.name_endpoints(
-                    memory, [(cluster.name, place.text) for cluster in plan.clusters for place in cluster.endpoints]
+                    memory, [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()]
                 )
                 layout.name_clusters(memory, [cluster.name for cluster in plan.clusters])
             except ValueError as error:

@@ -22,9 +22,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from weir.control.members import Members
 from weir.control.notify import Notifier
 from weir.control.pidfile import PidFile
+from weir.control.processes import Processes
 from weir.control.sockets import PassedSocket
 from weir.control.spawn import allow_signals, ended, fork
 from weir.control.status import say
@@ -88,11 +88,11 @@ def command_line(program: str) -> tuple[str, list[str]]:
 class Upgrading:
     """What the old one does: `wanted` is set by the signal, begin() starts a successor, work() looks after it.
 
-    `members` gives it free slots of the table. `handed_over`: it serves, and this weir is to end.
+    `processes` gives it free slots of the table. `handed_over`: it serves, and this weir is to end.
     """
 
-    def __init__(self, members: Members, pid_file: PidFile, notifier: Notifier) -> None:
-        self._members = members
+    def __init__(self, processes: Processes, pid_file: PidFile, notifier: Notifier) -> None:
+        self._processes = processes
         self._pid_file = pid_file
         self._notifier = notifier
         self.wanted = False
@@ -105,14 +105,14 @@ class Upgrading:
         if os.getpid() == 1:
             say("not upgraded: this is process 1, whose end is the container's: replace the container")
             return
-        told = describe(stock, admin, self._members.memory, sorted(self._members.free), self._pid_file.path)
+        told = describe(stock, admin, self._processes.memory, sorted(self._processes.free), self._pid_file.path)
         command = command_line(program)
         try:
             self.successor = Successor(command, told, self._notifier.environment())
         except OSError as error:
             say(f"not upgraded: there is no process for it: {(error.strerror or str(error)).lower()}")
             return
-        self._members.free -= self.successor.free
+        self._processes.free -= self.successor.free
         say(f"upgrading: process {self.successor.pid} starts, {command[0]}")
 
     def work(self, now: float) -> bool:
@@ -143,7 +143,7 @@ class Upgrading:
         """It has come to nothing, or is not wanted any more. Workers that it has started end by themselves."""
         if self.successor is not None and not self.handed_over:
             self.successor.cancel()
-            self._members.elsewhere |= self.successor.free
+            self._processes.elsewhere |= self.successor.free
             self.successor = None
 
     def deadline(self) -> float:
