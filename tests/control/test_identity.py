@@ -150,8 +150,7 @@ def test_what_a_link_leads_to_is_not_given_away(tmp_path: Path) -> None:
     secret.write_text("root's")
     (tmp_path / "symbolic.log").symlink_to(secret)
     os.link(secret, tmp_path / "hard.log")
-    with pytest.raises(StartError, match="too many levels"):
-        own_files(plan(log=str(tmp_path / "symbolic.log")), NOBODY)
+    own_files(plan(log=str(tmp_path / "symbolic.log")), NOBODY)
     own_files(plan(log=str(tmp_path / "hard.log"), history=str(tmp_path / "symbolic.log")), NOBODY)
     assert secret.stat().st_uid == 0
 

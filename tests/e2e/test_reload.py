@@ -188,6 +188,53 @@ def test_listeners_come_and_go_and_workers_change_in_number(weir: MakeRig, tmp_p
     forget(rig, RELOADED)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (
+            "[stats]",
+            "[stats]\nrows = 64",
+            "stats.rows cannot be changed by a reload: it is 4096, and 64 in the configuration",
+        ),
+        ("single_process = false", "single_process = true", "single_process cannot be changed by a reload"),
+        (
+            "workers = 2",
+            'workers = 2\npid_file = "/run/x.pid"',
+            "pid_file cannot be changed by a reload: it is off, and",
+        ),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_and_said(weir: MakeRig, old: str, new: str, why: str) -> None:
+    rig = weir(top=WORKERS)
+    before = children(rig.proxy.pid)
+    text = rig.proxy.config_path.read_text()
+    if "single" in new:
+        text = text.replace("workers = 2\n", "")
+    assert old in text
+    rig.proxy.config_path.write_text(text.replace(old, new))
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: said(rig, "weir: not reloaded"), 10)
+    (message,) = forget(rig, f"weir: {why}")
+    assert "; restart weir for that" in message
+    assert rig.get("/").status == 200
+    assert children(rig.proxy.pid) == before
+    forget(rig, "weir: not reloaded")
+
+
+def test_backlog_and_mode_of_sockets_that_stay(weir: MakeRig, tmp_path: Path) -> None:
+    path = tmp_path / "weir.sock"
+    rig = weir(top=WORKERS, listener={"address": f"unix:{path}", "unix_mode": "0600", "backlog": 128})
+    inode = path.stat().st_ino
+    assert path.stat().st_mode & 0o777 == 0o600
+    text = rig.proxy.config_path.read_text()
+    rig.proxy.config_path.write_text(text.replace('"0600"', '"0660"'))
+    reload(rig)
+    eventually(lambda: path.stat().st_mode & 0o777 == 0o660, 5)
+    assert path.stat().st_ino == inode
+    assert rig.get("/").status == 200
+    forget(rig, RELOADED)
+
+
 def test_more_workers_than_there_is_room_for(weir: MakeRig) -> None:
     rig = weir(top={**WORKERS, "workers": 1})
     text = rig.proxy.config_path.read_text()

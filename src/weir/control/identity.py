@@ -9,6 +9,7 @@ opened, never to what a link leads to.
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import os
 import pwd
@@ -109,8 +110,10 @@ def own_files(plan: Plan, identity: Identity | None) -> None:
         try:
             give(os.open(plan.log.access, _LOG_FLAGS, 0o640), identity)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise StartError(f"cannot write the access log {plan.log.access}: {reason}") from error
+            # What a link leads to is opened by the workers, as far as they may.
+            if error.errno != errno.ELOOP:
+                reason = (error.strerror or str(error)).lower()
+                raise StartError(f"cannot write the access log {plan.log.access}: {reason}") from error
     if plan.history.path:
         for suffix in ("", "-wal", "-shm", ".lock"):
             # What is not there is made by its user, in a directory that has to be its own anyway.

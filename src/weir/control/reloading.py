@@ -28,7 +28,8 @@ def needs_restart(old: Plan, new: Plan) -> str:
             told = (
                 "" if isinstance(after, bool) else f": it is {shown(before)}, and {shown(after)} in the configuration"
             )
-            return f"{name} cannot be changed by a reload{told}; restart weir for that, or upgrade it (USR2)"
+            also = "" if isinstance(after, bool) else ", or upgrade it (USR2)"
+            return f"{name} cannot be changed by a reload{told}; restart weir for that{also}"
     return ""
 
 

@@ -422,9 +422,9 @@ class Supervisor:
     def _end(self, how: int) -> None:
         self.ending = max(self.ending, how)
         self.reloading.cancel()
-        if not self.upgrading.handed_over:
+        if self.holdings.is_ours and not self.upgrading.handed_over:
             self.notifier.stopping()
-            self.upgrading.forget()
+        self.upgrading.forget()
         self._close_stocks()
         for member in self.processes:
             if how == 1 and member is self.admin.place.member:
@@ -445,7 +445,8 @@ class Supervisor:
 
     def _tell(self) -> None:
         """Others hear how it stands: the admin process and the service manager."""
-        self.notifier.alive(time.monotonic())
+        if self.holdings.is_ours:
+            self.notifier.alive(time.monotonic())
         self._status.tell(
             self.admin.place.member,
             self.processes,
