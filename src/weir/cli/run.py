@@ -136,10 +136,10 @@ def _run_alone(plan: Plan, passed: Passed) -> int:
     from weir.control.keeper import bind_admin
     from weir.control.pidfile import PidFile
     from weir.control.sockets import unbind
-    from weir.control.worker import Service, make_table, run
+    from weir.control.worker import Service, make_rules, make_table, run
 
     identity, pid_file = identity_of(plan), PidFile(plan.pid_file)
-    memory = make_table(plan, 1)
+    memory, rules = make_table(plan, 1), make_rules(plan, 1)
     sockets: list[socket.socket] = []
 
     def on_bound(listening: Sequence[socket.socket]) -> None:
@@ -160,8 +160,16 @@ def _run_alone(plan: Plan, passed: Passed) -> int:
         if sockets:
             from weir.admin.server import serve
 
-            services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token))
-        return run(plan, passed=passed, on_bound=on_bound, on_ready=on_ready, services=services, memory=memory)
+            services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token, rules=rules))
+        return run(
+            plan,
+            on_ready=on_ready,
+            on_bound=on_bound,
+            services=services,
+            memory=memory,
+            rules=rules,
+            passed=passed,
+        )
     finally:
         for sock in sockets:
             unbind(sock)

@@ -15,7 +15,7 @@ from weir.control.passed import Passed
 from weir.control.pidfile import PidFile
 from weir.control.stock import Stock
 from weir.control.takeover import Predecessor
-from weir.control.worker import make_table
+from weir.control.worker import make_rules, make_table
 from weir.stats import layout
 
 __all__ = ["Holdings"]
@@ -24,7 +24,7 @@ log = logging.getLogger("weir")
 
 
 class Holdings:
-    """The pid file, the statistics table, the sockets of a first plan and those of the admin address.
+    """The pid file, the statistics table, the admin address, and sockets and the memory of rules of a first plan.
 
     `passed` are sockets of a service manager, `predecessor` is a weir to take over from: until take_over(), what it had
     is still its own. `free` are the slots of the table that nobody has. StartError, with nothing left, if something
@@ -44,6 +44,7 @@ class Holdings:
             self.stock = Stock(plan, workers, self.foreign(), passed)
             undo.callback(self.close, self.stock)
             self.memory, self.free = self._table(plan, workers)
+            self.rules = make_rules(plan, layout.read_header(self.memory).workers)
             inherited = (predecessor.admin_address, predecessor.admin_sockets) if predecessor is not None else ("", ())
             self.admin = AdminKeeper(admin, plan.admin, passed, inherited)
             undo.callback(self.admin.close)

@@ -28,12 +28,12 @@ from weir.control.processes import Processes
 from weir.control.reloading import Reloading, needs_restart
 from weir.control.sockets import raise_descriptor_limit
 from weir.control.spawn import allow_signals, ended
-from weir.control.status import StatusLine, say
+from weir.control.status import StatusLine, say, say_faults
 from weir.control.stock import Stock
 from weir.control.takeover import Predecessor
 from weir.control.upgrade import Upgrading
 from weir.control.waiting import Waiting
-from weir.control.worker import HEARTBEAT_S, Seat
+from weir.control.worker import HEARTBEAT_S, Seat, make_rules, name_plan
 from weir.stats import layout
 
 __all__ = ["Supervisor", "run"]
@@ -78,8 +78,7 @@ class Supervisor:
         self.memory = self.holdings.memory
         self.processes = Processes(self.memory, self.holdings.free, self._let_go)
         self.slots = layout.read_header(self.memory).workers
-        routes = layout.name_routes(self.memory, [route.name for route in plan.routes])
-        self.crew = Crew(1, plan, self.holdings.stock, routes)
+        self.crew = Crew(1, plan, self.holdings.stock, name_plan(self.memory, plan), self.holdings.rules)
         self.coming: Crew | None = None  # starts, to take over from `crew`
         self.reloading = Reloading(self._read, self._refuse)
         self.reloads = 0
@@ -292,6 +291,7 @@ class Supervisor:
         """It serves: whoever wants to know hears it."""
         self.holdings.announce()
         self.notifier.ready("serving")
+        say_faults(self.crew.plan)
         if self.on_ready is not None:
             self.on_ready(self.crew.stock.texts())
 
@@ -311,7 +311,7 @@ class Supervisor:
             return
         slot = place.last_slot if place.last_slot in free else min(free)
         # The table's own file will do: nobody else locks it.
-        seat = Seat(self.memory, slot, crew.routes, log_turns=self.memory.fd)
+        seat = Seat(self.memory, slot, crew.routes, crew.rules, log_turns=self.memory.fd)
         share = crew.stock.share(place.number)
 
         def serve(line: socket.socket) -> int:
@@ -321,11 +321,11 @@ class Supervisor:
         self.processes.start(place, f"worker {place.number + 1}", {sock for _number, sock in share}, serve, slot)
 
     def _start_admin(self) -> None:
-        plan, sockets = self.crew.plan, list(self.admin.sockets)
+        plan, rules, sockets = self.crew.plan, self.crew.rules, list(self.admin.sockets)
 
         def serve(line: socket.socket) -> int:
             self.holdings.become()
-            return self.admin.main(plan, self.memory, sockets, line, allow_signals)
+            return self.admin.main(plan, self.memory, sockets, line, allow_signals, rules)
 
         self.processes.start(self.admin.place, "the admin process", sockets, serve)
 
@@ -370,14 +370,10 @@ class Supervisor:
         stock = self.crew.stock
         try:
             self.admin.prepare(plan.admin)
+            rules = make_rules(plan, self.slots, self.crew.rules)
             stock = Stock(plan, workers, self.crew.stock)
             self.holdings.give(plan, stock)
-            routes = layout.name_routes(self.memory, [route.name for route in plan.routes])
-            layout.name_endpoints(
-                self.memory,
-                [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()],
-            )
-            layout.name_clusters(self.memory, [cluster.name for cluster in plan.clusters])
+            routes = name_plan(self.memory, plan)
         except (StartError, ValueError) as error:
             if stock is not self.crew.stock:
                 stock.close(keep=self.crew.stock)
@@ -385,7 +381,7 @@ class Supervisor:
             room = f"the statistics table has no place left ({error}): restart weir for that"
             self._refuse(str(error) if isinstance(error, StartError) else room)
             return
-        self.coming = Crew(self.crew.generation + 1, plan, stock, routes)
+        self.coming = Crew(self.crew.generation + 1, plan, stock, routes, rules)
         self._start_due(self.coming, time.monotonic())
 
     def _hand_over(self) -> None:
@@ -400,6 +396,7 @@ class Supervisor:
             self.admin.place.member.drain(0.0)
         self.reloads, self.refused = self.reloads + 1, ""
         say(f"reloaded: configuration {self.crew.generation} is in use")
+        say_faults(self.crew.plan)
         self.notifier.ready(f"serving, configuration {self.crew.generation}")
 
     def _abandon(self) -> None:

@@ -15,6 +15,7 @@ from weir.control.errors import StartError
 from weir.control.sockets import PassedSocket
 from weir.control.stock import Key, Stock
 from weir.control.upgrade import ADMIN, FORM, READY, TAKE, VARIABLE, descriptors, receive
+from weir.control.worker import name_plan
 from weir.stats import layout
 
 __all__ = ["Predecessor"]
@@ -80,11 +81,7 @@ class Predecessor:
             why = f"the table has no room for {workers} workers"
         else:
             try:
-                layout.name_routes(memory, [route.name for route in plan.routes])
-                layout.name_endpoints(
-                    memory, [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()]
-                )
-                layout.name_clusters(memory, [cluster.name for cluster in plan.clusters])
+                name_plan(memory, plan)
             except ValueError as error:
                 why = str(error)
         if why:

@@ -27,7 +27,7 @@ cdef class Listener(DownstreamOwner):
 
     cdef int listen(self, int fd) except -1
     cdef int stop(self) except -1       # accepts no more; the descriptor stays its owner's
-    # Stops, makes every connection's next answer its last, says goodbye to `most` of those that wait. 1: there are more.
+    # Stops; every next answer is the last; says goodbye to `most` of those that wait. 1: there are more.
     cdef int drain(self, int most) except -1
     cdef int close_all(self) except -1
     # A connection: an accepted socket's, or a test's.

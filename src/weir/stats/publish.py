@@ -14,7 +14,7 @@ __all__ = ["clear", "publish", "write_figures"]
 
 
 def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[tuple[int, str], ...]:
-    return tuple((place, figure.name) for place, figure in enumerate(figures) if figure.kind == "gauge")
+    return tuple((place, figure.name) for place, figure in enumerate(figures) if figure.kind != "counter")
 
 
 # Of a worker's header: what is so at the moment, and is nothing when the worker is gone.
