@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
     "RESET",
     "AddressPlan",
     "AdminPlan",
     "ClusterPlan",
+    "EndpointPlan",
     "ErrorPagePlan",
     "FaultPlan",
     "HistoryPlan",
@@ -31,6 +33,7 @@ __all__ = [
     "RetryPlan",
     "RoutePlan",
     "StatsPlan",
+    "StickyPlan",
     "is_ip",
 ]
 
@@ -57,6 +60,21 @@ def is_ip(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPlan(AddressPlan):
+    """An endpoint of which more is said than its address."""
+
+    weight: int = 1  # its part of the requests, beside the weights of the others; 0: none but what a cookie binds
+    priority: int = 0  # 0 first, higher ones when those before do not carry all
+    zone: str = ""
+    near: bool = True  # its zone is that of this weir, or weir has none
+
+    @classmethod
+    def of(cls, address: AddressPlan, **more: Any) -> EndpointPlan:
+        """An endpoint at an address."""
+        return cls(address.text, address.host, address.port, address.path, address.srv, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +109,25 @@ class RetryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StickyPlan:
+    """A cookie that keeps a client with its endpoint."""
+
+    cookie: str = ""  # its name; "": there is none
+    secret: str = field(default="", repr=False)  # key of the digest that is its value; "": drawn at the start
+    max_age_ms: int = 0  # how long the client keeps it; 0: until it ends its session
+    path: str = "/"
+    secure: bool = False
+    http_only: bool = True
+    same_site: str = "lax"  # "lax", "strict", "none", or "off": not said
+    forward: bool = True  # the endpoint gets it too
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPlan:
     """A named group of endpoints."""
 
     name: str
-    endpoints: tuple[AddressPlan, ...]
+    endpoints: tuple[AddressPlan, ...]  # or EndpointPlan
     pool: PoolPlan = field(default_factory=PoolPlan)
     queue: QueuePlan = field(default_factory=QueuePlan)
     retry: RetryPlan = field(default_factory=RetryPlan)
@@ -108,6 +140,12 @@ class ClusterPlan:
     resolve: str = "name"  # a name is one endpoint; "each": each of its addresses is one
     resolve_interval_ms: int = 30_000  # how often names of endpoints are looked up again
     nameservers: tuple[AddressPlan, ...] = ()  # for SRV records and "each"; (): those of the system
+    policy: str = "round_robin"  # "round_robin", "least_requests", "least_time", "random", "hash"
+    hash_by: str = "client"  # the key of "hash": "client", "path", "host", "cookie:NAME", "field:NAME"
+    hash_balance_percent: int = 0  # of its part of the requests in progress an endpoint gets at most; 0: no bound
+    overflow_at_percent: int = 70  # of a level's weight usable: with less, a part of the requests goes to the next
+    slow_start_ms: int = 0  # how long the weight of an endpoint that has become usable grows to all of it; 0: at once
+    sticky: StickyPlan = field(default_factory=StickyPlan)
 
     def members(self) -> list[str]:
         """The endpoints that it has from the start, by their texts: those that need no look-up to be known."""

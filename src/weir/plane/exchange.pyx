@@ -127,6 +127,8 @@ cdef class Exchange(UpstreamUser):
         self.row = route.series.find(
             self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
         )
+        if self.cluster.binds:
+            self.cluster.bind(owner.inbuf.data + base, head, owner.client, owner.client_length, self)
         self.workspace.exchanges += 1
         return 0
 

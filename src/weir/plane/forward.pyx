@@ -171,10 +171,14 @@ cdef class Forward(Exchange):
         policy.identity = &self.identity if options.identifies else NULL
         if request_head_bound(head, &policy) > COMPOSE_BYTES:
             return self.fail(R_INTERNAL)
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
         n = write_request_head(
             owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
             workspace.compose,
         )
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
         relay.source = owner.stream
         relay.destination = self.upstream.stream
         relay.end_reason = R_CLIENT_CLOSED

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from weir.plane.codes cimport Reason
 from weir.plane.engine cimport Source
 from weir.plane.keepalive cimport IdleLearner
+from weir.plane.peak cimport Peak
 from weir.plane.roster cimport Entry
 from weir.plane.stream cimport Address
 from weir.plane.upstream cimport Line, Upstream, UpstreamHome, UpstreamUser
@@ -22,6 +23,7 @@ cpdef enum Acquired:
 # the engine's ready list when a closed connection has made room.
 cdef class PoolOwner(Source):
     cdef Line queue
+    cdef uint32_t busy              # exchanges in progress with its pools
 
 cdef class Pool(UpstreamHome):
     cdef Workspace workspace
@@ -29,6 +31,20 @@ cdef class Pool(UpstreamHome):
     cdef readonly str name          # the endpoint as configured
     cdef readonly Entry entry       # its standing among all workers, and this worker's figures of it
     cdef uint32_t mark              # Cluster's: the choice in which it was found wanting last
+    # Choice's: as configured, and as it is now.
+    cdef uint32_t base_weight
+    cdef uint32_t base_priority
+    cdef bint near                  # of weir's own zone, or zones do not matter
+    cdef bint wanted
+    cdef readonly uint32_t weight
+    cdef readonly uint32_t ramp     # percent of its weight that it gets: less than 100 in a slow start, 0: nothing
+    cdef readonly uint32_t level
+    cdef readonly uint32_t share    # weight * ramp
+    cdef double lag                 # RoundRobin's, between two of its Turns
+    cdef bint timed                 # the peak is wanted
+    cdef Peak peak
+    cdef uint64_t mark_of_sticky    # Sticky's; 0: none
+    cdef bytes sticky_line
     cdef list addresses             # of Address; [] until the name is resolved
     cdef int preferred              # the address that connected last
     cdef readonly uint32_t max_idle
@@ -69,6 +85,7 @@ cdef class Pool(UpstreamHome):
     # It gets nothing new any more: what rests is closed, who waits in its line is still served.
     cdef int retire(self) except -1
     cdef uint32_t active(self) noexcept         # exchanges in progress
+    cdef uint32_t load(self) noexcept           # ... and those in line for a connection
     # What came of an attempt on one of its connections: a final response head after so long, or nothing valid.
     cdef int responded(self, uint16_t status, int64_t us) except -1
     cdef int failed(self, Reason reason) except -1

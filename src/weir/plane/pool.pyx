@@ -16,6 +16,7 @@ from weir.plane.columns cimport (
 from weir.plane.debug cimport invariant
 from weir.plane.engine cimport Source
 from weir.plane.keepalive cimport IdleLearner
+from weir.plane.peak cimport PEAK_FAILED_US, peak_note
 from weir.plane.roster cimport Entry
 from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_PROBE, U_SURPLUS
 from weir.plane.stream cimport Address, Stream
@@ -71,6 +72,8 @@ cdef class Pool(UpstreamHome):
         self.give_back_ms = plan.give_back_ms
         self.connect_timeout_ms = connect_timeout_ms
         self.backoff_ms = BACKOFF_FIRST_MS
+        self.base_weight = 1
+        self.near = True
 
     # -- taking -------------------------------------------------------------------------------------------
 
@@ -151,6 +154,7 @@ cdef class Pool(UpstreamHome):
         upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_BUSY)
         upstream.user = user
         upstream.requests += 1
+        self.owner.busy += 1
         self.entry.figures[EF_ATTEMPTS] += 1
         self.workspace.wheel.disarm(upstream)
 
@@ -244,6 +248,8 @@ cdef class Pool(UpstreamHome):
     # -- giving back --------------------------------------------------------------------------------------
 
     cdef int give(self, Upstream upstream, bint reusable) except -1:
+        invariant(self.owner.busy > 0)
+        self.owner.busy -= 1
         upstream.user = None
         upstream.stream.owner = upstream
         if (
@@ -424,16 +430,24 @@ cdef class Pool(UpstreamHome):
     cdef uint32_t active(self) noexcept:
         return self.open - self.idle_count - self.surplus_count - self.connecting - (self.probe is not None)
 
+    cdef uint32_t load(self) noexcept:
+        return self.active() + self.line.length
+
     cdef int responded(self, uint16_t status, int64_t us) except -1:
         cdef uint64_t* figures = self.entry.figures
         figures[EF_RESPONSES] += 1
         figures[EF_RESPONSE_US] += <uint64_t>us
         if status >= 500:
             figures[EF_ERRORS_5XX] += 1
+        # An error is often quick: it says nothing good of the endpoint.
+        if self.timed and (status < 500 or us > self.peak.us):
+            peak_note(&self.peak, us, self.workspace.clock.now_us)
         return 0
 
     cdef int failed(self, Reason reason) except -1:
         self.entry.figures[EF_FAILURES] += 1
+        if self.timed:
+            peak_note(&self.peak, PEAK_FAILED_US, self.workspace.clock.now_us)
         return 0
 
     # -- staying warm -------------------------------------------------------------------------------------

@@ -292,7 +292,14 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
             policy.counter_value += framing.length
     if response_head_bound(head, &policy) + MAX_INTERIM_BYTES + OWN_ROOM > COMPOSE_BYTES:
         return 0
-    return write_response_head(p, head, &policy, workspace.compose)
+    return stick(exchange, write_response_head(p, head, &policy, workspace.compose))
+
+
+cdef inline uint32_t stick(Exchange exchange, uint32_t n) noexcept:
+    """Adds the cookie that binds the client to its endpoint to the composed head, where a cluster has one."""
+    if exchange.cluster.sticky is None:
+        return n
+    return exchange.cluster.sticky.put_line(exchange.pool, exchange, exchange.workspace.compose, n)
 
 
 cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:
@@ -355,7 +362,7 @@ cdef int start_tunnel(Exchange exchange, Buffer buf) except -1:
     if owner.options.identifies:
         policy.identity = &exchange.identity
     policy.via = owner.options.via_response
-    n = write_response_head(buf.data + begin, head, &policy, workspace.compose)
+    n = stick(exchange, write_response_head(buf.data + begin, head, &policy, workspace.compose))
     if owner.out is not None:
         n = prepend_out(exchange, n)
     exchange.keep_client = False

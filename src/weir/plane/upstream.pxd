@@ -21,6 +21,11 @@ cdef class UpstreamUser(TimerOwner):
     cdef bint idempotent            # what it will send may be sent twice
     cdef bint repeatable            # ... and it can be: it is at hand in whole, and repeating is allowed
     cdef bint fresh                 # a replay: no connection that was used before
+    # Of clusters that bind requests to endpoints, and valid only for those (Cluster.binds).
+    cdef bint keyed                 # it has a key
+    cdef bint strays                # not at the endpoint that its cookie names, for once
+    cdef uint64_t key               # KeyRule's
+    cdef uint64_t bound             # the mark in its cookie, Sticky's; 0: none
     # The upstream is yours: connected, BUSY, and tells you of its events.
     cdef int on_upstream(self, Upstream upstream) except -1
     # You have left the cluster's queue for a pool's line: a dial is under way.
