@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weir.config.model import Admin, Cluster, Config, Listener, Pool
+from weir.config.model import Admin, Cluster, Config, Fault, Listener, Pool, RateLimit
 from weir.config.plan import (
     AddressPlan,
     AdminPlan,
     ClusterPlan,
     EndpointPlan,
+    FaultPlan,
     HistoryPlan,
     ListenerPlan,
     LogPlan,
@@ -17,6 +18,7 @@ from weir.config.plan import (
     Plan,
     PoolPlan,
     QueuePlan,
+    RateLimitPlan,
     RetryPlan,
     RoutePlan,
     StatsPlan,
@@ -127,6 +129,39 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         half_close=listener.half_close,
         unix_mode=listener.unix_mode,
         error_pages=listener.error_pages,
+        rate_limits=tuple(_rate_limit(limit) for limit in listener.rate_limit),
+        faults=tuple(_fault(fault) for fault in listener.fault),
+    )
+
+
+def _rate_limit(limit: RateLimit) -> RateLimitPlan:
+    return RateLimitPlan(
+        by=limit.by,
+        rate=limit.rate,
+        name=limit.name,
+        burst=limit.burst,
+        delay=limit.delay,
+        methods=limit.methods,
+        prefix=limit.prefix,
+        max_keys=limit.max_keys,
+        status=limit.status,
+        dry_run=limit.dry_run,
+    )
+
+
+def _fault(fault: Fault) -> FaultPlan:
+    return FaultPlan(
+        name=fault.name,
+        delay_ms=fault.delay,
+        delay_percent=fault.delay_percentage,
+        abort=fault.abort,
+        abort_percent=fault.abort_percentage,
+        bandwidth_bytes=fault.bandwidth,
+        bandwidth_percent=fault.bandwidth_percentage,
+        methods=fault.methods,
+        prefix=fault.prefix,
+        field=fault.field,
+        seed=fault.seed,
     )
 
 

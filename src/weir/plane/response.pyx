@@ -223,6 +223,8 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     relay.limits.fields = exchange.cluster.max_response_fields
     relay.start(framing.kind, framing.length, wrap, old_client)
     relay.scanner.no_trailers = head.nominates
+    if exchange.bytes_per_s:
+        relay.pace(exchange.bytes_per_s)
     exchange.head_buf = None
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
     if wrap:
@@ -305,6 +307,13 @@ cdef int pump_response(Exchange exchange) except -1:
     return after_pump(exchange, exchange.response.pump())
 
 
+cdef int resume_response(Exchange exchange) except -1:
+    """The moment has come that a response at a pace has waited for."""
+    # Should the client not take it, it has the time that any client has.
+    exchange.workspace.wheel.arm(exchange, exchange.owner.options.send_timeout_ms)
+    return pump_response(exchange)
+
+
 cdef int after_pump(Exchange exchange, Step step) except -1:
     cdef Relay relay = exchange.response
     if step == DONE:
@@ -321,7 +330,9 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
         return exchange.abort(R_CLIENT_CLOSED)
     if step == NEED_MORE:
         exchange.workspace.engine.put_ready(exchange.upstream.stream)
-    if relay.moved:
+    if relay.paced:
+        exchange.workspace.wheel.arm(exchange, relay.pace_ms())
+    elif relay.moved:
         exchange.workspace.wheel.arm(
             exchange,
             exchange.owner.options.send_timeout_ms if relay.wants_write() else exchange.cluster.stream_idle_timeout_ms,
