@@ -26,7 +26,8 @@ PLANE_ORDER = (
     *("rule", "gcra"),
     *("text", "accesslog"),
     *("engine", "selector", "stream"),
-    *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept", "parsers"),
+    *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept"),
+    *("keepalive", "parsers"),
     *("filters", "fault"),
     *("workspace", "fake", "account", "answers", "admission"),
     *(

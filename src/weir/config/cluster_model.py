@@ -29,10 +29,11 @@ class Pool(Table):
         "Connections open at a time, idle ones included. Requests beyond it wait in the queue.",
         example=100,
     )
-    idle_timeout: Annotated[int, kinds.duration("10ms", "24h")] = setting(
+    idle_timeout: Annotated[int, kinds.duration("10ms", "24h", none="auto")] = setting(
         PoolPlan,
         "idle_timeout_ms",
-        "An idle connection is closed after this. Keep it below the endpoint's own keep-alive timeout.",
+        "An idle connection is closed after this, or earlier when the endpoint is found to close earlier. "
+        '`"auto"`: just before the endpoint would close it, as is learned; 4 s until then, 72 s at most.',
         example="50s",
     )
     max_age: Annotated[int, kinds.duration("100ms", "8760h")] = setting(

@@ -174,22 +174,23 @@ def count(low: int, high: int, *, none: str = "") -> Kind:
     return Kind(read, text, schema, lambda value: none if none and value == 0 else value)
 
 
-def duration(low: str, high: str, *, none: bool = False) -> Kind:
-    """A duration of `low` to `high`, read as milliseconds; `none`: ``"off"`` may be written too, and is read as 0."""
+def duration(low: str, high: str, *, none: bool | str = False) -> Kind:
+    """A duration of `low` to `high`, read as milliseconds; `none` is a word for 0, True for ``"off"``."""
     least, most = units.parse_duration(low), units.parse_duration(high)
+    word = OFF if none is True else none or ""
 
     def read(value: object) -> int:
-        if none and value == OFF:
+        if word and value == word:
             return 0
         found = units.parse_duration(value)
-        if none and found == 0:
-            refuse(f"{_toml(value)} is no time at all", 'write "off"')
+        if word and found == 0:
+            refuse(f"{_toml(value)} is no time at all", f'write "{word}"')
         return _between(found, least, most, units.format_duration)
 
-    pattern = f"^({units.DURATION_PATTERN}{'|off' if none else ''})$"
+    pattern = f"^({units.DURATION_PATTERN}{f'|{word}' if word else ''})$"
     schema = {"type": "string", "minLength": 2, "pattern": pattern}
-    text = f'duration, `"{low}"` to `"{high}"`' + (', or `"off"`' if none else "")
-    return Kind(read, text, schema, lambda value: OFF if none and value == 0 else units.format_duration(value))
+    text = f'duration, `"{low}"` to `"{high}"`' + (f', or `"{word}"`' if word else "")
+    return Kind(read, text, schema, lambda value: word if word and value == 0 else units.format_duration(value))
 
 
 def size(low: str | int, high: str | int, *, none: bool = False) -> Kind:

@@ -83,7 +83,7 @@ class PoolPlan:
 
     max_idle: int = 256  # idle connections kept; those above it wait give_back_ms for room
     max_connections: int = 1024  # open connections, idle ones included
-    idle_timeout_ms: int = 4_000  # an idle connection older than this is closed
+    idle_timeout_ms: int = 0  # an idle connection is closed after this; 0: after what is learned of the endpoint
     max_age_ms: int = 3_600_000  # a connection older than this is not reused
     max_requests: int = 10_000  # requests on one connection before it is closed
     min_idle: int = 0  # idle connections kept ready by dialling early

@@ -42,6 +42,10 @@ from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
+cdef enum:
+    # A used connection that breaks so soon was being closed when the request was sent; later, it broke over it.
+    RACE_US = 1_000_000
+
 
 cdef Exchange take_exchange(Workspace workspace):
     cdef Exchange exchange
@@ -306,6 +310,11 @@ cdef class Forward(Exchange):
             and self.attempts < self.cluster.attempts
             and ((self.idempotent and self.request_whole) or not self.accepted)
         )
+        if self.upstream.reused and not self.response_begun and (
+            self.workspace.clock.tick() - self.connected_us < RACE_US
+        ):
+            self.pool.lost_race(self.upstream)
+            self.raced = self.pool
         if not (proof and self.cluster.may_retry()):
             return self.fail(reason)
         self.pool.give(self.upstream, False)

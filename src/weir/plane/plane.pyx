@@ -223,6 +223,8 @@ cdef class Plane:
                     for place, figure in enumerate(ENDPOINT_FIGURES)
                     if figure.kind == "counter"
                 },
+                "idle_limit_ms": max(pool.learner.limit_ms, 1),      # 0 means nothing known
+                "learned_idle_timeout_ms": pool.learner.learned_ms,
             })
         return states
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason
 from weir.plane.engine cimport Source
+from weir.plane.keepalive cimport IdleLearner
 from weir.plane.peak cimport Peak
 from weir.plane.roster cimport Entry
 from weir.plane.stream cimport Address
@@ -48,7 +49,6 @@ cdef class Pool(UpstreamHome):
     cdef int preferred              # the address that connected last
     cdef readonly uint32_t max_idle
     cdef readonly uint32_t max_connections
-    cdef int64_t idle_timeout_ms
     cdef int64_t max_age_ms
     cdef uint32_t max_requests
     cdef readonly uint32_t min_idle
@@ -57,6 +57,9 @@ cdef class Pool(UpstreamHome):
     cdef int64_t connect_timeout_ms
     cdef int64_t backoff_ms         # after a failed early dial
     cdef bint closed
+    cdef readonly IdleLearner learner
+    cdef int64_t unused_limit_ms    # of a connection that has carried nothing yet
+    cdef Upstream probe             # rests on when its time is over, to see when the endpoint closes it; or None
 
     cdef Upstream idle              # newest first, linked by next and previous
     cdef Upstream surplus
@@ -87,11 +90,19 @@ cdef class Pool(UpstreamHome):
     cdef int responded(self, uint16_t status, int64_t us) except -1
     cdef int failed(self, Reason reason) except -1
 
+    # A used connection broke before a byte of a response, soon after a request was sent on it.
+    cdef void lost_race(self, Upstream upstream) noexcept
+    # The head of a final response has come on it.
+    cdef void answered(self, Upstream upstream, int64_t now_ms) noexcept
+
     cdef Acquired _start_dial(self) except *
     cdef bint _connect_next(self, Upstream upstream) except *
     cdef void _unlist(self, Upstream upstream) noexcept
     cdef void _list_idle(self, Upstream upstream) noexcept
     cdef int _close(self, Upstream upstream) except -1
+    cdef int _time_over(self, Upstream upstream, int64_t now_ms) except -1
+    cdef int _found_closed(self, Upstream upstream, int64_t now_ms) except -1
+    cdef void _learn_close(self, Upstream upstream, int64_t rest_ms, int64_t now_ms) noexcept
     cdef int _settle(self, Upstream upstream) except -1
     cdef void _back_off(self) noexcept
     cdef void _hand_over(self, Upstream upstream, UpstreamUser user) noexcept

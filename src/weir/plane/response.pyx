@@ -24,7 +24,7 @@ from weir.plane.codes cimport (
     R_UPSTREAM_TRUNCATED,
     Step,
 )
-from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
+from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner
 from weir.plane.fields cimport (
     ResponsePolicy,
@@ -43,7 +43,10 @@ from weir.plane.framing cimport (
     frame_response,
     switches_as_asked,
 )
-from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response
+from weir.plane.head cimport (
+    F_KEEP_ALIVE, F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response,
+)
+from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.states cimport E_BODY, E_TUNNEL, MACHINE_EXCHANGE
@@ -188,6 +191,12 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
         return exchange.fail(R_BAD_RESPONSE)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
+        exchange.pool.answered(exchange.upstream, exchange.first_byte_us // 1000)
+        if exchange.raced is not None:
+            exchange.raced.entry.figures[EF_RACES_SAVED] += 1
+            exchange.raced = None
+        if head.count[<int>F_KEEP_ALIVE]:
+            exchange.pool.learner.said(keep_alive_timeout_ms(buf.data + buf.start, head))
         exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
     if hold_head(exchange, buf, &framing):
         return 0

@@ -19,6 +19,7 @@ cdef class UpstreamUser(TimerOwner):
     cdef uint8_t waiting            # Waiting
     cdef set tried                  # of UpstreamHome: those that failed this user; None: none has
     cdef bint idempotent            # what it will send may be sent twice
+    cdef bint repeatable            # ... and it can be: it is at hand in whole, and repeating is allowed
     cdef bint fresh                 # a replay: no connection that was used before
     # Of clusters that bind requests to endpoints, and valid only for those (Cluster.binds).
     cdef bint keyed                 # it has a key
@@ -69,3 +70,6 @@ cdef class Upstream(StreamOwner):
     cdef int64_t born_ms
     cdef int64_t dialled_us             # when the address that it has was dialled
     cdef int64_t idle_since_ms
+    cdef int64_t answered_ms            # when the head of its last response came
+    cdef int64_t doubt_ms               # by how much longer it may have rested, for the endpoint, than since then
+    cdef int64_t rested_ms              # before it was taken by the user that it has
