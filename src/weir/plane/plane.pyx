@@ -258,6 +258,10 @@ cdef class Plane:
             found.append(-1 if pool is None else places[pool])
         return found
 
+    def busy(self, int cluster) -> int:
+        """For tests: exchanges that have a connection of the cluster, as its bound of loads counts them."""
+        return (<Cluster>self.clusters[cluster]).busy
+
     def pick_ns(self, int cluster, int times, bint keyed=False) -> float:
         """For tests: what one choice costs, measured over `times`."""
         cdef Cluster group = <Cluster>self.clusters[cluster]
