@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weir.config.health_model import ejection_plan, health_plan
 from weir.config.model import Admin, Cluster, Config, Listener, Pool
 from weir.config.plan import (
     AddressPlan,
@@ -137,6 +138,9 @@ def _cluster(cluster: Cluster) -> ClusterPlan:
             min_per_second=cluster.retry.min_per_second,
             attempts=cluster.retry.attempts,
         ),
+        health=health_plan(cluster.health),
+        ejection=ejection_plan(cluster.ejection),
+        panic_below_percent=cluster.panic_below,
         host=cluster.host,
         connect_timeout_ms=cluster.connect_timeout,
         response_header_timeout_ms=cluster.response_header_timeout,

@@ -10,7 +10,22 @@ from pydantic_core import ErrorDetails
 
 from weir.config.errors import quoted
 from weir.config.kinds import REFUSED, closest
-from weir.config.model import Admin, Cluster, Config, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats, Table
+from weir.config.model import (
+    Admin,
+    Cluster,
+    Config,
+    Ejection,
+    Health,
+    History,
+    Listener,
+    Log,
+    Otlp,
+    Pool,
+    Queue,
+    Retry,
+    Stats,
+    Table,
+)
 from weir.config.positions import Loc
 from weir.config.units import kind_of
 
@@ -29,6 +44,8 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
     ("cluster", "retry"): Retry,
+    ("cluster", "health"): Health,
+    ("cluster", "ejection"): Ejection,
 }
 ARRAYS_OF_TABLES = ("listener", "cluster")
 

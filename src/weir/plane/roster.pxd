@@ -18,7 +18,7 @@ cdef extern from *:
         volatile uint64_t ejected_until_us;
         volatile uint32_t ejections, ejection_reason;
         volatile uint64_t joined_us, changed_us, checks, checks_failed, check_us, checked_us;
-        volatile uint32_t origin, priority, source_weight, spare;
+        volatile uint32_t origin, priority, source_weight, noted;
     } weir_standing;
 
     _Static_assert(offsetof(weir_standing, ejected_until_us) == 16, "standing");

@@ -66,6 +66,10 @@ HEADER: Final[dict[str, tuple[str, int]]] = {
     "cluster_figures": ("I", 388),
     "clusters_at": ("Q", 392),
     "cluster_figures_at": ("Q", 400),
+    "changes": ("I", 448),
+    "changes_at": ("Q", 456),
+    # Written by one process at a time: see `weir.stats.changes`.
+    "changes_made": ("Q", 464),
 }
 HEADER_BYTES: Final = 4096
 
@@ -107,7 +111,21 @@ STANDING: Final[dict[str, tuple[str, int]]] = {
     "origin": ("I", 336),
     "priority": ("I", 340),
     "source_weight": ("I", 344),
+    "noted": ("I", 348),
 }
+
+# A change of an endpoint's state: see `weir.stats.changes`.
+CHANGE: Final[dict[str, tuple[str, int]]] = {
+    "number": ("Q", 0),
+    "at_us": ("Q", 8),
+    "endpoint": ("I", 16),
+    "old": ("I", 20),
+    "new": ("I", 24),
+    "why": ("I", 28),
+    "ejected_ms": ("Q", 32),
+}
+CHANGE_BYTES: Final = 64
+CHANGES: Final = 512
 
 DIRECTORY: Final[dict[str, tuple[str, int]]] = {
     "kind": ("I", 0),
