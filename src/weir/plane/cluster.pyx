@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from weir.plane.balance cimport make_balancer
 from weir.plane.codes cimport R_NO_ENDPOINT, R_QUEUE_FULL
 from weir.plane.columns cimport CF_RETRIES, CF_RETRIES_DENIED
+from weir.plane.ejection cimport Ejector
 from weir.plane.pool cimport (
     A_FAILED,
     A_FULL,
@@ -14,7 +15,7 @@ from weir.plane.pool cimport (
     Pool,
     PoolOwner,
 )
-from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_READY, Roster
+from weir.plane.roster cimport HEALTH_UNHEALTHY, HEALTH_UNKNOWN, ORDER_READY, Roster
 from weir.plane.upstream cimport W_QUEUE, Line, UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
 
@@ -47,6 +48,9 @@ cdef class Cluster(PoolOwner):
         self.budget_filled_ms = workspace.clock.now_us // 1000
         self.failure = R_NO_ENDPOINT
         self.balancer = make_balancer(plan)
+        self.panic_below = plan.panic_below_percent
+        self.trusts_new = plan.health.type == "off" or plan.health.first == "healthy"
+        self.ejector = Ejector(workspace, roster.counters.memory(), plan.ejection)
         self.pools = []
         self.members = {}
         for address in plan.endpoints:
@@ -65,6 +69,8 @@ cdef class Cluster(PoolOwner):
                 self.workspace, self, self.roster.entry(self.name, endpoint), endpoint, self.plan.pool,
                 self.plan.connect_timeout_ms,
             )
+            pool.eject_failures = self.ejector.failures
+            pool.eject_5xx = self.ejector.errors_5xx
             self.pools.append(pool)
             self.members[endpoint] = pool
             self.look_again_us = 1
@@ -95,11 +101,28 @@ cdef class Cluster(PoolOwner):
             until_us = pool.entry.standing.ejected_until_us
             if until_us > now_us:
                 next_us = min(next_us, until_us) if next_us else until_us
-            elif pool.entry.standing.health != HEALTH_UNHEALTHY:
+                # When it comes back one failure will do, unless it has answered before.
+                pool.failing = max(pool.eject_failures, 1) - 1
+                pool.failing_5xx = max(pool.eject_5xx, 1) - 1
+            elif pool.entry.standing.health == HEALTH_UNHEALTHY:
+                continue
+            elif self.trusts_new or pool.entry.standing.health != HEALTH_UNKNOWN:
                 usable.append(pool)
         self.look_again_us = <int64_t>next_us
-        # Nobody left is more likely a mistake of those who judge than the truth: then all are asked.
-        self.balancer.rebuild(usable if usable else ready)
+        # So few left, or nobody, is more likely a mistake of those who judge than the truth, and the few would not
+        # stand it: then all are asked.
+        self.panics = len(ready) > 0 and (not usable or len(usable) * 100 < self.panic_below * len(ready))
+        self.balancer.rebuild(ready if self.panics else usable)
+        return 0
+
+    cdef bint is_stale(self) noexcept:
+        return self.seen != self.roster.changed() or (
+            self.look_again_us != 0 and self.workspace.clock.now_us >= self.look_again_us
+        )
+
+    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1:
+        if self.ejector.eject(self.pools, <Pool>pool, why):
+            self.look()
         return 0
 
     # -- connections --------------------------------------------------------------------------------------
@@ -119,9 +142,7 @@ cdef class Cluster(PoolOwner):
         cdef bint full = False
         cdef Pool pool
         cdef Acquired result
-        if self.seen != self.roster.changed() or (
-            self.look_again_us and self.workspace.clock.now_us >= self.look_again_us
-        ):
+        if self.is_stale():
             self.look()
         self.stamp += 1
         if user.tried is not None:

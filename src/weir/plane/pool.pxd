@@ -21,6 +21,8 @@ cpdef enum Acquired:
 # the engine's ready list when a closed connection has made room.
 cdef class PoolOwner(Source):
     cdef Line queue
+    # A pool of it has failed as often in a row as eject_failures or eject_5xx says; `why` for its standing.
+    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1
 
 cdef class Pool(UpstreamHome):
     cdef Workspace workspace
@@ -41,6 +43,11 @@ cdef class Pool(UpstreamHome):
     cdef int64_t connect_timeout_ms
     cdef int64_t backoff_ms         # after a failed early dial
     cdef bint closed
+    # In a row, as this worker sees it; how many are too many is the owner's to set, 0: none.
+    cdef uint32_t failing           # attempts without a valid response
+    cdef uint32_t failing_5xx
+    cdef uint32_t eject_failures
+    cdef uint32_t eject_5xx
 
     cdef Upstream idle              # newest first, linked by next and previous
     cdef Upstream surplus
@@ -69,6 +76,8 @@ cdef class Pool(UpstreamHome):
     # What came of an attempt on one of its connections: a final response head after so long, or nothing valid.
     cdef int responded(self, uint16_t status, int64_t us) except -1
     cdef int failed(self, Reason reason) except -1
+    # After failed(): this failure says something of the endpoint, not of this machine or of a connection that was old.
+    cdef int suspect(self, Reason reason) except -1
 
     cdef Acquired _start_dial(self) except *
     cdef bint _connect_next(self, Upstream upstream) except *
