@@ -112,6 +112,7 @@ STANDING: Final[dict[str, tuple[str, int]]] = {
     "priority": ("I", 340),
     "source_weight": ("I", 344),
     "noted": ("I", 348),
+    "ejections_made": ("Q", 352),
 }
 
 # A change of an endpoint's state: see `weir.stats.changes`.

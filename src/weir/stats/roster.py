@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "Why",
     "announce",
+    "cause_of",
     "change",
     "eject",
     "ejections_now",
@@ -88,6 +89,7 @@ class Standing(NamedTuple):
     priority: int = 0  # what a look-up has said (SRV); 0: as configured
     source_weight: int = 0  # the same
     noted: int = 0  # State that was noted last: see `weir.stats.changes`
+    ejections_made: int = 0  # in all
 
 
 class State(IntEnum):
@@ -119,7 +121,7 @@ _WHY_TEXTS: Final = {
     Why.LATENCY: "latency {:.1f} times the median",
 }
 # All fields of a standing, as they lie there.
-_STANDING: Final = struct.Struct("4IQ2I6Q4I")
+_STANDING: Final = struct.Struct("4IQ2I6Q4IQ")
 _STANDING_AT: Final = STANDING["order"][1]
 _CHECKED: Final = struct.Struct("4Q")
 _CHECKED_AT: Final = STANDING["checks"][1]
@@ -167,6 +169,13 @@ def change(memory: Any, number: int, **fields: int) -> None:
     """Writes some fields of a standing, with the time, and announces it. ValueError as in standing()."""
     write(memory, place(memory, number), STANDING, changed_us=time.time_ns() // 1000, **fields)
     announce(memory)
+
+
+def cause_of(standing: Standing, state: State) -> str:
+    """Why it is in the state that it is in, in words; "" if that needs no reason."""
+    if state == State.UNHEALTHY:
+        return why_text(standing.health_reason)
+    return why_text(standing.ejection_reason) if state == State.EJECTED else ""
 
 
 def note_check(memory: Any, number: int, *, failed: bool, took_us: int, now_us: int) -> None:
@@ -224,6 +233,7 @@ def eject(
             memory,
             number,
             ejections=ejections,
+            ejections_made=mine.ejections_made + 1,
             ejection_reason=reason,
             joined_us=until_us,
             ejected_until_us=until_us,
