@@ -13,7 +13,8 @@ from weir._gen import stats_pb as pb
 from weir.admin.history import Point
 from weir.admin.state import AdminState
 from weir.reasons import REASONS
-from weir.stats import changes, layout, reader, roster
+from weir.stats import layout, reader, roster
+from weir.stats.happened import happened
 from weir.stats.reader import Counts
 from weir.stats.view import RELATIVE_ERROR, Quantiles, Row, View
 
@@ -154,7 +155,7 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
 
 def endpoint_messages(state: AdminState) -> list[pb.Endpoint]:
     standings, now_us = roster.standings(state.memory), time.monotonic_ns() // 1000
-    since = {change.endpoint: change.at_us for change in changes.changes(state.memory)}
+    since = {change.endpoint: change.at_us for change in happened(state.memory)}
     found = []
     for endpoint in reader.endpoints(state.memory):
         message = pb.Endpoint(**{name: value for name, value in endpoint._asdict().items() if name != "surplus"})
@@ -167,7 +168,7 @@ def endpoint_messages(state: AdminState) -> list[pb.Endpoint]:
 
 def add_standing(message: pb.Endpoint, standing: roster.Standing, now_us: int, since_us: int) -> None:
     state = roster.state_of(standing, now_us)
-    message.state, message.why = state.name.lower(), roster.cause_of(standing, state)
+    message.state, message.why = state.word, roster.cause_of(standing, state)
     if since_us:
         message.since = timestamp(since_us)
     if standing.ejected_until_us > now_us:
@@ -181,7 +182,7 @@ def add_standing(message: pb.Endpoint, standing: roster.Standing, now_us: int, s
 def change_messages(state: AdminState) -> list[pb.EndpointChange]:
     names = layout.endpoint_names(state.memory)
     found = []
-    for change in changes.changes(state.memory):
+    for change in happened(state.memory):
         if change.endpoint >= len(names):
             continue
         cluster, endpoint = names[change.endpoint]
@@ -189,8 +190,8 @@ def change_messages(state: AdminState) -> list[pb.EndpointChange]:
             at=timestamp(change.at_us),
             cluster=cluster,
             endpoint=endpoint,
-            old=change.old.name.lower(),
-            new=change.new.name.lower(),
+            old=change.old.word,
+            new=change.new.word,
             why=roster.why_text(change.why),
         )
         if change.ejected_ms:

@@ -21,7 +21,7 @@ from weir.control.probe import LOCAL, Expected, Place, Probe, Reading
 from weir.plane.head import Method
 from weir.plane.plane import Plane
 from weir.stats import roster
-from weir.stats.roster import Health
+from weir.stats.roster import Health, Why, why
 
 __all__ = ["Checks", "Streak", "message_of"]
 
@@ -149,7 +149,11 @@ class Checks:
         place, _addresses = self._plane.endpoint(cluster, endpoint)
         if place < 0:
             return
-        health = roster.standing(self._memory, place).health
+        standing = roster.standing(self._memory, place)
+        health = standing.health if standing.health_reason != Why.UNCHECKED else Health.UNKNOWN
+        if plan.health.first == "unhealthy" and health == Health.UNKNOWN:
+            # The planes know by themselves; this is for those who look.
+            roster.change(self._memory, place, health=Health.UNHEALTHY, health_reason=why(Why.UNCHECKED))
         target = self._targets[cluster, endpoint] = _Target(cluster, plan, endpoint, place, health)
         heapq.heappush(self._due, (time.monotonic(), next(self._order), target))
 

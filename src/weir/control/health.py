@@ -18,7 +18,7 @@ from weir.control.checks import Checks
 from weir.control.outliers import Outliers
 from weir.plane.plane import Plane
 from weir.stats import layout, roster
-from weir.stats.changes import Change, Notes
+from weir.stats.happened import Change, Notes
 from weir.stats.roster import Health, State, why_text
 
 __all__ = ["DUTY_LOCK_AT", "Duty"]
@@ -80,7 +80,7 @@ class Duty:
             cluster, endpoint = names[change.endpoint]
             log.warning("cluster %s: endpoint %s is %s", cluster, endpoint, said(change))
         if len(found) > MOST_SAID:
-            log.warning("%d more endpoints have changed: weir stats --endpoints", len(found) - MOST_SAID)
+            log.warning("%d more endpoints have changed: weir endpoint changes", len(found) - MOST_SAID)
 
     def _tidy(self) -> None:
         """Takes back what nobody would take back any more: verdicts of checks, and ejections, that the plan has not."""
@@ -125,8 +125,8 @@ def take(memory: layout.Table) -> bool:
 
 def said(change: Change) -> str:
     """A change in words, with its cause."""
-    text = change.new.name.lower()
+    text = change.new.word
     if change.new == State.EJECTED:
         text += f" for {change.ejected_ms / 1000:.0f} s"
     cause = why_text(change.why)
-    return f"{text}, was {change.old.name.lower()}" + (f": {cause}" if cause else "")
+    return f"{text}, was {change.old.word}" + (f": {cause}" if cause else "")

@@ -17,6 +17,7 @@ from weir.config.plan import ClusterPlan, EjectionPlan
 from weir.plane.plane import Plane
 from weir.stats import layout, roster
 from weir.stats.columns import ENDPOINT_FIGURES, ENDPOINT_PLACES
+from weir.stats.ejection import eject
 from weir.stats.roster import Order, Why, why
 
 __all__ = ["Outliers", "Sums", "failing", "slow"]
@@ -126,7 +127,7 @@ class Outliers:
             verdicts += [(n, why(Why.LATENCY, times)) for n, times in slow(interval, plan).items()]
         members = [n for n in interval if roster.standing(self._memory, n).order == Order.READY]
         for number, reason in verdicts:
-            roster.eject(
+            eject(
                 self._memory,
                 number,
                 members,

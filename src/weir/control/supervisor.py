@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from weir.config.plan import Plan
 from weir.control import child
@@ -143,13 +144,14 @@ class Supervisor:
             # Stopped and continued: the workers may have been as well.
             self._checked = now
         self._woken = now
+        # First, and whatever poll() saw: a terminal's INT goes to the workers as well, who may have said so by now.
+        with suppress(BlockingIOError):
+            for number in self._wakeup[0].recv(4096):
+                self._on_signal(signal.Signals(number))
         for fd, _event in events:
-            if fd == self._wakeup[0].fileno():
-                for number in self._wakeup[0].recv(4096):
-                    self._on_signal(signal.Signals(number))
-            elif fd in lines:
+            if fd in lines:
                 self._on_line(lines[fd])
-            else:
+            elif fd != self._wakeup[0].fileno():
                 self.reloading.on_readable()
         self._reap()
 

@@ -2,7 +2,7 @@
 
 What is hard here: several workers may find so at the same moment, of several endpoints, and together they must not eject
 more than may be. So who ejects holds a lock for as long as it takes to count those that are ejected and to write
-(`weir.stats.roster.eject`). That is rare; what is found out before is found out here.
+(`weir.stats.ejection.eject`). That is rare; what is found out before is found out here.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -11,7 +11,7 @@ from weir.plane.pool cimport Pool
 from weir.plane.roster cimport ORDER_READY
 from weir.plane.workspace cimport Workspace
 
-from weir.stats.roster import eject, most_ejected
+from weir.stats.ejection import eject, most_ejected
 
 
 cdef class Ejector:

@@ -68,7 +68,7 @@ HEADER: Final[dict[str, tuple[str, int]]] = {
     "cluster_figures_at": ("Q", 400),
     "changes": ("I", 448),
     "changes_at": ("Q", 456),
-    # Written by one process at a time: see `weir.stats.changes`.
+    # Written by one process at a time: see `weir.stats.happened`.
     "changes_made": ("Q", 464),
 }
 HEADER_BYTES: Final = 4096
@@ -112,10 +112,11 @@ STANDING: Final[dict[str, tuple[str, int]]] = {
     "priority": ("I", 340),
     "source_weight": ("I", 344),
     "noted": ("I", 348),
-    "ejections_made": ("Q", 352),
+    "seen_us": ("Q", 352),
+    "ejections_made": ("Q", 360),
 }
 
-# A change of an endpoint's state: see `weir.stats.changes`.
+# A change of an endpoint's state: see `weir.stats.happened`.
 CHANGE: Final[dict[str, tuple[str, int]]] = {
     "number": ("Q", 0),
     "at_us": ("Q", 8),

@@ -7,12 +7,10 @@ together. After a change `announce()` makes the workers look.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
@@ -29,9 +27,9 @@ __all__ = [
     "announce",
     "cause_of",
     "change",
-    "eject",
-    "ejections_now",
-    "most_ejected",
+    "changes",
+    "have_seen",
+    "is_member",
     "note_check",
     "standing",
     "standings",
@@ -40,9 +38,8 @@ __all__ = [
     "why_text",
 ]
 
-# The byte of the table's file whose lock (fcntl) is held to eject: who counts those that are ejected already must not
-# do so while somebody else does.
-EJECT_LOCK_AT: Final = 3
+# A worker under full load, or on a machine that stands still for a moment, is late with its word.
+MEMBER_FOR_S: Final = 10
 
 
 class Order(IntEnum):
@@ -51,6 +48,7 @@ class Order(IntEnum):
     READY = 0
     DRAIN = 1  # no new exchanges, but those that a cookie binds to it
     DOWN = 2  # nothing
+    REMOVED = 3  # no member of its cluster any more; for those that did not come from the configuration
 
 
 class Health(IntEnum):
@@ -88,19 +86,24 @@ class Standing(NamedTuple):
     origin: int = 0  # Origin
     priority: int = 0  # what a look-up has said (SRV); 0: as configured
     source_weight: int = 0  # the same
-    noted: int = 0  # State that was noted last: see `weir.stats.changes`
+    noted: int = 0  # State that was noted last: see `weir.stats.happened`
+    seen_us: int = 0  # when a worker last had it as a member
     ejections_made: int = 0  # in all
 
 
 class State(IntEnum):
-    """All of a standing in one word: the first that holds, from the last one on."""
+    """All of a standing in one word."""
 
-    UNCHECKED = 0
-    HEALTHY = 1
-    UNHEALTHY = 2
-    EJECTED = 3
-    DRAINING = 4
-    DOWN = 5
+    READY = 0
+    UNHEALTHY = 1
+    EJECTED = 2
+    DRAINING = 3
+    DOWN = 4
+    REMOVED = 5
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
 
 
 class Why(IntEnum):
@@ -111,6 +114,7 @@ class Why(IntEnum):
     ERRORS_5XX = 130  # so many responses in a row
     ERROR_RATE = 131  # in an interval, percent
     LATENCY = 132  # the mean of an interval, in hundredths of the others' median
+    UNCHECKED = 133  # no check has said anything yet, and a new endpoint is taken for unhealthy
 
 
 _WHY_TEXTS: Final = {
@@ -119,9 +123,10 @@ _WHY_TEXTS: Final = {
     Why.ERRORS_5XX: "{} errors 5xx in a row",
     Why.ERROR_RATE: "{} % errors",
     Why.LATENCY: "latency {:.1f} times the median",
+    Why.UNCHECKED: "not checked yet",
 }
 # All fields of a standing, as they lie there.
-_STANDING: Final = struct.Struct("4IQ2I6Q4IQ")
+_STANDING: Final = struct.Struct("4IQ2I6Q4I2Q")
 _STANDING_AT: Final = STANDING["order"][1]
 _CHECKED: Final = struct.Struct("4Q")
 _CHECKED_AT: Final = STANDING["checks"][1]
@@ -141,15 +146,38 @@ def standings(memory: Any) -> list[Standing]:
     ]
 
 
-def state_of(standing: Standing, now_us: int) -> State:
-    """What a standing comes to at a moment of CLOCK_MONOTONIC."""
-    if standing.order == Order.DOWN:
-        return State.DOWN
-    if standing.order == Order.DRAIN:
-        return State.DRAINING
-    if standing.ejected_until_us > now_us:
+def change(memory: Any, number: int, **fields: int) -> None:
+    """Writes some fields of a standing, with the time, and announces it. ValueError as in standing()."""
+    write(memory, place(memory, number), STANDING, changed_us=time.time_ns() // 1000, **fields)
+    announce(memory)
+
+
+def changes(memory: Any) -> int:
+    """Another number each time that a standing was changed."""
+    return int(read(memory, 0, HEADER, "endpoints_changed"))
+
+
+def have_seen(memory: Any, numbers: Iterable[int]) -> None:
+    """These endpoints are members of their clusters now. ValueError as in standing()."""
+    now_us = time.monotonic_ns() // 1000
+    for number in numbers:
+        write(memory, place(memory, number), STANDING, seen_us=now_us)
+
+
+def is_member(standing: Standing) -> bool:
+    """Whether a worker has it as a member; a worker says so about once a second."""
+    return standing.seen_us > 0 and time.monotonic_ns() // 1000 - standing.seen_us < 1_000_000 * MEMBER_FOR_S
+
+
+def state_of(standing: Standing, now_us: int | None = None) -> State:
+    """What it comes to now, or at a moment of CLOCK_MONOTONIC."""
+    if standing.order:
+        return {Order.DRAIN: State.DRAINING, Order.DOWN: State.DOWN}.get(Order(standing.order), State.REMOVED)
+    if standing.health == Health.UNHEALTHY:
+        return State.UNHEALTHY
+    if standing.ejected_until_us > (time.monotonic_ns() // 1000 if now_us is None else now_us):
         return State.EJECTED
-    return State(standing.health) if standing.health <= Health.UNHEALTHY else State.UNCHECKED
+    return State.READY
 
 
 def why(number: int, figure: int = 0) -> int:
@@ -163,12 +191,6 @@ def why_text(value: int) -> str:
     if number in _WHY_TEXTS:
         return _WHY_TEXTS[Why(number)].format(figure / 100 if number == Why.LATENCY else figure)
     return REASONS[number].word if 0 < number < len(REASONS) else ""
-
-
-def change(memory: Any, number: int, **fields: int) -> None:
-    """Writes some fields of a standing, with the time, and announces it. ValueError as in standing()."""
-    write(memory, place(memory, number), STANDING, changed_us=time.time_ns() // 1000, **fields)
-    announce(memory)
 
 
 def cause_of(standing: Standing, state: State) -> str:
@@ -186,78 +208,6 @@ def note_check(memory: Any, number: int, *, failed: bool, took_us: int, now_us: 
     at = place(memory, number) + _CHECKED_AT
     checks, checks_failed, _took, _when = _CHECKED.unpack_from(memory, at)
     _CHECKED.pack_into(memory, at, checks + 1, checks_failed + failed, took_us, now_us)
-
-
-def most_ejected(members: int, percent: int) -> int:
-    """How many of a cluster's members may be ejected at a time: at least one of two, and never the only one."""
-    return min(max(members * percent // 100, 1), members - 1) if percent and members > 1 else 0
-
-
-def ejections_now(standing: Standing, now_us: int, time_us: int) -> int:
-    """How many ejections in a row an endpoint has behind it: one is forgiven for each `time_us` that it was not ejected."""
-    spent = max(now_us - standing.ejected_until_us, 0)
-    return max(standing.ejections - spent // max(time_us, 1), 0)
-
-
-def eject(
-    memory: Any,
-    number: int,
-    members: Iterable[int],
-    reason: int,
-    *,
-    percent: int,
-    time_us: int,
-    max_time_us: int,
-    now_us: int,
-) -> bool:
-    """Ejects an endpoint: for `time_us`, twice as long if it comes right after another ejection, and so on up to
-    `max_time_us`. Whether it did.
-
-    `members` are the numbers of its cluster's endpoints, itself included; at most `percent` of them are ejected at a
-    time. `reason` is what why() makes. Not done if it is ejected already, if too many are, or if another process is
-    ejecting at this very moment: whoever has reason to will have it again. `now_us` is CLOCK_MONOTONIC. ValueError as
-    in standing().
-    """
-    numbers = list(members)
-    with only_one(memory) as alone:
-        mine = standing(memory, number)
-        if not alone or mine.ejected_until_us > now_us:
-            return False
-        ejected = sum(standing(memory, other).ejected_until_us > now_us for other in numbers)
-        if ejected >= most_ejected(len(numbers), percent):
-            return False
-        ejections = ejections_now(mine, now_us, time_us) + 1
-        until_us = now_us + min(time_us * ejections, max_time_us)
-        # Its slow start begins when it comes back, and nobody has to be there for that.
-        change(
-            memory,
-            number,
-            ejections=ejections,
-            ejections_made=mine.ejections_made + 1,
-            ejection_reason=reason,
-            joined_us=until_us,
-            ejected_until_us=until_us,
-        )
-    return True
-
-
-@contextlib.contextmanager
-def only_one(memory: Any) -> Iterator[bool]:
-    """Whether this is the only process that ejects, for so long. Nobody waits: one that was stopped with the lock would
-    stop all others."""
-    fd = getattr(memory, "fd", -1)
-    if fd < 0:  # memory that no other process has
-        yield True
-        return
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, EJECT_LOCK_AT)
-    except OSError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        fcntl.lockf(fd, fcntl.LOCK_UN, 1, EJECT_LOCK_AT)
 
 
 def announce(memory: Any) -> None:

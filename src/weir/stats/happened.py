@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from weir.stats.bytemap import CHANGE, CHANGE_BYTES, CHANGES, ENDPOINT_BYTES, HEADER, STANDING, read, write
 from weir.stats.entries import endpoint_names
-from weir.stats.roster import Standing, State, standings, state_of
+from weir.stats.roster import Standing, State, Why, changes, standings, state_of
 
-__all__ = ["Change", "Notes", "changes"]
+__all__ = ["Change", "Notes", "happened"]
 
 
 class Change(NamedTuple):
@@ -27,7 +27,7 @@ class Change(NamedTuple):
     ejected_ms: int = 0  # for how long; 0: it is not ejected
 
 
-def changes(memory: Any) -> list[Change]:
+def happened(memory: Any) -> list[Change]:
     """The last changes, the oldest first; at most CHANGES."""
     made, start = read(memory, 0, HEADER, "changes_made"), read(memory, 0, HEADER, "changes_at")
     found = []
@@ -40,8 +40,8 @@ def changes(memory: Any) -> list[Change]:
                 Change(
                     fields["at_us"],
                     fields["endpoint"],
-                    State(min(fields["old"], State.DOWN)),
-                    State(min(fields["new"], State.DOWN)),
+                    State(min(fields["old"], State.REMOVED)),
+                    State(min(fields["new"], State.REMOVED)),
                     fields["why"],
                     fields["ejected_ms"],
                 )
@@ -60,7 +60,7 @@ class Notes:
 
     def look(self, now_us: int) -> list[Change]:
         """What is new, noted; `now_us` is CLOCK_MONOTONIC. Costs next to nothing while nothing was announced."""
-        seen, named = (read(self._memory, 0, HEADER, name) for name in ("endpoints_changed", "endpoints_named"))
+        seen, named = changes(self._memory), read(self._memory, 0, HEADER, "endpoints_named")
         due = 0 < self._next_us <= now_us
         if seen == self._seen and named == self._named and not due:
             return []
@@ -71,17 +71,16 @@ class Notes:
             until_us = standing.ejected_until_us
             if until_us > now_us:
                 self._next_us = min(self._next_us or until_us, until_us)
+            if state == State.UNHEALTHY and standing.health_reason == Why.UNCHECKED:
+                continue  # that its checks begin is no news
             if state != standing.noted:
-                found += self._note(number, standing, state, now_us)
+                found.append(self._note(number, standing, state, now_us))
         return found
 
-    def _note(self, number: int, standing: Standing, state: State, now_us: int) -> list[Change]:
+    def _note(self, number: int, standing: Standing, state: State, now_us: int) -> Change:
         at = read(self._memory, 0, HEADER, "endpoints_at") + number * ENDPOINT_BYTES
-        old = State(min(standing.noted, State.DOWN))
+        old = State(min(standing.noted, State.REMOVED))
         write(self._memory, at, STANDING, noted=state)
-        # That checks begin or are no longer made is no news of the endpoint.
-        if {old, state} == {State.UNCHECKED, State.HEALTHY}:
-            return []
         made = Change(time.time_ns() // 1000, number, old, state)
         if state == State.UNHEALTHY:
             made = made._replace(why=standing.health_reason, at_us=standing.changed_us)
@@ -89,7 +88,7 @@ class Notes:
             ejected_ms = max(standing.ejected_until_us - now_us, 0) // 1000
             made = made._replace(why=standing.ejection_reason, at_us=standing.changed_us, ejected_ms=ejected_ms)
         add(self._memory, made)
-        return [made]
+        return made
 
     def names(self) -> list[tuple[str, str]]:
         """Cluster and endpoint, by number."""
