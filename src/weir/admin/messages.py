@@ -155,13 +155,13 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
 
 def endpoint_messages(state: AdminState) -> list[pb.Endpoint]:
     standings, now_us = roster.standings(state.memory), time.monotonic_ns() // 1000
-    since = {change.endpoint: change.at_us for change in happened(state.memory)}
+    since = {(change.cluster, change.endpoint): change.at_us for change in happened(state.memory)}
     found = []
     for endpoint in reader.endpoints(state.memory):
         message = pb.Endpoint(**{name: value for name, value in endpoint._asdict().items() if name != "surplus"})
         if endpoint.number < len(standings):
             standing = standings[endpoint.number]
-            add_standing(message, standing, now_us, since.get(endpoint.number, standing.changed_us))
+            add_standing(message, standing, now_us, since.get((endpoint.cluster, endpoint.endpoint), 0))
         found.append(message)
     return found
 
@@ -175,21 +175,18 @@ def add_standing(message: pb.Endpoint, standing: roster.Standing, now_us: int, s
         message.ejected_for = duration(standing.ejected_until_us - now_us)
     if standing.checked_us:
         message.checked_ago = duration(now_us - standing.checked_us)
+    message.member = roster.is_member(standing) and standing.order != roster.Order.REMOVED
     for name in ("ejections", "ejections_made", "checks", "checks_failed", "check_us", "weight"):
         setattr(message, name, getattr(standing, name))
 
 
 def change_messages(state: AdminState) -> list[pb.EndpointChange]:
-    names = layout.endpoint_names(state.memory)
     found = []
     for change in happened(state.memory):
-        if change.endpoint >= len(names):
-            continue
-        cluster, endpoint = names[change.endpoint]
         message = pb.EndpointChange(
             at=timestamp(change.at_us),
-            cluster=cluster,
-            endpoint=endpoint,
+            cluster=change.cluster,
+            endpoint=change.endpoint,
             old=change.old.word,
             new=change.new.word,
             why=roster.why_text(change.why),

@@ -64,6 +64,7 @@ GRACE_S = 10.0
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save a snapshot, for weir diff.")
+@click.option("--endpoints", is_flag=True, help="Show the endpoints with their health, and how it has changed.")
 @click.option("--reset", is_flag=True, help="Let counting begin anew, for everybody who asks without --since.")
 @admin_options
 def command(
@@ -78,6 +79,7 @@ def command(
     watch: float | None,
     form: str | None,
     save: Path | None,
+    endpoints: bool,
     reset: bool,
     admin: str | None,
     token_file: Path | None,
@@ -88,15 +90,20 @@ def command(
     \b
     weir stats --sort p99 --since 15m
     weir stats /users/{id}
+    weir stats --endpoints
     weir stats --admin unix:/run/weir-admin.sock --json
     """
+    if endpoints and (path or since or watch or form == "csv" or save or reset or contains or prefix or route):
+        raise click.UsageError("--endpoints stands alone, or with --json: it is not about paths.")
     _check_usage(path, since, watch, form, save, reset, contains or prefix)
     calling = caller(admin, token_file, timeout)
     chosen = filter_of(route, prefix, contains, path or "")
     request: dict[str, Any] = {"filter": chosen, "sort": SORTS[sort], "reverse": reverse, "limit": limit}
     request["histograms"] = path is not None
     with failures():
-        if reset:
+        if endpoints:
+            _endpoints(calling, form)
+        elif reset:
             _reset(calling)
         elif save is not None:
             _save(calling, save, chosen, since or {})
@@ -128,6 +135,23 @@ def _check_usage(
         raise click.UsageError("--save has its own form and is made once: without --watch, --json and --csv.")
     if reset and (path or since or watch or form or save or narrowed):
         raise click.UsageError("--reset stands alone: counting begins anew for all series.")
+
+
+def _endpoints(calling: Caller, form: str | None) -> None:
+    import json
+
+    from weir.cli.health import changes_of, endpoints_of, health_lines, panics_of
+    from weir.cli.table import ansi, plain
+
+    message = calling.call("GetStatus", {})
+    if form == "json":
+        made: dict[str, Any] = {"endpoints": [row._asdict() for row in endpoints_of(message)]}
+        made["changes"] = [row._asdict() for row in changes_of(message)]
+        made["panics"] = panics_of(message)
+        click.echo(json.dumps(made, indent=2))
+        return
+    lines = health_lines(message)
+    click.echo("\n".join(ansi(lines) if colourful() else plain(lines)))
 
 
 def _reset(calling: Caller) -> None:

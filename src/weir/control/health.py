@@ -75,12 +75,10 @@ class Duty:
         found = self._notes.look(time.monotonic_ns() // 1000)
         if not found:
             return
-        names = self._notes.names()
         for change in found[:MOST_SAID]:
-            cluster, endpoint = names[change.endpoint]
-            log.warning("cluster %s: endpoint %s is %s", cluster, endpoint, said(change))
+            log.warning("cluster %s: endpoint %s is %s", change.cluster, change.endpoint, said(change))
         if len(found) > MOST_SAID:
-            log.warning("%d more endpoints have changed: weir endpoint changes", len(found) - MOST_SAID)
+            log.warning("%d more endpoints have changed: weir stats --endpoints", len(found) - MOST_SAID)
 
     def _tidy(self) -> None:
         """Takes back what nobody would take back any more: verdicts of checks, and ejections, that the plan has not."""

@@ -120,13 +120,15 @@ STANDING: Final[dict[str, tuple[str, int]]] = {
 CHANGE: Final[dict[str, tuple[str, int]]] = {
     "number": ("Q", 0),
     "at_us": ("Q", 8),
-    "endpoint": ("I", 16),
+    "endpoint_number": ("I", 16),
     "old": ("I", 20),
     "new": ("I", 24),
     "why": ("I", 28),
     "ejected_ms": ("Q", 32),
+    "cluster": (f"{ENDPOINT_NAME_BYTES}s", 64),
+    "endpoint": (f"{ENDPOINT_NAME_BYTES}s", 184),
 }
-CHANGE_BYTES: Final = 64
+CHANGE_BYTES: Final = 320
 CHANGES: Final = 512
 
 DIRECTORY: Final[dict[str, tuple[str, int]]] = {

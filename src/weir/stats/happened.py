@@ -20,7 +20,9 @@ class Change(NamedTuple):
     """An endpoint has left a state for another one."""
 
     at_us: int  # since 1970
-    endpoint: int  # its number in the table
+    endpoint_number: int  # in the table; another endpoint may have it by now
+    cluster: str
+    endpoint: str
     old: State
     new: State
     why: int = 0  # see `weir.stats.roster.why_text`; 0: its cause is over
@@ -39,7 +41,9 @@ def happened(memory: Any) -> list[Change]:
             found.append(
                 Change(
                     fields["at_us"],
-                    fields["endpoint"],
+                    fields["endpoint_number"],
+                    fields["cluster"].rstrip(b"\0").decode(errors="replace"),
+                    fields["endpoint"].rstrip(b"\0").decode(errors="replace"),
                     State(min(fields["old"], State.REMOVED)),
                     State(min(fields["new"], State.REMOVED)),
                     fields["why"],
@@ -65,8 +69,9 @@ class Notes:
         if seen == self._seen and named == self._named and not due:
             return []
         self._seen, self._named, self._next_us = seen, named, 0
-        found = []
-        for number, standing in enumerate(standings(self._memory)):
+        found: list[Change] = []
+        names = endpoint_names(self._memory)
+        for number, (standing, name) in enumerate(zip(standings(self._memory), names, strict=False)):
             state = state_of(standing, now_us)
             until_us = standing.ejected_until_us
             if until_us > now_us:
@@ -74,14 +79,14 @@ class Notes:
             if state == State.UNHEALTHY and standing.health_reason == Why.UNCHECKED:
                 continue  # that its checks begin is no news
             if state != standing.noted:
-                found.append(self._note(number, standing, state, now_us))
+                found.append(self._note(number, name, standing, state, now_us))
         return found
 
-    def _note(self, number: int, standing: Standing, state: State, now_us: int) -> Change:
+    def _note(self, number: int, name: tuple[str, str], standing: Standing, state: State, now_us: int) -> Change:
         at = read(self._memory, 0, HEADER, "endpoints_at") + number * ENDPOINT_BYTES
         old = State(min(standing.noted, State.REMOVED))
         write(self._memory, at, STANDING, noted=state)
-        made = Change(time.time_ns() // 1000, number, old, state)
+        made = Change(time.time_ns() // 1000, number, *name, old, state)
         if state == State.UNHEALTHY:
             made = made._replace(why=standing.health_reason, at_us=standing.changed_us)
         elif state == State.EJECTED:
@@ -90,15 +95,12 @@ class Notes:
         add(self._memory, made)
         return made
 
-    def names(self) -> list[tuple[str, str]]:
-        """Cluster and endpoint, by number."""
-        return endpoint_names(self._memory)
-
 
 def add(memory: Any, change: Change) -> None:
     made = read(memory, 0, HEADER, "changes_made")
     at = read(memory, 0, HEADER, "changes_at") + made % CHANGES * CHANGE_BYTES
     write(memory, at, CHANGE, number=0)
-    write(memory, at, CHANGE, **change._asdict())
+    fields = {**change._asdict(), "cluster": change.cluster.encode(), "endpoint": change.endpoint.encode()}
+    write(memory, at, CHANGE, **fields)
     write(memory, at, CHANGE, number=made + 1)
     write(memory, 0, HEADER, changes_made=made + 1)

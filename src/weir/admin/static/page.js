@@ -122,12 +122,12 @@ function showAround(data) {
   lines.forEach((line, i) => setText(list.children[i] || list.appendChild(element("li")), line));
   showSmall(
     byId("endpoints"),
-    ["Endpoint", "Cluster", "Open", "Idle", "Connecting", "Waiting", "Queued", "Dials", "Failed", "Reused", "Spoiled"],
+    ["Endpoint", "Cluster", "State", "Open", "Idle", "Connecting", "Waiting", "Queued", "Dials", "Failed", "Reused", "Spoiled"],
     data.endpoints.map((e) => [
-      e.endpoint, e.cluster,
+      e.endpoint, e.cluster, e.why ? `${e.state}: ${e.why}` : e.state,
       ...[e.open, e.idle, e.connecting, e.waiting, e.queued, e.dials, e.dial_failures, e.reuses, e.spoiled].map(count),
     ]),
-    (row) => row[8] !== "0",
+    (row) => row[9] !== "0" || row[2].startsWith("unhealthy") || row[2].startsWith("ejected"),
   );
   showSmall(
     byId("workers"),
