@@ -115,7 +115,7 @@ class Checks:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = MOST if descriptors == resource.RLIM_INFINITY else max(min(MOST, descriptors // 10), 4)
+        self._most = MOST if descriptors == resource.RLIM_INFINITY else min(MOST, max(descriptors // 10, 4))
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
