@@ -127,7 +127,6 @@ async def check(
     verdicts: list[int] = []
     over = asyncio.Event()
     began = time.monotonic()
-    before = len(os.listdir("/proc/self/fd"))
     probe = Probe(
         loop,
         places,
@@ -139,7 +138,6 @@ async def check(
     probe.start(timeout_s)
     await asyncio.wait_for(over.wait(), timeout_s + 5)
     took = time.monotonic() - began
-    assert len(os.listdir("/proc/self/fd")) <= before + 4, "the other side may not have closed yet"
     (verdict,) = verdicts
     return ("local" if verdict == LOCAL else why_text(verdict)), took
 

@@ -12,7 +12,7 @@ import itertools
 import random
 import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import weir
@@ -25,9 +25,11 @@ from weir.stats.roster import Health, Why, why
 
 __all__ = ["Checks", "Streak", "message_of"]
 
-# Checks begun in one turn of the loop, and how much later the next ones are: 0.1 ms each, so that a turn is short.
+# Checks begun in one turn of the loop, and how much later the next ones are if more are due: 0.1 ms each, so that a turn is
+# short. Those that fall due one by one are put together: a turn costs as much as a check.
 TURN: Final = 8
 TURN_S: Final = 0.002
+TOGETHER_S: Final = 0.01
 # Under way at a time, as far as the descriptors allow; beyond it checks are late.
 MOST: Final = 512
 
@@ -102,11 +104,14 @@ class _Target:
 class Checks:
     """Checks the endpoints of a plane's clusters from start() to stop(); verdicts go into the table `memory`.
 
-    `sync()` takes in members that have come or gone; call it now and then. Needs a running loop.
+    `sync()` takes in members that have come or gone; call it now and then. `on_change()` is called when a verdict has
+    changed. Needs a running loop.
     """
 
-    def __init__(self, memory: Any, plane: Plane, clusters: tuple[ClusterPlan, ...]) -> None:
-        self._memory, self._plane = memory, plane
+    def __init__(
+        self, memory: Any, plane: Plane, clusters: tuple[ClusterPlan, ...], on_change: Callable[[], object] = int
+    ) -> None:
+        self._memory, self._plane, self._on_change = memory, plane, on_change
         self._clusters = [(number, plan) for number, plan in enumerate(clusters) if plan.health.type != "off"]
         self._targets: dict[tuple[int, str], _Target] = {}
         self._due: list[tuple[float, int, _Target]] = []
@@ -175,7 +180,7 @@ class Checks:
         if self._loop is None or self._timer is not None or not self._due or self._under_way >= self._most:
             return
         wait_s = self._due[0][0] - time.monotonic()
-        self._timer = self._loop.call_later(max(wait_s, TURN_S), self._turn)
+        self._timer = self._loop.call_later(wait_s + TOGETHER_S if wait_s > 0 else TURN_S, self._turn)
 
     def _turn(self) -> None:
         self._timer = None
@@ -237,6 +242,7 @@ class Checks:
         if verdict == 0 and (before == Health.UNHEALTHY or target.plan.first == "unhealthy"):
             changed["joined_us"] = now_us
         roster.change(self._memory, target.number, **changed)
+        self._on_change()
 
 
 def places(addresses: Iterable[Any], port: int) -> Iterable[Place]:

@@ -8,6 +8,7 @@ an interval, and says and notes each change of a state, whoever has caused it.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import time
@@ -29,8 +30,10 @@ log = logging.getLogger("weir")
 # descriptor of this file that is closed would let go of it, so a worker has one.
 DUTY_LOCK_AT: Final = 2
 
-# Changes that are said in one heartbeat; a network that fails takes hundreds of endpoints with it.
+# Changes that are said between two heartbeats; a network that fails takes hundreds of endpoints with it.
 MOST_SAID: Final = 20
+# How much later a verdict is noted.
+NOTE_S: Final = 0.02
 
 
 class Duty:
@@ -38,10 +41,12 @@ class Duty:
 
     def __init__(self, memory: layout.Table, plan: Plan, plane: Plane) -> None:
         self._memory, self._plan, self._plane = memory, plan, plane
-        self._checks = Checks(memory, plane, plan.clusters)
+        self._checks = Checks(memory, plane, plan.clusters, self._note_soon)
+        self._noting: asyncio.TimerHandle | None = None
         self._outliers = Outliers(memory, plane, plan.clusters)
         self._notes = Notes(memory)
         self._panics: set[int] = set()
+        self._said = 0  # changes since the last heartbeat
         self._over = False
         self.held = False
 
@@ -59,6 +64,7 @@ class Duty:
         else:
             self._checks.sync()
         self.note()
+        self._sum_up()
         self._look_for_panic()
 
     def release(self) -> None:
@@ -68,17 +74,35 @@ class Duty:
             self.held = False
             self._checks.stop()
             self._outliers.stop()
+            self._stop_noting()
+            self._sum_up()
             fcntl.lockf(self._memory.fd, fcntl.LOCK_UN, 1, DUTY_LOCK_AT)
+
+    def _note_soon(self) -> None:
+        # A verdict may not last until the next heartbeat. Not at once: when hundreds change they are noted together.
+        if self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(NOTE_S, self.note)
+
+    def _stop_noting(self) -> None:
+        if self._noting is not None:
+            self._noting.cancel()
+            self._noting = None
 
     def note(self) -> None:
         """Notes and says what has changed since it was noted last."""
+        self._stop_noting()
         found = self._notes.look(time.monotonic_ns() // 1000)
         if not found:
             return
-        for change in found[:MOST_SAID]:
+        room = max(MOST_SAID - self._said, 0)
+        for change in found[:room]:
             log.warning("cluster %s: endpoint %s is %s", change.cluster, change.endpoint, said(change))
-        if len(found) > MOST_SAID:
-            log.warning("%d more endpoints have changed: weir stats --endpoints", len(found) - MOST_SAID)
+        self._said += len(found)
+
+    def _sum_up(self) -> None:
+        if self._said > MOST_SAID:
+            log.warning("%d more endpoints have changed: weir stats --endpoints", self._said - MOST_SAID)
+        self._said = 0
 
     def _tidy(self) -> None:
         """Takes back what nobody would take back any more: verdicts of checks, and ejections, that the plan has not."""
