@@ -69,7 +69,9 @@ def message_of(cluster: ClusterPlan, endpoint: str) -> bytes:
     health = cluster.health
     if health.type != "http":
         return b""
-    own = "localhost" if endpoint.startswith("unix:") else endpoint.removeprefix("http://").rstrip("/")
+    own = endpoint[7:].rstrip("/") if endpoint[:7].lower() == "http://" else endpoint
+    if endpoint.startswith("unix:"):
+        own = "localhost"
     fields = dict(health.fields)
     lines = [f"{health.method} {health.path} HTTP/1.1", f"Host: {health.host or cluster.host or own}"]
     if not any(name.lower() == "user-agent" for name in fields):
