@@ -57,7 +57,7 @@ MAY_IMPORT = {
     ),
     "weir.config": (),
     "weir.control": (
-        *("weir.config.plan", "weir.config.address", "weir.config.errors"),
+        *("weir", "weir.config.plan", "weir.config.address", "weir.config.errors"),
         *("weir.plane", "weir.stats", "weir.reasons"),
     ),
     "weir._gen": (),
@@ -159,6 +159,7 @@ TESTED_IN = {
     "control/stock.py": "control/test_sockets.py",
     "config/admin_kinds.py": "config/test_load.py",
     "config/admin_model.py": "config/test_load.py",
+    "config/health_model.py": "config/test_compile.py",
     "plane/roster.pyx": "plane/test_members.py",
     "plane/balance.pyx": "plane/test_members.py",
     "stats/bytemap.py": "stats/test_layout.py",

@@ -85,7 +85,9 @@ async def test_status_has_the_endpoints_of_all_workers() -> None:
 
 
 async def test_status_has_the_endpoints_health_and_what_became_of_them() -> None:
-    table = layout.create(8, ["main"], workers=1, endpoints=[("app", ":1"), ("app", ":2"), ("app", ":3")], clusters=["app"])
+    table = layout.create(
+        8, ["main"], workers=1, endpoints=[("app", ":1"), ("app", ":2"), ("app", ":3")], clusters=["app"]
+    )
     Counters(table, 0)
     publish(table, 0, gauges={}, clusters=[(0, {"panics": 1})])
     now_us = time.monotonic_ns() // 1000
@@ -107,7 +109,12 @@ async def test_status_has_the_endpoints_health_and_what_became_of_them() -> None
     assert first.checked_ago is not None
     assert first.ejected_for is None
     assert first.since is not None
-    assert (second.state, second.why, second.ejections_made, second.checked_ago) == ("ejected", "connect_refused", 1, None)
+    assert (second.state, second.why, second.ejections_made, second.checked_ago) == (
+        "ejected",
+        "connect_refused",
+        1,
+        None,
+    )
     assert second.ejected_for is not None
     assert 0 < second.ejected_for.seconds < 9
     assert (third.state, third.why, third.since) == ("ready", "", None)

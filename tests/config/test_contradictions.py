@@ -122,8 +122,8 @@ POOL = CLUSTER + "[cluster.pool]\n"
         ),
         (
             CLUSTER + '[cluster.health]\ntype = "tcp"\npath = "/up"\n' + LISTENER,
-            '6:1: cluster.app.health.path: without effect: type is "tcp", only a connection is made; take it out, or write '
-            'type = "http"',
+            '6:1: cluster.app.health.path: without effect: type is "tcp", only a connection is made; take it out, '
+            'or write type = "http"',
         ),
         (
             CLUSTER + '[cluster.health]\ntype = "http"\nmethod = "HEAD"\nbody = "up"\n' + LISTENER,
@@ -131,8 +131,8 @@ POOL = CLUSTER + "[cluster.pool]\n"
         ),
         (
             CLUSTER + '[cluster.ejection]\ninterval = "30s"\n' + LISTENER,
-            "5:1: cluster.app.ejection.interval: without effect: error_rate and latency are off; set one of them, or take it "
-            "out",
+            "5:1: cluster.app.ejection.interval: without effect: error_rate and latency are off; set one of them, or "
+            "take it out",
         ),
         (
             CLUSTER + '[cluster.ejection]\nfailures = "off"\ntime = "30s"\n' + LISTENER,
@@ -140,7 +140,8 @@ POOL = CLUSTER + "[cluster.pool]\n"
         ),
         (
             CLUSTER + '[cluster.ejection]\ntime = "30s"\nmax_time = "20s"\n' + LISTENER,
-            "6:12: cluster.app.ejection.max_time: the first ejection takes longer: that is time; raise max_time or lower time",
+            "6:12: cluster.app.ejection.max_time: the first ejection takes longer: that is time; raise max_time or "
+            "lower time",
         ),
         (
             CLUSTER + "[cluster.retry]\nmin_per_second = 1\nattempts = 1\n" + LISTENER,

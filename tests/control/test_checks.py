@@ -24,9 +24,7 @@ from weir.stats.roster import Health, standing, why_text
 FAST = HealthPlan(type="http", interval_ms=100, timeout_ms=200, unhealthy_after=2)
 
 
-@given(
-    st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.integers(1, 5), st.sampled_from([*Health])
-)
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.integers(1, 5), st.sampled_from([*Health]))
 def test_a_verdict_takes_so_many_in_a_row(results: list[bool], rise: int, fall: int, begin: Health) -> None:
     streak = Streak(HealthPlan(healthy_after=rise, unhealthy_after=fall), begin)
     changes = []
@@ -45,7 +43,7 @@ def test_a_verdict_takes_so_many_in_a_row(results: list[bool], rise: int, fall: 
             side = Health.HEALTHY if good else Health.UNHEALTHY
             if before not in (side, Health.UNKNOWN):
                 start = changes[-1] + 1 if changes else 0
-                run = sum(1 for _ in itertools.takewhile(lambda r, good=good: r == good, results[start : n + 1][::-1]))
+                run = len(list(itertools.takewhile(good.__eq__, reversed(results[start : n + 1]))))
                 assert run < (rise if good else fall)
 
 
@@ -113,7 +111,7 @@ async def endpoints(count: int) -> AsyncIterator[list[Endpoint]]:
     made = [Endpoint() for _ in range(count)]
     servers = [await loop.create_server(lambda one=one: Link(one), "127.0.0.1", 0) for one in made]  # type: ignore[misc]
     for one, server in zip(made, servers, strict=True):
-        one.text = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+        one.text = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield made
     finally:

@@ -44,6 +44,10 @@ def run(plan: Plan, main: Callable[[Worker], Coroutine[Any, Any, None]]) -> None
         runner.run(whole())
 
 
+def holds(duty: Duty) -> bool:
+    return duty.held
+
+
 def test_one_has_it_until_it_dies() -> None:
     async def main(worker: Worker) -> None:
         table = worker.memory
@@ -57,17 +61,17 @@ def test_one_has_it_until_it_dies() -> None:
             assert os.read(parent, 1) == b"y"
             duty = Duty(table, worker.plan, worker.plane)
             duty.beat()
-            assert not duty.held
+            assert not holds(duty)
         finally:
             os.kill(pid, 9)
             os.waitpid(pid, 0)
             os.close(parent)
             os.close(child)
         duty.beat()
-        assert duty.held
+        assert holds(duty)
         duty.release()
         duty.beat()
-        assert not duty.held, "who drains does not take it back"
+        assert not holds(duty), "who drains does not take it back"
         pid = os.fork()
         if pid == 0:
             os._exit(0 if take(table) else 1)
@@ -113,7 +117,9 @@ def test_changes_are_said_once_and_noted(caplog: pytest.LogCaptureFixture) -> No
         duty = Duty(table, worker.plan, worker.plane)
         duty.beat()
         now_us = time.monotonic_ns() // 1000
-        change(table, 2, ejected_until_us=now_us + 10_500_000, ejection_reason=why(Reason.RESPONSE_TIMEOUT), ejections=1)
+        change(
+            table, 2, ejected_until_us=now_us + 10_500_000, ejection_reason=why(Reason.RESPONSE_TIMEOUT), ejections=1
+        )
         duty.beat()
         duty.beat()
         assert caplog.messages == [

@@ -1,6 +1,7 @@
 """An endpoint whose mood is in a file: `python moody.py PORT FILE`. The file is read for each request.
 
-Moods: ok, 500, garbage, silent (no answer), close (none either), flap (every other request fails). Answers carry the port.
+Moods: ok, 500, garbage, silent (no answer), close (none either), flap (every other request fails). Answers carry the
+port.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,8 @@ def test_who_fails_is_found_out_in_time_and_comes_back(weir: MakeRig, tmp_path: 
     with endpoints(tmp_path, 3) as behind:
         # One process, without an admin address: it needs neither.
         rig = weir(
-            endpoints=[one.server.address for one in behind], cluster={"health": CHECKS, "ejection": {"failures": "off"}}
+            endpoints=[one.server.address for one in behind],
+            cluster={"health": CHECKS, "ejection": {"failures": "off"}},
         )
         with table_of(rig.proxy) as table:
             for number in range(3):
@@ -180,6 +181,15 @@ def holder(table: layout.Table) -> int:
     return 0 if kind == fcntl.F_UNLCK else pid
 
 
+def hands_over(table: layout.Table, first: int) -> Callable[[], bool]:
+    return lambda: holder(table) not in (0, first)
+
+
+def checks_on(table: layout.Table) -> Callable[[], bool]:
+    before = standings(table)[0].checks
+    return lambda: standings(table)[0].checks > before + 1
+
+
 def test_when_the_one_who_checks_is_killed_another_one_does(weir: MakeRig, tmp_path: Path) -> None:
     with endpoints(tmp_path, 3) as behind:
         rig = weir(endpoints=[one.server.address for one in behind], cluster={"health": CHECKS}, top=WORKERS)
@@ -191,13 +201,12 @@ def test_when_the_one_who_checks_is_killed_another_one_does(weir: MakeRig, tmp_p
                 assert first in workers
                 os.kill(first, signal.SIGKILL)
                 began = time.monotonic()
-                eventually(lambda first=first: holder(table) not in (0, first), 10, "another one has the duty")
+                eventually(hands_over(table, first), 10, "another one has the duty")
                 took = time.monotonic() - began
                 print(f"another one has the duty after {took:.2f} s")
                 assert took < 2 + SLACK_S
-                checks = standings(table)[0].checks
-                eventually(lambda checks=checks: standings(table)[0].checks > checks + 1, 10, "it checks")
-                eventually(lambda workers=workers: len(children(rig.proxy.pid)) == 2, 10, "two workers again")
+                eventually(checks_on(table), 10, "it checks")
+                eventually(lambda: len(children(rig.proxy.pid)) == 2, 10, "two workers again")
             behind[0].server.kill()
             wait_for(table, 0, Health.UNHEALTHY, 10)
             eventually(lambda: len(happened(table)) == 1, 5)
@@ -219,7 +228,7 @@ def test_a_reload_hands_the_duty_over_and_switches_checks_off(weir: MakeRig, tmp
             wait_for(table, 0, Health.UNHEALTHY, 10)
             before = holder(table)
             reload(rig)
-            eventually(lambda: holder(table) not in (0, before), 10, "a new worker has the duty")
+            eventually(hands_over(table, before), 10, "a new worker has the duty")
             assert standings(table)[0].health == Health.UNHEALTHY, "a reload forgets nothing"
             settings = rig.proxy.config_path.read_text()
             rig.proxy.config_path.write_text(settings.replace('type = "http"', 'type = "off"'))
@@ -325,6 +334,10 @@ def test_panic_asks_all_and_everybody_can_see_it(weir: MakeRig, tmp_path: Path) 
         assert any("too few of its endpoints are usable, all are asked" in line for line in said)
 
 
+def all_checked(table: layout.Table) -> Callable[[], bool]:
+    return lambda: all(one.health for one in standings(table))
+
+
 # A build with sanitizers or tracing is slower by far.
 @pytest.mark.figures
 def test_a_thousand_endpoints_cost_little_and_nobody_waits(weir: MakeRig, tmp_path: Path) -> None:
@@ -332,7 +345,9 @@ def test_a_thousand_endpoints_cost_little_and_nobody_waits(weir: MakeRig, tmp_pa
     with start_nginx(tmp_path) as server:
         configuration = tmp_path / "nginx.conf"
         lines = "".join(f"listen {name}:{server.port};" for name in names)
-        configuration.write_text(configuration.read_text().replace(f"listen 127.0.0.1:{server.port} backlog=4096;", lines))
+        configuration.write_text(
+            configuration.read_text().replace(f"listen 127.0.0.1:{server.port} backlog=4096;", lines)
+        )
         server.kill()
         port = server.port
         process = subprocess.Popen([*server.command], stderr=subprocess.DEVNULL, start_new_session=True)
@@ -342,7 +357,7 @@ def test_a_thousand_endpoints_cost_little_and_nobody_waits(weir: MakeRig, tmp_pa
                 rig = weir(endpoints=[f"{name}:{port}" for name in names], cluster={"health": health})
                 with table_of(rig.proxy) as table:
                     if kind == "http":
-                        eventually(lambda table=table: all(one.health for one in standings(table)), 20)
+                        eventually(all_checked(table), 20)
                     client = rig.connect()
                     cpu, began, longest = rig.proxy.cpu_seconds(), time.monotonic(), []
                     while time.monotonic() < began + 6:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_last_ones_are_kept(table: layout.Table) -> None:
     assert read(table, 0, HEADER, "changes_made") == CHANGES + 10
     assert len(kept) == CHANGES
     assert short(kept)[-1] == (":1", State.DRAINING, State.DOWN)
-    assert all(one.new != after.new for one, after in zip(kept, kept[1:], strict=False))
+    assert all(one.new != after.new for one, after in itertools.pairwise(kept))
 
 
 def test_long_names_are_cut_and_nothing_else(table: layout.Table) -> None:

@@ -179,7 +179,11 @@ def answer_of(message: Json) -> Answer:
 
 def status_of(message: Json) -> Status:
     """Reads a GetStatusResponse."""
-    workers, endpoints, table = objects_of(message, "workers"), objects_of(message, "endpoints"), _object(message, "table")
+    workers, endpoints, table = (
+        objects_of(message, "workers"),
+        objects_of(message, "endpoints"),
+        _object(message, "table"),
+    )
     return Status(
         text_of(message, "version"),
         moment_of(message, "started"),

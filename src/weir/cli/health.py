@@ -13,7 +13,19 @@ __all__ = ["ChangeRow", "EndpointRow", "changes_of", "endpoints_of", "health_lin
 
 # Changes that are shown; JSON has all of them.
 MOST_CHANGES: Final = 20
-HEADINGS: Final = ("STATE", "SINCE", "CHECKS", "FAILED", "CHECK", "EJECTED", "ATTEMPTS", "FAILURES", "5xx", "ENDPOINT", "WHY")
+HEADINGS: Final = (
+    "STATE",
+    "SINCE",
+    "CHECKS",
+    "FAILED",
+    "CHECK",
+    "EJECTED",
+    "ATTEMPTS",
+    "FAILURES",
+    "5xx",
+    "ENDPOINT",
+    "WHY",
+)
 # From this column on texts, which stand to the left.
 TEXTS: Final = 9
 STYLES: Final = {"unhealthy": "bad", "ejected": "bad", "draining": "dim", "down": "dim", "removed": "dim"}

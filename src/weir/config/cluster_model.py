@@ -143,7 +143,7 @@ class Cluster(Table):
     panic_below: Annotated[int, kinds.ratio()] = setting(
         ClusterPlan,
         "panic_below_percent",
-        "When fewer of the endpoints than this are neither unhealthy nor ejected, all are asked. `0%`: only when none is.",
+        "When fewer endpoints than this are neither unhealthy nor ejected, all are asked. `0%`: only when none is.",
         example="50%",
     )
     health: Health = Field(default_factory=Health, description="Checks of each endpoint.")

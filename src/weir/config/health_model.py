@@ -23,16 +23,14 @@ class Health(Table):
         "`http`: a request must be answered as expected. `tcp`: a connection must be accepted. `off`: no checks.",
         example="http",
     )
-    path: Annotated[str, health_kinds.target()] = setting(
-        HealthPlan, "path", "What is asked for.", example="/health"
-    )
+    path: Annotated[str, health_kinds.target()] = setting(HealthPlan, "path", "What is asked for.", example="/health")
     method: Annotated[str, kinds.choice("GET", "HEAD", "OPTIONS")] = setting(
         HealthPlan, "method", "How it is asked for.", example="HEAD"
     )
     host: Annotated[str, kinds.host_field()] = setting(
         HealthPlan,
         "host",
-        'The Host of the check. `""`: the cluster\'s `host`, or else the endpoint\'s address.',
+        "The Host of the check. `\"\"`: the cluster's `host`, or else the endpoint's address.",
         example="app.internal",
     )
     fields: Pairs = setting(
@@ -110,7 +108,10 @@ class Ejection(Table):
         EjectionPlan, "min_requests", "With fewer requests in an `interval` they say nothing.", example=50
     )
     time: Annotated[int, kinds.duration("1s", "24h")] = setting(
-        EjectionPlan, "time_ms", "How long an ejection lasts; the second in a row twice as long, and so on.", example="30s"
+        EjectionPlan,
+        "time_ms",
+        "How long an ejection lasts; the second in a row twice as long, and so on.",
+        example="30s",
     )
     max_time: Annotated[int, kinds.duration("1s", "24h")] = setting(
         EjectionPlan, "max_time_ms", "How long it lasts at most.", example="10m"

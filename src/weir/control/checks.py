@@ -1,7 +1,7 @@
 """The active checks of all endpoints: when each is due, how many are made at a time, and from when on a verdict holds.
 
-Only the worker that has the duty makes them (`weir.control.health`). They must not be felt by those that it serves: a few are
-begun in a turn of the loop, however many are due, and what is under way is bounded.
+Only the worker that has the duty makes them (`weir.control.health`). They must not be felt by those that it serves: a
+few are begun in a turn of the loop, however many are due, and what is under way is bounded.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from weir.stats.roster import Health, Why, why
 
 __all__ = ["Checks", "Streak", "message_of"]
 
-# Checks begun in one turn of the loop, and how much later the next ones are if more are due: 0.1 ms each, so that a turn is
-# short. Those that fall due one by one are put together: a turn costs as much as a check.
+# Checks begun in one turn of the loop, and how much later the next ones are if more are due: 0.1 ms each, so that a
+# turn is short. Those that fall due one by one are put together: a turn costs as much as a check.
 TURN: Final = 8
 TURN_S: Final = 0.002
 TOGETHER_S: Final = 0.01

@@ -1,9 +1,9 @@
 """Health of endpoints: what one worker does for all, and who does it.
 
 The workers elect one by a record lock on a byte of the statistics table: each asks for it at every heartbeat, and the
-kernel takes it from whoever dies. So it needs no supervisor and no admin process, and goes on a second after a kill.
-A worker that hangs keeps it until the supervisor replaces it. Who has it checks the endpoints, compares them at the end of
-an interval, and says and notes each change of a state, whoever has caused it.
+kernel takes it from whoever dies. So it needs no supervisor and no admin process, and goes on a second after a kill. A
+worker that hangs keeps it until the supervisor replaces it. Who has it checks the endpoints, compares them at the end
+of an interval, and says and notes each change of a state, whoever has caused it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Endpoints that do worse than the others of their cluster, by what all workers have counted in an interval.
 
-What is measured against the others cannot eject all of them: if a database behind all endpoints is slow, or broken, none is
-an outlier.
+What is measured against the others cannot eject all of them: if a database behind all endpoints is slow, or broken,
+none is an outlier.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from weir.stats.roster import Order, Why, why
 
 __all__ = ["Outliers", "Sums", "failing", "slow"]
 
-# Of an error rate and of a latency: they must differ from the others' by so much, whatever the setting says. An endpoint
-# with 6 % of errors beside others with 5 %, or with 0.3 ms beside 0.1 ms, is no outlier.
+# Of an error rate and of a latency: they must differ from the others' by so much, whatever the setting says. An
+# endpoint with 6 % of errors beside others with 5 %, or with 0.3 ms beside 0.1 ms, is no outlier.
 TIMES_OTHERS: Final = 2
 LEAST_US: Final = 5_000
 # Read between two turns of the loop, some 0.3 ms.
@@ -52,7 +52,7 @@ class Sums(NamedTuple):
 
 _PLACES: Final = [next(place for place, f in enumerate(ENDPOINT_FIGURES) if f.name == name) for name in Sums._fields]
 # They lie one behind the other.
-assert _PLACES == list(range(_PLACES[0], _PLACES[0] + len(_PLACES)))
+assert list(range(_PLACES[0], _PLACES[0] + len(_PLACES))) == _PLACES
 _FIGURES: Final = struct.Struct("4Q")
 
 

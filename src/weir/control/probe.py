@@ -1,9 +1,9 @@
 """One active check: a connection, a request if wanted, and what is thought of the answer.
 
-What is hard here: a worker that checks 1000 endpoints every other second does this 500 times a second beside serving. So
-there are no streams and tasks of asyncio, which cost ten times as much, but a socket that is tried at once and watched only
-if the kernel makes it wait. The answer is read by the plane's own parser: what it would refuse from an endpoint is no
-good answer to a check either.
+What is hard here: a worker that checks 1000 endpoints every other second does this 500 times a second beside serving.
+So there are no streams and tasks of asyncio, which cost ten times as much, but a socket that is tried at once and
+watched only if the kernel makes it wait. The answer is read by the plane's own parser: what it would refuse from an
+endpoint is no good answer to a check either.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ class Probe:
     """A check of one endpoint, begun by start().
 
     `on_verdict(verdict, took_us)` is called once: 0 is good, LOCAL says nothing of the endpoint, else it is what why()
-    makes. `on_over()` is called when the connection is closed, which may be later: an answer is read to its end, so that
-    the endpoint does not find itself cut off. Both within `timeout_s`. `message` is sent, and `reading` reads the answer;
-    without, that the connection is made is enough. close() ends it without a word.
+    makes. `on_over()` is called when the connection is closed, which may be later: an answer is read to its end, so
+    that the endpoint does not find itself cut off. Both within `timeout_s`. `message` is sent, and `reading` reads the
+    answer; without, that the connection is made is enough. close() ends it without a word.
     """
 
     __slots__ = (

@@ -1,8 +1,8 @@
 """Ejection by what one worker sees: attempts, or answers, that fail one after the other.
 
-What is hard here: several workers may find so at the same moment, of several endpoints, and together they must not eject
-more than may be. So who ejects holds a lock for as long as it takes to count those that are ejected and to write
-(`weir.stats.ejection.eject`). That is rare; what is found out before is found out here.
+What is hard here: several workers may find so at the same moment, of several endpoints, and together they must not
+eject more than may be. So who ejects holds a lock for as long as it takes to count those that are ejected and to write
+(`weir.stats.ejection.eject`). That is rare; what can be found out before is found out here.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -11,7 +11,7 @@ from weir.plane.pool cimport Pool
 from weir.plane.roster cimport ORDER_READY
 from weir.plane.workspace cimport Workspace
 
-from weir.stats.ejection import eject, most_ejected
+from weir.stats import ejection
 
 
 cdef class Ejector:
@@ -36,11 +36,11 @@ cdef class Ejector:
         for other in pools:
             ejected += other.entry.standing.ejected_until_us > now_us
         members = [(<Pool>other).entry.number for other in pools if (<Pool>other).entry.standing.order == ORDER_READY]
-        if ejected >= <uint32_t>most_ejected(len(members), self.percent):
+        if ejected >= <uint32_t>ejection.most_ejected(len(members), self.percent):
             # Not before as many have failed again: counting all members at each failure would be work without end.
             pool.failing = pool.failing_5xx = 0
             return False
-        return eject(
+        return ejection.eject(
             self.memory, pool.entry.number, members, why, percent=self.percent, time_us=self.time_us,
             max_time_us=self.max_time_us, now_us=now_us,
         )

@@ -22,7 +22,7 @@ def most_ejected(members: int, percent: int) -> int:
 
 
 def ejections_now(standing: Standing, now_us: int, time_us: int) -> int:
-    """How many ejections in a row an endpoint has behind it: one is forgiven for each `time_us` that it was not ejected."""
+    """How many ejections in a row it has behind it: one is forgiven for each `time_us` that it was not ejected."""
     spent = max(now_us - standing.ejected_until_us, 0)
     return max(standing.ejections - spent // max(time_us, 1), 0)
 

@@ -1,7 +1,8 @@
-"""What became of the endpoints: the last changes of their states, in the shared table, so that they outlive who noted them.
+"""What became of the endpoints: the last changes of their states, in the shared table, so that they outlive who noted
+them.
 
-One process at a time notes: `Notes.look()` compares each endpoint's state with the one that was noted last. What changes
-and changes back between two looks is not seen.
+One process at a time notes: `Notes.look()` compares each endpoint's state with the one that was noted last. What
+changes and changes back between two looks is not seen.
 """
 
 from __future__ import annotations
