@@ -8,6 +8,7 @@ one that speaks another version.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Status",
     "answer_of",
     "count_of",
+    "counts_of",
     "duration_of",
     "moment_of",
     "moment_text",
@@ -175,6 +177,14 @@ def answer_of(message: Json) -> Answer:
         _real(message, "relativeError") or RELATIVE_ERROR,
         tuple(map(_other_of, objects_of(message, "others"))),
     )
+
+
+def counts_of(message: Json, key: str, names: Sequence[str]) -> list[tuple[str, str, Json, list[int]]]:
+    """Of each rule of a GetStatusResponse its listener, its name, all of it, and the counts with these names."""
+    return [
+        (text_of(rule, "listener"), text_of(rule, "name"), rule, [count_of(rule, name) for name in names])
+        for rule in objects_of(message, key)
+    ]
 
 
 def status_of(message: Json) -> Status:

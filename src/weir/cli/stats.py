@@ -65,6 +65,7 @@ GRACE_S = 10.0
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save a snapshot, for weir diff.")
 @click.option("--endpoints", is_flag=True, help="Show the endpoints with their health, and how it has changed.")
+@click.option("--rules", is_flag=True, help="Rate limits and injected faults, with what they have counted.")
 @click.option("--reset", is_flag=True, help="Let counting begin anew, for everybody who asks without --since.")
 @admin_options
 def command(
@@ -80,6 +81,7 @@ def command(
     form: str | None,
     save: Path | None,
     endpoints: bool,
+    rules: bool,
     reset: bool,
     admin: str | None,
     token_file: Path | None,
@@ -96,6 +98,8 @@ def command(
     if endpoints and (path or since or watch or form == "csv" or save or reset or contains or prefix or route):
         raise click.UsageError("--endpoints stands alone, or with --json: it is not about paths.")
     _check_usage(path, since, watch, form, save, reset, contains or prefix)
+    if rules and (path or since or watch or form or save or reset or contains or prefix or route):
+        raise click.UsageError("--rules stands alone: what rate limits and faults have counted is not by path.")
     calling = caller(admin, token_file, timeout)
     chosen = filter_of(route, prefix, contains, path or "")
     request: dict[str, Any] = {"filter": chosen, "sort": SORTS[sort], "reverse": reverse, "limit": limit}
@@ -105,6 +109,10 @@ def command(
             _endpoints(calling, form)
         elif reset:
             _reset(calling)
+        elif rules:
+            from weir.cli.rules import rule_lines
+
+            click.echo("\n".join(rule_lines(calling.call("GetStatus", {}))))
         elif save is not None:
             _save(calling, save, chosen, since or {})
         elif watch is not None:

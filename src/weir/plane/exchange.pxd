@@ -91,6 +91,7 @@ cdef class Exchange(UpstreamUser):
     cdef uint32_t interim_bytes
     cdef uint8_t attempts
     cdef uint8_t retries
+    cdef Pool raced                     # where a used connection broke as it was used again; None: nowhere
     cdef Reason reason
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none
@@ -100,6 +101,13 @@ cdef class Exchange(UpstreamUser):
     cdef int64_t connected_us           # when it got the connection that it has; 0: it has none yet
     cdef int64_t connect_us             # how long the connect of that took, as far as the exchange was there
     cdef Identity identity              # said to the endpoint, in an answer, and in the log
+
+    # -- what its listener's rules say (admission)
+    cdef uint8_t outcome                # Outcome: what is done with it when it has waited
+    cdef bint injected                  # a fault has a part in it
+    cdef uint16_t variant               # of an error answer, as ErrorPages.variant has it
+    cdef int64_t retry_after_s          # said in a refusal
+    cdef uint64_t bytes_per_s           # of the response; 0: as fast as it goes
 
     # Takes down what is wanted of the workspace's request_head, just parsed, which stands at inbuf.start.
     cdef int record(self, ExchangeOwner owner, Route route, const Framing* framing, int64_t started_us) except -1

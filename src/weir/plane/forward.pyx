@@ -32,14 +32,19 @@ from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
+from weir.plane.hold cimport let_go, let_in
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
-from weir.plane.response cimport pump_response, pump_tunnel, read_response
-from weir.plane.states cimport E_BODY, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
+from weir.plane.response cimport pump_response, pump_tunnel, read_response, resume_response
+from weir.plane.states cimport E_BODY, E_HELD, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
+
+cdef enum:
+    # A used connection that breaks so soon was being closed when the request was sent; later, it broke over it.
+    RACE_US = 1_000_000
 
 
 cdef Exchange take_exchange(Workspace workspace):
@@ -65,6 +70,13 @@ cdef class Forward(Exchange):
     # -- finding a connection -----------------------------------------------------------------------------
 
     cdef int start(self) except -1:
+        if self.owner.options.admission is not None and not let_in(self):
+            return 0
+        return self._go_on()
+
+    cdef int _go_on(self) except -1:
+        # What was refused is no reason to send others more often.
+        self.cluster.count_request()
         return self._acquire()
 
     cdef int _acquire(self) except -1:
@@ -159,10 +171,14 @@ cdef class Forward(Exchange):
         policy.identity = &self.identity if options.identifies else NULL
         if request_head_bound(head, &policy) > COMPOSE_BYTES:
             return self.fail(R_INTERNAL)
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
         n = write_request_head(
             owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
             workspace.compose,
         )
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
         relay.source = owner.stream
         relay.destination = self.upstream.stream
         relay.end_reason = R_CLIENT_CLOSED
@@ -240,11 +256,13 @@ cdef class Forward(Exchange):
             return pump_tunnel(self)
         if what & STREAM_DOWN:
             return self.abort(R_CLIENT_CLOSED)
-        if what & STREAM_PEER_DONE and (self.owner.options.half_close_aborts or self.waiting == W_QUEUE):
+        if what & STREAM_PEER_DONE and (
+            self.owner.options.half_close_aborts or self.waiting == W_QUEUE or self.state == E_HELD
+        ):
             # It sends no more. One that is queued has most likely given up: it makes room for others.
-            if self.state == E_WAITING or self.request.source_done:
+            if self.state == E_WAITING or self.state == E_HELD or self.request.source_done:
                 return self.abort(R_CLIENT_CLOSED)
-        if self.state == E_WAITING:
+        if self.state == E_WAITING or self.state == E_HELD:
             return 0
         if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
             pump_response(self)
@@ -267,10 +285,14 @@ cdef class Forward(Exchange):
                     return self.on_no_upstream(self.pool, self.pool.failure)
                 return self._acquired(self.cluster.acquire(self, True))
             return self.fail(R_QUEUE_TIMEOUT)
+        if self.state == E_HELD:
+            return self._go_on() if let_go(self) else 0
         if self.state == E_TUNNEL:
             self.reason = R_STREAM_TIMEOUT
             return self.finish(False, False)
         if self.state == E_BODY:
+            if self.response.paced:
+                return resume_response(self)
             if self.response.wants_write():
                 return self.abort(R_CLIENT_STALLED)
             return self.fail(R_STREAM_TIMEOUT)
@@ -288,6 +310,11 @@ cdef class Forward(Exchange):
             and self.attempts < self.cluster.attempts
             and ((self.idempotent and self.request_whole) or not self.accepted)
         )
+        if self.upstream.reused and not self.response_begun and (
+            self.workspace.clock.tick() - self.connected_us < RACE_US
+        ):
+            self.pool.lost_race(self.upstream)
+            self.raced = self.pool
         if not (proof and self.cluster.may_retry()):
             return self.fail(reason)
         self.pool.give(self.upstream, False)
