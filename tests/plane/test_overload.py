@@ -194,7 +194,7 @@ def test_the_load_of_a_cluster_is_told(stage: Stage) -> None:
     scene = stage(limit={"max_requests": 2}, breaker={"failures_percent": 100, "volume": 3})
     for n in range(5):
         scene.client(get(n))
-    assert scene.plane.load(0) == {"queued": 3, "in_progress": 2, "limit": 2, "open_breakers": 0}
+    assert scene.plane.load(0) == {"queued": 3, "panics": 0, "in_progress": 2, "limit": 2, "open_breakers": 0}
     for _ in range(3):
         scene.reset(scene.endpoint())
     assert scene.plane.load(0)["open_breakers"] == 1
@@ -205,4 +205,4 @@ def test_the_load_of_a_cluster_is_told(stage: Stage) -> None:
 def test_without_a_limit_what_is_in_progress_is_told(stage: Stage) -> None:
     scene = stage()
     scene.client(get(0))
-    assert scene.plane.load(0) == {"queued": 0, "in_progress": 1, "limit": 0, "open_breakers": 0}
+    assert scene.plane.load(0) == {"queued": 0, "panics": 0, "in_progress": 1, "limit": 0, "open_breakers": 0}

@@ -20,7 +20,7 @@ import weir
 from weir.admin.metric_table import METRICS, Metric
 from weir.admin.state import AdminState
 from weir.reasons import REASONS
-from weir.stats import layout, reader
+from weir.stats import layout, reader, roster
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.page import printable
@@ -185,6 +185,20 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
         if cluster.cluster in named:
             for name in ("queued", "in_progress", "limit", "open_breakers", "breaker_openings"):
                 families[f"weir_cluster_{name}"].add(getattr(cluster, name), cluster.cluster)
+    collect_health(state, families, endpoints)
+
+
+def collect_health(state: AdminState, families: dict[str, Family], endpoints: list[reader.EndpointState]) -> None:
+    now_us = time.monotonic_ns() // 1000
+    for end, standing in zip(endpoints, roster.standings(state.memory), strict=False):
+        labels = (end.cluster, end.endpoint)
+        bad = roster.state_of(standing, now_us) in (roster.State.UNHEALTHY, roster.State.EJECTED)
+        families["weir_upstream_healthy"].add(0 if bad else 1, *labels)
+        families["weir_upstream_ejections"].add(standing.ejections_made, *labels)
+        families["weir_upstream_checks"].add(standing.checks, *labels)
+        families["weir_upstream_checks_failed"].add(standing.checks_failed, *labels)
+    for cluster in reader.clusters(state.memory):
+        families["weir_cluster_panics"].add(cluster.panics, cluster.cluster)
 
 
 def collect_rules(state: AdminState, families: dict[str, Family]) -> None:

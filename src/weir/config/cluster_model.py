@@ -7,11 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from weir.config import balance_kinds, kinds
+from weir.config.health_model import Ejection, Health
 from weir.config.overload_model import Breaker, Limit, Queue
 from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, RetryPlan, StickyPlan
 from weir.config.table import Table, required, setting
 
-__all__ = ["Cluster", "Pool", "Retry", "Sticky"]
+__all__ = ["Cluster", "Ejection", "Health", "Pool", "Retry", "Sticky"]
 
 
 class Pool(Table):
@@ -214,6 +215,14 @@ class Cluster(Table):
         "seconds since 1970. What a client says under that name is dropped.",
         example="on",
     )
+    panic_below: Annotated[int, kinds.ratio()] = setting(
+        ClusterPlan,
+        "panic_below_percent",
+        "When fewer endpoints than this are neither unhealthy nor ejected, all are asked. `0%`: only when none is.",
+        example="50%",
+    )
+    health: Health = Field(default_factory=Health, description="Checks of each endpoint.")
+    ejection: Ejection = Field(default_factory=Ejection, description="Endpoints that fail get no requests for a while.")
     pool: Pool = Field(default_factory=Pool, description="Connections to each endpoint, per worker.")
     queue: Queue = Field(default_factory=Queue, description="Requests that wait for a connection.")
     limit: Limit = Field(default_factory=Limit, description="How many requests are in progress at a time.")

@@ -15,7 +15,9 @@ from weir.config.model import (
     Breaker,
     Cluster,
     Config,
+    Ejection,
     Fault,
+    Health,
     History,
     Limit,
     Listener,
@@ -51,6 +53,8 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "limit"): Limit,
     ("cluster", "breaker"): Breaker,
     ("cluster", "retry"): Retry,
+    ("cluster", "health"): Health,
+    ("cluster", "ejection"): Ejection,
     ("cluster", "sticky"): Sticky,
 }
 ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("cluster",))

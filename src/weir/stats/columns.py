@@ -82,6 +82,7 @@ CLUSTER_FIGURES: tuple[FigureInfo, ...] = (
     FigureInfo("queued", "gauge", "Exchanges in the cluster's queue."),
     FigureInfo("retries", "counter", "Attempts after the first."),
     FigureInfo("retries_denied", "counter", "Attempts that would have been safe and that the budget did not allow."),
+    FigureInfo("panics", "gauge", "1 while so few of its endpoints may be used that all are asked."),
     FigureInfo("in_progress", "gauge", "Exchanges in progress, of those that the cluster's limit counts; without a limit, with its endpoints."),
     FigureInfo("limit", "gauge", "How many may be in progress at a time now, over all workers; 0: no limit."),
     FigureInfo("open_breakers", "gauge", "Workers whose circuit breaker is open, or half open."),
