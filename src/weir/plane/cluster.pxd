@@ -43,6 +43,7 @@ cdef class Cluster(PoolOwner):
     cdef bint newest_first                  # if it is overloaded
     cdef int64_t overloaded_after_us        # a queue that was not empty for so long
     cdef int64_t filled_us                  # when the queue was empty last
+    cdef bint admits                        # exchanges have to be admitted: there is a limiter or a breaker
     cdef Limiter limiter                    # None: no limit
     cdef Breaker breaker                    # None: there is none
     cdef int64_t response_header_timeout_ms
@@ -78,10 +79,12 @@ cdef class Cluster(PoolOwner):
     # -- connections
     # Sets chosen, failure, and for A_TAKEN chosen.taken. `now`: do not wait for an idle connection.
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *
+    # Before that, once for each exchange, if the cluster admits: A_TAKEN (it is one of those in progress), A_QUEUED or
+    # A_FAILED. Who leaves the queue with a connection, or for a pool's line, is admitted. let_go is called at the end.
+    cdef Acquired admit(self, UpstreamUser user) except *
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *
     cdef Pool _bound(self, UpstreamUser user)           # whom its cookie names, if that may be asked
     cdef Acquired _dial_for(self, UpstreamUser user) except *
-    cdef Acquired _admit(self, UpstreamUser user) except *
     cdef Acquired _enqueue(self, UpstreamUser user) except *
     cdef UpstreamUser _take_next(self)                  # out of the queue, admitted; None: nobody may go on
     cdef void _put_back(self, UpstreamUser user) noexcept

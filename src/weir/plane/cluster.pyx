@@ -54,6 +54,7 @@ cdef class Cluster(PoolOwner):
             self.limiter = Limiter(plan.limit.max_requests)
         if plan.breaker.failures_percent:
             self.breaker = Breaker(workspace, plan.breaker)
+        self.admits = self.limiter is not None or self.breaker is not None
         self.observes = self.breaker is not None or plan.limit.max_requests == ADAPTIVE
         self.response_header_timeout_ms = plan.response_header_timeout_ms
         self.stream_idle_timeout_ms = plan.stream_idle_timeout_ms
@@ -176,16 +177,10 @@ cdef class Cluster(PoolOwner):
     # -- connections --------------------------------------------------------------------------------------
 
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *:
-        cdef Acquired result
-        if not user.admitted and (self.limiter is not None or self.breaker is not None):
-            result = self._admit(user)
-            if result != A_TAKEN:
-                return result
-        result = self._choose(user, now)
+        cdef Acquired result = self._choose(user, now)
         return self._enqueue(user) if result == A_FULL else result
 
-    cdef Acquired _admit(self, UpstreamUser user) except *:
-        """A_TAKEN: it is one of the exchanges in progress now."""
+    cdef Acquired admit(self, UpstreamUser user) except *:
         if self.breaker is not None and not self.breaker.admit(user):
             self.failure = R_CIRCUIT_OPEN
             return A_FAILED
@@ -334,7 +329,6 @@ cdef class Cluster(PoolOwner):
             rounds -= 1
             if self.breaker is not None and self.breaker.state == CB_OPEN:
                 user = self.queue.take()
-                user.admitted = False
                 try:
                     user.on_no_upstream(None, R_CIRCUIT_OPEN)
                 except Exception as error:

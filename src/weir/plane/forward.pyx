@@ -84,10 +84,15 @@ cdef class Forward(Exchange):
         return self._acquire()
 
     cdef int _acquire(self) except -1:
+        cdef Acquired how = A_TAKEN
         self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_WAITING)
         if self.gives_up_ms and self._is_late():
             return self._too_late()
-        return self._acquired(self.cluster.acquire(self, False))
+        if self.cluster.admits and not self.admitted:
+            how = self.cluster.admit(self)
+        if how == A_TAKEN:
+            how = self.cluster.acquire(self, False)
+        return self._acquired(how)
 
     # -- the client's deadline ----------------------------------------------------------------------------
 
@@ -134,9 +139,10 @@ cdef class Forward(Exchange):
         return 0
 
     cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1:
-        if home is not None:
-            self.cluster.avoid(self, home)
         self.cluster.failure = reason
+        if home is None:        # the cluster has looked at all of them
+            return self._acquired(A_FAILED)
+        self.cluster.avoid(self, home)
         return self._acquired(self.cluster.acquire(self, True))
 
     cdef int on_upstream(self, Upstream upstream) except -1:
@@ -332,8 +338,7 @@ cdef class Forward(Exchange):
                 if how == A_TAKEN:
                     return self.on_upstream(self.pool.taken)
                 if how == A_CONNECTING:
-                    self.connecting_us = self.workspace.clock.now_us
-                    return 0
+                    return self.on_line(self.pool)
                 if how == A_FAILED:
                     return self.on_no_upstream(self.pool, self.pool.failure)
                 return self._acquired(self.cluster.acquire(self, True))
