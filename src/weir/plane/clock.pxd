@@ -9,7 +9,7 @@ cdef class Clock:
 
     cdef int64_t tick(self) noexcept nogil    # read the clock now and remember it
     cdef int64_t wall_s(self) noexcept nogil  # seconds since 1970, read now
-    cdef int64_t wall_us(self) noexcept nogil # likewise, microseconds
+    cdef int64_t wall_us(self) noexcept nogil  # likewise, microseconds
 
 cdef inline int64_t clock_ms(Clock clock) noexcept:
     return clock.now_us // 1000

@@ -24,6 +24,7 @@ cdef class Limiter:
     cdef int64_t next_probe_us
     # the window
     cdef int64_t window_since_us
+    cdef double rate                        # answers a microsecond in the one before
     cdef double sum_us
     cdef uint32_t samples
     cdef uint32_t dropped                   # attempts that were refused, or had no answer in time

@@ -20,13 +20,15 @@ cdef enum:
     PROBE_MOST_US = 5_000_000   # a probe is given up after so long
     PROBE_EVERY_US = 10_000_000
     PROBE_SHARE = 20            # of the time, one part at most goes into probes
-    SETTLE_ROUNDS = 2           # until nearly all that began in another phase have ended
+    SAMPLES_MOST = 50           # ... and does not wait for more than it needs
+    SETTLE_ROUNDS = 1           # until most that began in another phase have ended
 
 cdef double TOLERANCE = 1.25    # so much longer than the baseline is no crowd yet
 cdef double STEP_LEAST = 0.5    # bounds of what one window can change
 cdef double STEP_MOST = 1.5
 cdef double DROPPED_STEP = 0.9
 cdef double DROPPED_SHARE = 0.05
+cdef double GROWTH = 1.3        # of answers, when twice as many may be in progress: there was no crowd before
 cdef double QUICKER = 0.8       # so much of the time before, with fewer at a time: there still was a crowd
 
 
@@ -80,7 +82,7 @@ cdef class Limiter:
             self.dropped += 1
         else:
             self.sum_us += us
-        if self.samples < max(<uint32_t>WINDOW_SAMPLES, min(self.limit, self.peak)):
+        if self.samples < max(<uint32_t>WINDOW_SAMPLES, min(min(self.limit, self.peak), <uint32_t>SAMPLES_MOST)):
             return
         if self.phase == PHASE_PROBING:
             self._end_probe(now_us)
@@ -91,6 +93,9 @@ cdef class Limiter:
         cdef uint32_t answered = self.samples - self.dropped
         cdef double mean_us = self.sum_us / answered if answered else 0
         cdef uint32_t peak = self.peak
+        cdef double rate = self.samples / <double>max(now_us - self.window_since_us, <int64_t>1)
+        cdef bint brings_more = rate > GROWTH * self.rate
+        self.rate = rate
         self.crowded = self.reached
         if self.dropped > DROPPED_SHARE * self.samples:
             self.estimate *= DROPPED_STEP
@@ -99,7 +104,7 @@ cdef class Limiter:
             self.baseline_us = mean_us
         elif not self.starting:
             self._adjust(mean_us)
-        elif self.reached and mean_us <= TOLERANCE * self.baseline_us:
+        elif self.reached and brings_more and mean_us <= TOLERANCE * self.baseline_us:
             self.estimate *= 2
         else:
             # If that is a crowd's time, the probe that follows finds it out.
