@@ -181,6 +181,13 @@ class Config(Table):
     )
 
 
+# Tables within the file's own.
+MODELS = (
+    *(Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats),
+    *(Sticky,),
+)
+
+
 def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
     """How the values of a field are read and shown; None for tables and arrays."""
     return next((entry for entry in field.metadata if isinstance(entry, kinds.Kind)), None)
@@ -189,9 +196,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    models = (Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats)
-    models = (*models, Sticky)
-    tables = {model.__name__: model for model in models}
+    tables: dict[str, type[Table]] = {model.__name__: model for model in MODELS}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
     _finish(made, Config)
