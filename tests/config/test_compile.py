@@ -35,6 +35,9 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     ((), "workers", "3", "workers", 3),
     ((), "single_process", "true", "single_process", True),
     ((), "heartbeat_timeout", '"30s"', "heartbeat_timeout_ms", 30_000),
+    ((), "user", '"nobody"', "user", "nobody"),
+    ((), "pid_file", '"/run/weir.pid"', "pid_file", "/run/weir.pid"),
+    ((), "upgrade_program", '"/opt/weir/bin/weir"', "upgrade_program", "/opt/weir/bin/weir"),
     (("admin",), "token", '"0123456789abcdef"', "admin.token", "0123456789abcdef"),
     (("log",), "access", '"/var/log/a.log"', "log.access", "/var/log/a.log"),
     (("log",), "format", '"json"', "log.format", "json"),
@@ -179,6 +182,7 @@ UNIX_MODE = ("listener", "unix_mode")
 ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
 ADMIN_ADDRESS = ("admin", "address")
 TOKEN_FILE = ("admin", "token_file")
+GROUP = ("group",)  # only with a user
 OPENAPI = {("stats", "openapi"), ("listener", "openapi")}  # tests/config/test_openapi.py
 
 
@@ -261,7 +265,7 @@ def test_each_key_reaches_the_plan_and_nothing_else(
 
 def test_every_key_of_the_model_is_tested() -> None:
     tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES
-    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, *OPENAPI}
+    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, GROUP, *OPENAPI}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -269,7 +273,7 @@ def test_every_key_of_the_model_is_tested() -> None:
 def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
-    structure |= {"admin.address", "admin.written"}
+    structure |= {"admin.address", "admin.written", "group"}
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     whole = text_with((), "")
     assert set(flat(plan_of(whole))) == tested | structure
@@ -345,6 +349,17 @@ def test_unix_mode(mode: str) -> None:
     (listener,) = plan_of(LEAST.replace(":8080", "unix:/run/w.sock") + f'unix_mode = "{mode}"').listeners
     assert listener.unix_mode == 0o660
     assert listener.address.path == "/run/w.sock"
+
+
+def test_whom_it_runs_as() -> None:
+    plan = plan_of(f'user = "nobody"\ngroup = "daemon"\n{LEAST}')
+    assert (plan.user, plan.group) == ("nobody", "daemon")
+    assert (plan_of(f'user = "65534"\n{LEAST}').user, plan_of(LEAST).group) == ("65534", "")
+
+
+def test_a_socket_of_the_service_manager() -> None:
+    (listener,) = plan_of(LEAST.replace(":8080", "systemd:web")).listeners
+    assert listener.address == AddressPlan("systemd:web", passed="web")
 
 
 def test_names_become_places() -> None:

@@ -89,6 +89,10 @@ def compile_plan(config: Config) -> Plan:
         single_process=config.single_process,
         drain_timeout_ms=config.drain_timeout,
         heartbeat_timeout_ms=config.heartbeat_timeout,
+        user=config.user,
+        group=config.group,
+        pid_file=config.pid_file,
+        upgrade_program=config.upgrade_program,
     )
 
 

@@ -135,9 +135,11 @@ def _stats(raw: Raw) -> Iterator[Finding]:
 
 def _processes(raw: Raw) -> Iterator[Finding]:
     if _value(Config, raw, "single_process"):
-        for key in ("workers", "heartbeat_timeout"):
+        for key in ("workers", "heartbeat_timeout", "upgrade_program"):
             if key in raw:
                 yield Finding((key,), "key", "without effect: single_process is true", "take one of the two out")
+    if _value(Config, raw, "group") and _value(Config, raw, "user") == "":
+        yield Finding(("group",), "key", "without effect: there is no user", "add user, or take it out")
 
 
 def _admin(raw: Raw) -> Iterator[Finding]:
@@ -393,7 +395,7 @@ def _loops(raw: Raw) -> Iterator[Finding]:
     clusters = {cluster["name"]: (place, cluster) for place, cluster in _tables(raw, "cluster") if _named(cluster)}
     for place, listener in _tables(raw, "listener"):
         address, to = _value(Listener, listener, "address"), _value(Listener, listener, "to")
-        if address is None or (address.path is None and address.port == 0):
+        if address is None or address.passed is not None or (address.path is None and address.port == 0):
             continue
         targets: list[tuple[Loc, AddressPlan]] = []
         if isinstance(to, AddressPlan):

@@ -254,7 +254,15 @@ def admin_address() -> Kind:
     """Where the admin process listens, read as AddressPlan; ``"off"`` for none, read as None."""
 
     def read(value: object) -> object:
-        return None if value == OFF else parse_listen(address_text(value, "an address", "127.0.0.1:", "8079"))
+        if value == OFF:
+            return None
+        address = parse_listen(address_text(value, "an address", "127.0.0.1:", "8079"))
+        if address.passed is not None:
+            # Whether everybody could reach it is not known by the name.
+            refuse(
+                f"{quoted(address.text)} is for listeners", "write the address: a socket that is passed for it is used"
+            )
+        return address
 
     schema = {"type": "string", "minLength": 1}
     return Kind(read, 'address to listen on, or `"off"`', schema, lambda value: OFF if value is None else value.text)

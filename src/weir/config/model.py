@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from weir.config import balance_kinds, kinds
+from weir.config import balance_kinds, kinds, process_kinds
 from weir.config.admin_model import Admin, History, Otlp
 from weir.config.cluster_model import Cluster, Ejection, Health, Pool, Queue, Retry, Sticky
 from weir.config.limit_model import Fault, RateLimit
@@ -137,6 +137,30 @@ class Config(Table):
         "heartbeat_timeout_ms",
         "A worker that gives no sign of life for so long is replaced.",
         example="30s",
+    )
+    user: Annotated[str, process_kinds.user()] = setting(
+        Plan,
+        "user",
+        "Whom the workers and the admin process run as, by name or number. weir must be started by root for it, and "
+        "its supervisor stays root ([operation](operation.md#whom-it-runs-as)).",
+        example="nobody",
+    )
+    group: Annotated[str, process_kinds.group()] = setting(
+        Plan, "group", "The group that goes with `user`. `off`: the user's own.", example="daemon"
+    )
+    pid_file: Annotated[str, process_kinds.absolute_file("a file", "/run/weir.pid")] = setting(
+        Plan,
+        "pid_file",
+        "A file with the number of the process that signals are sent to. It is locked while weir runs and removed at "
+        "its end.",
+        example="/run/weir.pid",
+    )
+    upgrade_program: Annotated[str, process_kinds.absolute_file("a program", "/opt/weir/bin/weir")] = setting(
+        Plan,
+        "upgrade_program",
+        "The `weir` that takes over on the signal USR2. `off`: the one that was started, which may be another version "
+        "by now ([operation](operation.md#a-new-version-of-weir)).",
+        example="/opt/weir-2/bin/weir",
     )
     zone: Annotated[str, balance_kinds.zone()] = Field(
         default="",

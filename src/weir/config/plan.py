@@ -44,14 +44,16 @@ __all__ = [
 class AddressPlan:
     """Where to listen or to connect: a Unix socket path, or a host (name or literal) and port.
 
-    Exactly one of ``path`` and ``host`` is set, except that a listener's ``host`` may be ``""``: every
-    address of this machine, IPv6 and IPv4. ``text`` is the address as the person wrote it, for logs.
+    Exactly one of ``path``, ``passed`` and ``host`` is set, except that a listener's ``host`` may be ``""``: every
+    address of this machine, IPv6 and IPv4. ``passed`` is the name of sockets that a service manager passes to weir.
+    ``text`` is the address as the person wrote it, for logs.
     """
 
     text: str
     host: str | None = None
     port: int = 0
     path: str | None = None
+    passed: str | None = None
     srv: bool = False  # host is the name of SRV records (RFC 2782), which say hosts and ports
 
 
@@ -76,7 +78,7 @@ class EndpointPlan(AddressPlan):
     @classmethod
     def of(cls, address: AddressPlan, **more: Any) -> EndpointPlan:
         """An endpoint at an address."""
-        return cls(address.text, address.host, address.port, address.path, address.srv, **more)
+        return cls(address.text, address.host, address.port, address.path, srv=address.srv, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,3 +353,7 @@ class Plan:
     single_process: bool = False  # one process does it all: no supervisor, no admin process
     drain_timeout_ms: int = 30_000
     heartbeat_timeout_ms: int = 10_000  # a worker that shows no sign of life for so long is replaced
+    user: str = ""  # name or number of whom workers and admin process run as; "": whoever has started it
+    group: str = ""  # the same of the group; "": the user's own
+    pid_file: str = ""  # absolute path; "": none
+    upgrade_program: str = ""  # absolute path of the weir that USR2 starts; "": the one that was started

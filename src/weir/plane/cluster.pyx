@@ -213,11 +213,12 @@ cdef class Cluster(PoolOwner):
         user.strays = False
         if pool is None or pool.mark == self.stamp:
             return None
-        # Also one that is drained, or has no weight: for these clients it is there until they have gone. Where nobody
-        # is usable all have a share.
-        if is_usable(pool, <uint64_t>self.workspace.clock.now_us) or pool.share:
+        if pool.share:
             return pool
-        return None
+        # Also one that is drained, or has no weight: for these clients it is there until they have gone.
+        if pool.entry.standing.order == ORDER_READY and pool.weight:
+            return None
+        return pool if is_usable(pool, <uint64_t>self.workspace.clock.now_us) else None
 
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1:
         if user.tried is None:
