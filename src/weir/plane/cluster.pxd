@@ -8,7 +8,8 @@ from weir.plane.codes cimport Reason
 from weir.plane.ejection cimport Ejector
 from weir.plane.head cimport Head
 from weir.plane.keys cimport KeyRule
-from weir.plane.pool cimport Acquired, Pool, PoolOwner
+from weir.plane.outcome cimport PoolOwner
+from weir.plane.pool cimport Acquired, Pool
 from weir.plane.roster cimport GroupEntry, Roster
 from weir.plane.sticky cimport Sticky
 from weir.plane.upstream cimport UpstreamHome, UpstreamUser

@@ -8,6 +8,7 @@ from weir.plane.columns cimport CF_RETRIES, CF_RETRIES_DENIED
 from weir.plane.ejection cimport Ejector
 from weir.plane.head cimport Head
 from weir.plane.keys cimport KeyRule
+from weir.plane.outcome cimport Outcomes, PoolOwner
 from weir.plane.pool cimport (
     A_FAILED,
     A_FULL,
@@ -15,7 +16,6 @@ from weir.plane.pool cimport (
     A_TAKEN,
     Acquired,
     Pool,
-    PoolOwner,
 )
 from weir.plane.roster cimport HEALTH_UNHEALTHY, HEALTH_UNKNOWN, ORDER_READY, Roster
 from weir.plane.sticky cimport Sticky
@@ -142,7 +142,7 @@ cdef class Cluster(PoolOwner):
             self.look_again_us != 0 and self.workspace.clock.now_us >= self.look_again_us
         )
 
-    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1:
+    cdef int on_failing(self, Outcomes pool, uint32_t why) except -1:
         if self.ejector.eject(self.pools, <Pool>pool, why):
             self.look()
         return 0
