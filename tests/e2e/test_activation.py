@@ -23,7 +23,7 @@ from .test_reload import children, forget, reload, said
 from .test_upgrade import end, is_there, upgrade
 from .wire import eventually
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 # What systemd does between fork and exec: descriptors from 3 on, and three variables.
 PASS = """

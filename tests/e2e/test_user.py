@@ -20,7 +20,7 @@ from .rig import ALONE, WORKERS, Rig, tables
 from .test_reload import children, forget, reload, said
 from .wire import eventually
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 NOBODY = pwd.getpwnam("nobody")
 STARTED: list[Proxy] = []
