@@ -14,7 +14,9 @@ from weir.config.load import load_text
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
+    EjectionPlan,
     EndpointPlan,
+    HealthPlan,
     ListenerPlan,
     LogPlan,
     Plan,
@@ -147,6 +149,31 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster", "retry"), "ratio", '"10%"', "cluster.retry.ratio_percent", 10),
     (("cluster", "retry"), "min_per_second", "10", "cluster.retry.min_per_second", 10),
     (("cluster", "retry"), "attempts", "3", "cluster.retry.attempts", 3),
+    (("cluster",), "panic_below", '"50%"', "cluster.panic_below_percent", 50),
+    (("cluster", "health"), "type", '"tcp"', "cluster.health.type", "tcp"),
+    (("cluster", "health"), "path", '"/health?deep=1"', "cluster.health.path", "/health?deep=1"),
+    (("cluster", "health"), "method", '"HEAD"', "cluster.health.method", "HEAD"),
+    (("cluster", "health"), "host", '"app.internal"', "cluster.health.host", "app.internal"),
+    (("cluster", "health"), "fields", '{ "X-Key" = "k" }', "cluster.health.fields", (("X-Key", "k"),)),
+    (("cluster", "health"), "status", '["200-299", 404]', "cluster.health.status", ((200, 299), (404, 404))),
+    (("cluster", "health"), "body", '"fine"', "cluster.health.body", "fine"),
+    (("cluster", "health"), "port", "9000", "cluster.health.port", 9_000),
+    (("cluster", "health"), "interval", '"10s"', "cluster.health.interval_ms", 10_000),
+    (("cluster", "health"), "unhealthy_interval", '"500ms"', "cluster.health.unhealthy_interval_ms", 500),
+    (("cluster", "health"), "timeout", '"2s"', "cluster.health.timeout_ms", 2_000),
+    (("cluster", "health"), "jitter", '"20%"', "cluster.health.jitter_percent", 20),
+    (("cluster", "health"), "healthy_after", "3", "cluster.health.healthy_after", 3),
+    (("cluster", "health"), "unhealthy_after", "2", "cluster.health.unhealthy_after", 2),
+    (("cluster", "health"), "first", '"unhealthy"', "cluster.health.first", "unhealthy"),
+    (("cluster", "ejection"), "failures", "3", "cluster.ejection.failures", 3),
+    (("cluster", "ejection"), "errors_5xx", "10", "cluster.ejection.errors_5xx", 10),
+    (("cluster", "ejection"), "error_rate", '"50%"', "cluster.ejection.error_rate_percent", 50),
+    (("cluster", "ejection"), "latency", "2.5", "cluster.ejection.latency_percent", 250),
+    (("cluster", "ejection"), "interval", '"30s"', "cluster.ejection.interval_ms", 30_000),
+    (("cluster", "ejection"), "min_requests", "50", "cluster.ejection.min_requests", 50),
+    (("cluster", "ejection"), "time", '"30s"', "cluster.ejection.time_ms", 30_000),
+    (("cluster", "ejection"), "max_time", '"10m"', "cluster.ejection.max_time_ms", 600_000),
+    (("cluster", "ejection"), "max_ejected", '"20%"', "cluster.ejection.max_ejected_percent", 20),
 ]
 # These have tests of their own below.
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
@@ -192,6 +219,8 @@ def text_with(table: tuple[str, ...], line: str, needs: str = "") -> str:
         ("cluster", "pool"): "",
         ("cluster", "queue"): "",
         ("cluster", "retry"): "",
+        ("cluster", "health"): "" if line.startswith("type") else 'type = "http"\n',
+        ("cluster", "ejection"): "" if line.startswith("latency") else "latency = 4\n",
         ("cluster", "sticky"): "" if line.startswith("cookie") or table[-1:] != ("sticky",) else 'cookie = "WEIRID"\n',
     }
     parts[table] += line + "\n"
@@ -266,7 +295,13 @@ def test_a_cluster_without_tables_has_the_plans_defaults() -> None:
     endpoint = AddressPlan(text="app.internal:8081", host="app.internal", port=8081)
     other = EndpointPlan(text="127.0.0.1:8082", host="127.0.0.1", port=8082, priority=1)
     assert cluster == ClusterPlan(
-        name="app", endpoints=(endpoint, other), pool=PoolPlan(), queue=QueuePlan(), retry=RetryPlan()
+        name="app",
+        endpoints=(endpoint, other),
+        pool=PoolPlan(),
+        queue=QueuePlan(),
+        retry=RetryPlan(),
+        health=HealthPlan(type="http"),
+        ejection=EjectionPlan(latency_percent=400),
     )
 
 
@@ -293,6 +328,16 @@ def test_log_and_stats_have_the_plans_defaults() -> None:
         (("log",), 'access = "access.log"', "log.access", "access.log"),
         (("cluster", "retry"), "ratio = 0.35", "cluster.retry.ratio_percent", 35),
         (("cluster", "queue"), "size = 0", "cluster.queue.size", 0),
+        (("cluster", "health"), 'type = "off"', "cluster.health.type", "off"),
+        (("cluster", "health"), "status = 204", "cluster.health.status", ((204, 204),)),
+        (("cluster", "health"), 'status = "200"', "cluster.health.status", ((200, 200),)),
+        (("cluster", "health"), 'body = "off"', "cluster.health.body", ""),
+        (("cluster", "health"), 'port = "endpoint"', "cluster.health.port", 0),
+        (("cluster", "health"), 'unhealthy_interval = "off"', "cluster.health.unhealthy_interval_ms", 0),
+        (("cluster", "ejection"), 'failures = "off"', "cluster.ejection.failures", 0),
+        (("cluster", "ejection"), 'error_rate = "off"', "cluster.ejection.error_rate_percent", 0),
+        (("cluster", "ejection"), 'latency = "off"', "cluster.ejection.latency_percent", 0),
+        (("cluster", "ejection"), "latency = 1.5", "cluster.ejection.latency_percent", 150),
     ],
 )
 def test_words_and_other_spellings(table: tuple[str, ...], line: str, name: str, value: object) -> None:

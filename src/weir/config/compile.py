@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from weir.config.health_model import ejection_plan, health_plan
 from weir.config.model import Admin, Cluster, Config, Fault, Listener, Pool, RateLimit
 from weir.config.plan import (
     AddressPlan,
@@ -199,6 +200,9 @@ def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
             min_per_second=cluster.retry.min_per_second,
             attempts=cluster.retry.attempts,
         ),
+        health=health_plan(cluster.health),
+        ejection=ejection_plan(cluster.ejection),
+        panic_below_percent=cluster.panic_below,
         host=cluster.host,
         connect_timeout_ms=cluster.connect_timeout,
         response_header_timeout_ms=cluster.response_header_timeout,

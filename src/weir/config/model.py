@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from weir.config import balance_kinds, kinds, process_kinds
 from weir.config.admin_model import Admin, History, Otlp
-from weir.config.cluster_model import Cluster, Pool, Queue, Retry, Sticky
+from weir.config.cluster_model import Cluster, Ejection, Health, Pool, Queue, Retry, Sticky
 from weir.config.limit_model import Fault, RateLimit
 from weir.config.listener_model import Listener
 from weir.config.plan import LogPlan, Plan, StatsPlan
@@ -24,7 +24,9 @@ __all__ = [
     "Admin",
     "Cluster",
     "Config",
+    "Ejection",
     "Fault",
+    "Health",
     "History",
     "Listener",
     "Log",
@@ -187,7 +189,8 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    models = (Admin, Cluster, Fault, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats, Sticky)
+    models = (Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats)
+    models = (*models, Sticky)
     tables = {model.__name__: model for model in models}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)

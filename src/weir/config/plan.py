@@ -19,9 +19,11 @@ __all__ = [
     "AddressPlan",
     "AdminPlan",
     "ClusterPlan",
+    "EjectionPlan",
     "EndpointPlan",
     "ErrorPagePlan",
     "FaultPlan",
+    "HealthPlan",
     "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
@@ -125,6 +127,42 @@ class StickyPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthPlan:
+    """Active checks of a cluster's endpoints, made by one worker for all."""
+
+    type: str = "off"  # "off", "tcp": a connection, "http": a request
+    path: str = "/"
+    method: str = "GET"  # or "HEAD", "OPTIONS"
+    host: str = ""  # "": the cluster's host, or the endpoint's own
+    fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may be secret
+    status: tuple[tuple[int, int], ...] = ((200, 399),)  # first and last of what is expected
+    body: str = ""  # what the body must have in it; "": anything
+    port: int = 0  # to connect to; 0: the endpoint's
+    interval_ms: int = 2_000
+    unhealthy_interval_ms: int = 0  # of an unhealthy endpoint; 0: interval_ms
+    timeout_ms: int = 1_000  # of a whole check
+    jitter_percent: int = 10  # an interval is longer or shorter by so much at most
+    healthy_after: int = 2  # checks in a row that make an unhealthy endpoint healthy
+    unhealthy_after: int = 3
+    first: str = "healthy"  # what is thought of an endpoint before its first verdict, or "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class EjectionPlan:
+    """When an endpoint gets no requests for a while, because of what became of those that it got."""
+
+    failures: int = 5  # attempts in a row without a response, seen by one worker; 0: off
+    errors_5xx: int = 0  # responses in a row, seen by one worker; 0: off
+    error_rate_percent: int = 0  # failures and 5xx of an interval's attempts; 0: off
+    latency_percent: int = 0  # an interval's mean, of the median of the others; 0: off
+    interval_ms: int = 10_000
+    min_requests: int = 100  # in an interval; with fewer it says nothing
+    time_ms: int = 10_000  # the first ejection; the n-th in a row takes n times as long ...
+    max_time_ms: int = 300_000  # ... at most
+    max_ejected_percent: int = 50  # of the cluster's endpoints at a time, and one of two in any case
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPlan:
     """A named group of endpoints."""
 
@@ -133,6 +171,9 @@ class ClusterPlan:
     pool: PoolPlan = field(default_factory=PoolPlan)
     queue: QueuePlan = field(default_factory=QueuePlan)
     retry: RetryPlan = field(default_factory=RetryPlan)
+    health: HealthPlan = field(default_factory=HealthPlan)
+    ejection: EjectionPlan = field(default_factory=EjectionPlan)
+    panic_below_percent: int = 0  # of the endpoints that may be used; with fewer, or none, all are asked
     host: str = ""  # "": keep the client's Host; else the value to send
     connect_timeout_ms: int = 3_000
     response_header_timeout_ms: int = 60_000

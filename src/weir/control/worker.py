@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from weir.config.plan import Plan
 from weir.control.errors import StartError
 from weir.control.expand import Expander
+from weir.control.health import Duty
 from weir.control.heart import HEARTBEAT_S, Heart
 from weir.control.logs import LogWriter
 from weir.control.members import Members
@@ -119,6 +120,7 @@ class Worker:
         self._adopted = False
         self._flusher: asyncio.TimerHandle | None = None
         self._heart = Heart(self.memory, seat.worker, plan, self.plane, self.log)
+        self._duty = Duty(self.memory, plan, self.plane)
         self._beating: asyncio.TimerHandle | None = None
         self._dropped = 0
 
@@ -165,6 +167,7 @@ class Worker:
         next request, at this very moment. Returns whether everything ended by itself. Then call stop().
         """
         quiet = asyncio.Event()
+        self._duty.release()
         try:
             async with asyncio.timeout(self.plan.drain_timeout_ms / 1000):
                 if grace_s:
@@ -182,6 +185,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Ends at once: what is still in progress is cut, the log is written out."""
+        self._duty.release()
         self.plane.close()
         self._unbind()
         await self.expander.stop()
@@ -212,6 +216,7 @@ class Worker:
     def _beat(self) -> None:
         self._heart.beat()
         self.members.keep()
+        self._duty.beat()
         self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _make_page(self) -> bytes:

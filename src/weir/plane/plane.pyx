@@ -98,6 +98,23 @@ cdef class Plane:
         """The members of a cluster, by their texts."""
         return list((<Cluster>self.clusters[cluster]).members)
 
+    def endpoint(self, int cluster, str endpoint) -> tuple[int, list]:
+        """A member's number in the statistics table, -1 if it has none, and its addresses as set_addresses() has told.
+
+        KeyError if the cluster has no such member.
+        """
+        cdef Pool pool = (<Cluster>self.clusters[cluster]).member(endpoint)
+        if pool is None:
+            raise KeyError(endpoint)
+        return pool.entry.number, list(pool.addresses)
+
+    def panics(self, int cluster) -> bool:
+        """Whether so few of a cluster's members may be used that all are asked."""
+        cdef Cluster found = self.clusters[cluster]
+        if found.is_stale():
+            found.look()
+        return found.panics
+
     def endpoint_numbers(self) -> list[int]:
         """The numbers in the statistics table of all members of all clusters that have one."""
         cdef Cluster cluster
@@ -257,6 +274,10 @@ cdef class Plane:
             pool = group.balancer.pick(user, group.stamp)
             found.append(-1 if pool is None else places[pool])
         return found
+
+    def busy(self, int cluster) -> int:
+        """For tests: exchanges that have a connection of the cluster, as its bound of loads counts them."""
+        return (<Cluster>self.clusters[cluster]).busy
 
     def pick_ns(self, int cluster, int times, bint keyed=False) -> float:
         """For tests: what one choice costs, measured over `times`."""
