@@ -189,8 +189,10 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    models = (Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats)
-    models = (*models, Sticky)
+    models = (
+        *(Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp),
+        *(Pool, Queue, RateLimit, Retry, Stats, Sticky),
+    )
     tables = {model.__name__: model for model in models}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
