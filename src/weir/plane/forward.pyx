@@ -8,7 +8,7 @@ What is hard here: the endpoint may close a connection just as a request is writ
   no byte of a response has come, and the method is idempotent or no byte was accepted.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.buffer cimport Buffer
@@ -31,7 +31,7 @@ from weir.plane.codes cimport (
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
-from weir.plane.head cimport Head, scan_request
+from weir.plane.head cimport F_HOST, Head, scan_request
 from weir.plane.hold cimport let_go, let_in
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
@@ -155,6 +155,11 @@ cdef class Forward(Exchange):
         policy.via = options.via_request
         policy.host = self.cluster.host
         policy.host_length = <uint32_t>len(self.cluster.host)
+        if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
+            # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
+            # name that weir knows them by (RFC 9112 section 3.3).
+            policy.host = self.pool.host_text
+            policy.host_length = <uint32_t>len(self.pool.host_text)
         policy.client = owner.client
         policy.client_length = owner.client_length
         policy.proto = b"http"
@@ -173,6 +178,7 @@ cdef class Forward(Exchange):
         relay.limit = self.route.max_body_bytes
         relay.limits = options.limits
         relay.start(self.framing.kind, self.framing.length, False, False)
+        relay.scanner.no_trailers = head.nominates
         if self.body_in_inbuf:
             body = workspace.buffers.take(self.body_in_inbuf + RELAY_TAILROOM)
             memcpy(body.data, owner.inbuf.data + self.head.at + self.head.length, self.body_in_inbuf)
@@ -183,7 +189,7 @@ cdef class Forward(Exchange):
         step = relay.send_first(workspace.compose, n)
         if step == FAILED:
             return self.lost(R_UPSTREAM_CLOSED)
-        self.accepted = True
+        self.accepted = relay.moved
         if relay.done:
             workspace.wheel.arm(self, self.cluster.response_header_timeout_ms)
             return 0
@@ -196,6 +202,9 @@ cdef class Forward(Exchange):
         if relay.done or self.upload_broken:
             return 0
         step = relay.pump()
+        if relay.moved:
+            # Also when it only read: it reads no more before all that it had was taken.
+            self.accepted = True
         if step == FAILED:
             return self._request_broken()
         if relay.done:
@@ -297,6 +306,7 @@ cdef class Forward(Exchange):
             return self.fail(reason)
         self.pool.give(self.upstream, False)
         self.upstream = None
+        self._return_leftover()
         self.request.release()
         if self.head_buf is not None:
             self.workspace.buffers.give(self.head_buf)

@@ -35,7 +35,7 @@ cdef class Relay:
     cdef bint done                      # ... and written
     cdef bint discard                   # read and count, write nothing (the destination is gone)
     cdef bint failed_source             # FAILED: which side
-    cdef bint moved                     # the last pump moved bytes
+    cdef bint moved                     # the last pump, or send_first, moved bytes
     cdef bint paced                     # ... and stopped because it would have been too fast
     cdef uint64_t bytes_per_s           # what is written at most; 0: no limit
     cdef uint64_t credit                # bytes that may be written now
