@@ -9,9 +9,14 @@ FILES  ?= 127.0.0.1:8081
 PYTEST ?=
 BENCH  ?=
 SOAK   ?=
+KEEPALIVE ?=
 # How long make differential looks for disagreements.
 SECONDS ?= 300
 FAULTS ?=
+# What make reloads and make idle do.
+RELOADS ?= 100
+KILLS   ?= 60
+IDLE    ?= 100000
 FUZZ   ?=
 FUZZ_SECONDS ?= 60
 
@@ -35,7 +40,7 @@ FUZZ_CC    ?= clang-14
 export PYTHON FUZZ_SECONDS
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench soak build docs pictures clean
+.PHONY: help demo test sanitize coverage reloads idle faults differential fuzz lint format bench soak keepalive build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz
 
 help:
@@ -44,9 +49,12 @@ help:
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
 	@echo "make sanitize the tests of the plane with sanitizers and assertions (some minutes)"
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
+	@echo "make reloads  RELOADS=$(RELOADS) reloads under every load, and a worker killed every second, KILLS=$(KILLS) times"
+	@echo "make idle     IDLE=$(IDLE) idle connections over several workers: memory of each"
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make soak     ten million requests over a million paths: memory, counts, cost (ten minutes; SOAK=\"more options\")"
+	@echo "make keepalive  the random 502, counted for weir, nginx and HAProxy: ten minutes (KEEPALIVE=\"more options\")"
 	@echo "make fuzz     coverage-guided fuzzing of the plane (FUZZ_SECONDS=$(FUZZ_SECONDS) of each target, FUZZ=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"
@@ -90,6 +98,10 @@ coverage: packages-test $(VENV)/.dev
 differential: packages-test $(VENV)/.dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m tests.differential --seconds $(SECONDS)
 
+reloads: packages-test $(VENV)/.dev
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_RELOADS=$(RELOADS) WEIR_KILLS=$(KILLS) $(BIN)/python -m pytest -s \
+		-k "reloads_under_every_load or killed_workers_cost" tests/e2e/test_many_reloads.py tests/e2e/test_workers.py $(PYTEST)
+
 faults: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults $(FAULTS)
 
@@ -115,6 +127,12 @@ bench: packages-bench $(VENV)/.bench
 
 soak: packages-bench $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.soak $(SOAK)
+
+idle: $(VENV)/.built
+	@$(BIN)/python -m bench.idle --connections $(IDLE)
+
+keepalive: packages-bench packages-test $(VENV)/.bench
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.keepalive $(KEEPALIVE)
 
 fuzz: packages-fuzz $(VENV)/.fuzz $(FUZZ_BUILD)/.built
 	@$(BIN)/python -m fuzz $(FUZZ)

@@ -14,6 +14,9 @@ from weir.config.load import load_text
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
+    EjectionPlan,
+    EndpointPlan,
+    HealthPlan,
     ListenerPlan,
     LogPlan,
     Plan,
@@ -32,6 +35,9 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     ((), "workers", "3", "workers", 3),
     ((), "single_process", "true", "single_process", True),
     ((), "heartbeat_timeout", '"30s"', "heartbeat_timeout_ms", 30_000),
+    ((), "user", '"nobody"', "user", "nobody"),
+    ((), "pid_file", '"/run/weir.pid"', "pid_file", "/run/weir.pid"),
+    ((), "upgrade_program", '"/opt/weir/bin/weir"', "upgrade_program", "/opt/weir/bin/weir"),
     (("admin",), "token", '"0123456789abcdef"', "admin.token", "0123456789abcdef"),
     (("log",), "access", '"/var/log/a.log"', "log.access", "/var/log/a.log"),
     (("log",), "format", '"json"', "log.format", "json"),
@@ -117,6 +123,19 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
         (AddressPlan("10.0.0.2", "10.0.0.2", 53), AddressPlan("[fd00::2]:5353", "fd00::2", 5353)),
     ),
     (("cluster",), "resolve_interval", '"5s"', "cluster.resolve_interval_ms", 5_000),
+    (("cluster",), "policy", '"least_time"', "cluster.policy", "least_time"),
+    (("cluster",), "hash_by", '"cookie:session"', "cluster.hash_by", "cookie:session"),
+    (("cluster",), "hash_balance", "125", "cluster.hash_balance_percent", 125),
+    (("cluster",), "overflow_at", '"50%"', "cluster.overflow_at_percent", 50),
+    (("cluster",), "slow_start", '"30s"', "cluster.slow_start_ms", 30_000),
+    (("cluster", "sticky"), "cookie", '"ID"', "cluster.sticky.cookie", "ID"),
+    (("cluster", "sticky"), "secret", '"0123456789abcdef"', "cluster.sticky.secret", "0123456789abcdef"),
+    (("cluster", "sticky"), "max_age", '"1h"', "cluster.sticky.max_age_ms", 3_600_000),
+    (("cluster", "sticky"), "path", '"/shop"', "cluster.sticky.path", "/shop"),
+    (("cluster", "sticky"), "secure", "true", "cluster.sticky.secure", True),
+    (("cluster", "sticky"), "http_only", "false", "cluster.sticky.http_only", False),
+    (("cluster", "sticky"), "same_site", '"strict"', "cluster.sticky.same_site", "strict"),
+    (("cluster", "sticky"), "forward", "false", "cluster.sticky.forward", False),
     (("cluster", "pool"), "max_idle", "10", "cluster.pool.max_idle", 10),
     (("cluster", "pool"), "max_connections", "2000", "cluster.pool.max_connections", 2_000),
     (("cluster", "pool"), "idle_timeout", '"50s"', "cluster.pool.idle_timeout_ms", 50_000),
@@ -130,13 +149,40 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster", "retry"), "ratio", '"10%"', "cluster.retry.ratio_percent", 10),
     (("cluster", "retry"), "min_per_second", "10", "cluster.retry.min_per_second", 10),
     (("cluster", "retry"), "attempts", "3", "cluster.retry.attempts", 3),
+    (("cluster",), "panic_below", '"50%"', "cluster.panic_below_percent", 50),
+    (("cluster", "health"), "type", '"tcp"', "cluster.health.type", "tcp"),
+    (("cluster", "health"), "path", '"/health?deep=1"', "cluster.health.path", "/health?deep=1"),
+    (("cluster", "health"), "method", '"HEAD"', "cluster.health.method", "HEAD"),
+    (("cluster", "health"), "host", '"app.internal"', "cluster.health.host", "app.internal"),
+    (("cluster", "health"), "fields", '{ "X-Key" = "k" }', "cluster.health.fields", (("X-Key", "k"),)),
+    (("cluster", "health"), "status", '["200-299", 404]', "cluster.health.status", ((200, 299), (404, 404))),
+    (("cluster", "health"), "body", '"fine"', "cluster.health.body", "fine"),
+    (("cluster", "health"), "port", "9000", "cluster.health.port", 9_000),
+    (("cluster", "health"), "interval", '"10s"', "cluster.health.interval_ms", 10_000),
+    (("cluster", "health"), "unhealthy_interval", '"500ms"', "cluster.health.unhealthy_interval_ms", 500),
+    (("cluster", "health"), "timeout", '"2s"', "cluster.health.timeout_ms", 2_000),
+    (("cluster", "health"), "jitter", '"20%"', "cluster.health.jitter_percent", 20),
+    (("cluster", "health"), "healthy_after", "3", "cluster.health.healthy_after", 3),
+    (("cluster", "health"), "unhealthy_after", "2", "cluster.health.unhealthy_after", 2),
+    (("cluster", "health"), "first", '"unhealthy"', "cluster.health.first", "unhealthy"),
+    (("cluster", "ejection"), "failures", "3", "cluster.ejection.failures", 3),
+    (("cluster", "ejection"), "errors_5xx", "10", "cluster.ejection.errors_5xx", 10),
+    (("cluster", "ejection"), "error_rate", '"50%"', "cluster.ejection.error_rate_percent", 50),
+    (("cluster", "ejection"), "latency", "2.5", "cluster.ejection.latency_percent", 250),
+    (("cluster", "ejection"), "interval", '"30s"', "cluster.ejection.interval_ms", 30_000),
+    (("cluster", "ejection"), "min_requests", "50", "cluster.ejection.min_requests", 50),
+    (("cluster", "ejection"), "time", '"30s"', "cluster.ejection.time_ms", 30_000),
+    (("cluster", "ejection"), "max_time", '"10m"', "cluster.ejection.max_time_ms", 600_000),
+    (("cluster", "ejection"), "max_ejected", '"20%"', "cluster.ejection.max_ejected_percent", 20),
 ]
 # These have tests of their own below.
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
+ZONE = ("zone",)  # tests/config/test_balance.py
 UNIX_MODE = ("listener", "unix_mode")
 ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
 ADMIN_ADDRESS = ("admin", "address")
 TOKEN_FILE = ("admin", "token_file")
+GROUP = ("group",)  # only with a user
 OPENAPI = {("stats", "openapi"), ("listener", "openapi")}  # tests/config/test_openapi.py
 
 
@@ -145,9 +191,15 @@ RULES = {
     ("listener", "rate_limit"): {"by": '"client"', "rate": '"100/s"'},
     ("listener", "fault"): {"delay": '"1s"', "abort": "500", "bandwidth": '"1KiB"'},
 }
+# What else in [[cluster]] a key needs to have an effect: without the key, and with it.
+NEEDS = {
+    "hash_by": ('policy = "hash"\nhash_by = "client"\n', 'policy = "hash"\n'),
+    "hash_balance": ('policy = "hash"\nhash_by = "path"\n',) * 2,
+}
+ENDPOINTS = 'endpoints = ["app.internal:8081", { address = "127.0.0.1:8082", priority = 1 }]\n'
 
 
-def text_with(table: tuple[str, ...], line: str) -> str:
+def text_with(table: tuple[str, ...], line: str, needs: str = "") -> str:
     """A complete configuration with a cluster, and one more line in one of its tables."""
     parts: dict[tuple[str, ...], str] = {
         (): "",
@@ -163,10 +215,13 @@ def text_with(table: tuple[str, ...], line: str) -> str:
             )
             for place, least in RULES.items()
         },
-        ("cluster",): 'name = "app"\nendpoints = ["app.internal:8081"]\n',
+        ("cluster",): f'name = "app"\n{ENDPOINTS}{needs}',
         ("cluster", "pool"): "",
         ("cluster", "queue"): "",
         ("cluster", "retry"): "",
+        ("cluster", "health"): "" if line.startswith("type") else 'type = "http"\n',
+        ("cluster", "ejection"): "" if line.startswith("latency") else "latency = 4\n",
+        ("cluster", "sticky"): "" if line.startswith("cookie") or table[-1:] != ("sticky",) else 'cookie = "WEIRID"\n',
     }
     parts[table] += line + "\n"
     headers: dict[tuple[str, ...], str] = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
@@ -201,15 +256,16 @@ def flat(plan: Plan) -> dict[str, Any]:
 def test_each_key_reaches_the_plan_and_nothing_else(
     table: tuple[str, ...], key: str, toml: str, name: str, value: object
 ) -> None:
-    without = flat(plan_of(text_with(table, "")))
-    with_it = flat(plan_of(text_with(table, f"{key} = {toml}")))
+    needs = NEEDS.get(key, ("", ""))
+    without = flat(plan_of(text_with(table, "", needs[0])))
+    with_it = flat(plan_of(text_with(table, f"{key} = {toml}", needs[1])))
     assert without[name] != value
     assert {changed: with_it[changed] for changed in with_it if with_it[changed] != without[changed]} == {name: value}
 
 
 def test_every_key_of_the_model_is_tested() -> None:
     tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES
-    tested |= {UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, *OPENAPI}
+    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, GROUP, *OPENAPI}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -217,7 +273,7 @@ def test_every_key_of_the_model_is_tested() -> None:
 def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
-    structure |= {"admin.address", "admin.written"}
+    structure |= {"admin.address", "admin.written", "group"}
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     whole = text_with((), "")
     assert set(flat(plan_of(whole))) == tested | structure
@@ -237,8 +293,15 @@ def test_defaults_are_those_of_the_plan() -> None:
 def test_a_cluster_without_tables_has_the_plans_defaults() -> None:
     (cluster,) = plan_of(text_with((), "")).clusters
     endpoint = AddressPlan(text="app.internal:8081", host="app.internal", port=8081)
+    other = EndpointPlan(text="127.0.0.1:8082", host="127.0.0.1", port=8082, priority=1)
     assert cluster == ClusterPlan(
-        name="app", endpoints=(endpoint,), pool=PoolPlan(), queue=QueuePlan(), retry=RetryPlan()
+        name="app",
+        endpoints=(endpoint, other),
+        pool=PoolPlan(),
+        queue=QueuePlan(),
+        retry=RetryPlan(),
+        health=HealthPlan(type="http"),
+        ejection=EjectionPlan(latency_percent=400),
     )
 
 
@@ -265,6 +328,16 @@ def test_log_and_stats_have_the_plans_defaults() -> None:
         (("log",), 'access = "access.log"', "log.access", "access.log"),
         (("cluster", "retry"), "ratio = 0.35", "cluster.retry.ratio_percent", 35),
         (("cluster", "queue"), "size = 0", "cluster.queue.size", 0),
+        (("cluster", "health"), 'type = "off"', "cluster.health.type", "off"),
+        (("cluster", "health"), "status = 204", "cluster.health.status", ((204, 204),)),
+        (("cluster", "health"), 'status = "200"', "cluster.health.status", ((200, 200),)),
+        (("cluster", "health"), 'body = "off"', "cluster.health.body", ""),
+        (("cluster", "health"), 'port = "endpoint"', "cluster.health.port", 0),
+        (("cluster", "health"), 'unhealthy_interval = "off"', "cluster.health.unhealthy_interval_ms", 0),
+        (("cluster", "ejection"), 'failures = "off"', "cluster.ejection.failures", 0),
+        (("cluster", "ejection"), 'error_rate = "off"', "cluster.ejection.error_rate_percent", 0),
+        (("cluster", "ejection"), 'latency = "off"', "cluster.ejection.latency_percent", 0),
+        (("cluster", "ejection"), "latency = 1.5", "cluster.ejection.latency_percent", 150),
     ],
 )
 def test_words_and_other_spellings(table: tuple[str, ...], line: str, name: str, value: object) -> None:
@@ -276,6 +349,17 @@ def test_unix_mode(mode: str) -> None:
     (listener,) = plan_of(LEAST.replace(":8080", "unix:/run/w.sock") + f'unix_mode = "{mode}"').listeners
     assert listener.unix_mode == 0o660
     assert listener.address.path == "/run/w.sock"
+
+
+def test_whom_it_runs_as() -> None:
+    plan = plan_of(f'user = "nobody"\ngroup = "daemon"\n{LEAST}')
+    assert (plan.user, plan.group) == ("nobody", "daemon")
+    assert (plan_of(f'user = "65534"\n{LEAST}').user, plan_of(LEAST).group) == ("65534", "")
+
+
+def test_a_socket_of_the_service_manager() -> None:
+    (listener,) = plan_of(LEAST.replace(":8080", "systemd:web")).listeners
+    assert listener.address == AddressPlan("systemd:web", passed="web")
 
 
 def test_names_become_places() -> None:

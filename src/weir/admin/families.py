@@ -21,7 +21,7 @@ import weir
 from weir.admin.metric_table import METRICS, Metric
 from weir.admin.state import AdminState
 from weir.reasons import REASONS
-from weir.stats import layout, reader
+from weir.stats import layout, reader, roster
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.page import printable
@@ -32,6 +32,9 @@ __all__ = ["Distribution", "Family", "Labels", "collect"]
 # What is counted in microseconds is shown in seconds.
 US: Final = 1e-6
 PLACES: Final = {counter.name: place for place, counter in enumerate(COUNTERS)}
+UPSTREAM_COUNTERS: Final = (
+    *("dials", "dial_failures", "reuses", "spoiled", "retired", "passed_over", "races_lost", "races_saved"),
+)
 STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 Labels = tuple[tuple[str, str], ...]
@@ -172,10 +175,27 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
         for name, value in (("idle", end.idle + end.surplus), ("busy", busy), ("connecting", end.connecting)):
             families["weir_upstream_connections"].add(value, *labels, name)
         families["weir_upstream_waiting"].add(end.waiting, *labels)
-        for name in ("dials", "dial_failures", "reuses", "spoiled"):
+        for name in UPSTREAM_COUNTERS:
             families[f"weir_upstream_{name}"].add(getattr(end, name), *labels)
+        for name, ms in (("learned_idle_timeout", end.learned_idle_timeout_ms), ("idle_limit", end.idle_limit_ms)):
+            if ms:
+                families[f"weir_upstream_{name}_seconds"].add(ms / 1000, *labels)
     for cluster, queued in queues(endpoints):
         families["weir_cluster_queued"].add(queued, cluster)
+    collect_health(state, families, endpoints)
+
+
+def collect_health(state: AdminState, families: dict[str, Family], endpoints: list[reader.EndpointState]) -> None:
+    now_us = time.monotonic_ns() // 1000
+    for end, standing in zip(endpoints, roster.standings(state.memory), strict=False):
+        labels = (end.cluster, end.endpoint)
+        bad = roster.state_of(standing, now_us) in (roster.State.UNHEALTHY, roster.State.EJECTED)
+        families["weir_upstream_healthy"].add(0 if bad else 1, *labels)
+        families["weir_upstream_ejections"].add(standing.ejections_made, *labels)
+        families["weir_upstream_checks"].add(standing.checks, *labels)
+        families["weir_upstream_checks_failed"].add(standing.checks_failed, *labels)
+    for cluster in reader.clusters(state.memory):
+        families["weir_cluster_panics"].add(cluster.panics, cluster.cluster)
 
 
 def queues(endpoints: Iterable[reader.EndpointState]) -> Iterator[tuple[str, int]]:

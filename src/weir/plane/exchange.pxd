@@ -91,6 +91,7 @@ cdef class Exchange(UpstreamUser):
     cdef uint32_t interim_bytes
     cdef uint8_t attempts
     cdef uint8_t retries
+    cdef Pool raced                     # where a used connection broke as it was used again; None: nowhere
     cdef Reason reason
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none
@@ -123,6 +124,7 @@ cdef class Exchange(UpstreamUser):
     cdef int fail(self, Reason reason) except -1
     # Over without another word to the client.
     cdef int abort(self, Reason reason) except -1
+    cdef bint _may_be_race(self, Reason reason) noexcept
     cdef int finish(self, bint keep_upstream, bint keep_client) except -1
 
     cdef int _return_leftover(self) except -1

@@ -39,7 +39,7 @@ from weir.plane.ids cimport identify
 from weir.plane.options cimport Route
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
-from weir.plane.states cimport E_BODY, E_HELD, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
+from weir.plane.states cimport E_BODY, E_HELD, E_OVER, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport StreamOwner
 from weir.plane.upstream cimport W_NOT, Upstream, UpstreamUser
 from weir.plane.workspace cimport move
@@ -113,6 +113,10 @@ cdef class Exchange(UpstreamUser):
             self.body_in_inbuf = held if held < framing.length else <uint32_t>framing.length
         else:
             self.body_in_inbuf = held if framing.kind == B_CHUNKED else 0
+        self.repeatable = (
+            self.idempotent and self.cluster.attempts > 1
+            and (framing.kind == B_NONE or (framing.kind == B_LENGTH and self.body_in_inbuf == framing.length))
+        )
         self.request.start(framing.kind, framing.length, False, False)
         self.response.payload = 0
         if owner.options.identifies:
@@ -123,6 +127,8 @@ cdef class Exchange(UpstreamUser):
         self.row = route.series.find(
             self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
         )
+        if self.cluster.binds:
+            self.cluster.bind(owner.inbuf.data + base, head, owner.client, owner.client_length, self)
         self.workspace.exchanges += 1
         return 0
 
@@ -152,6 +158,9 @@ cdef class Exchange(UpstreamUser):
         cdef int64_t retry_after_s = self.retry_after_s
         if self.upstream is not None and is_of_endpoint(reason):
             self.pool.failed(reason)
+            # A response that is cut short comes from an endpoint that answers: streams would sum up to a verdict.
+            if self.state == E_SENT and not self._may_be_race(reason):
+                self.pool.suspect(reason)
         if self.state == E_BODY or self.state == E_TUNNEL:
             return self.abort(reason)
         self.reason = reason
@@ -167,6 +176,10 @@ cdef class Exchange(UpstreamUser):
         keep = keep and self.keep_alive and not self.workspace.draining
         self.status = owner.answer_error(self, reason, keep, retry_after_s)
         return self.finish(False, keep and self.status != 0)
+
+    cdef bint _may_be_race(self, Reason reason) noexcept:
+        """Whether the endpoint may just have closed a connection that had rested."""
+        return self.upstream.reused and not self.response_begun and reason in (R_UPSTREAM_CLOSED, R_UPSTREAM_RESET)
 
     cdef int abort(self, Reason reason) except -1:
         """Ends it without another word to the client."""
@@ -307,6 +320,7 @@ cdef class Exchange(UpstreamUser):
         self.state = E_OVER
         self.tried = None
         self.fresh = False
+        self.raced = None
         self.upgrade = False
         self.te_trailers = False
         self.expect = False

@@ -67,7 +67,7 @@ MACHINES: tuple[Machine, ...] = (
         "upstream",
         "connecting",
         ("closed",),
-        ("connecting", "idle", "surplus", "busy", "closed"),
+        ("connecting", "idle", "surplus", "probe", "busy", "closed"),
         (
             ("connecting", "busy"),
             ("connecting", "idle"),
@@ -75,6 +75,8 @@ MACHINES: tuple[Machine, ...] = (
             ("connecting", "closed"),
             ("idle", "busy"),
             ("idle", "closed"),
+            ("idle", "probe"),
+            ("probe", "closed"),
             ("surplus", "busy"),
             ("surplus", "idle"),
             ("surplus", "closed"),

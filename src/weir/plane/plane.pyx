@@ -1,5 +1,9 @@
 """The data plane of one worker: made from a plan, driven by the engine, watched by control."""
 
+import time
+
+from libc.stdint cimport uint64_t
+
 from weir.plane.accesslog cimport AccessLog
 from weir.plane.cluster cimport Cluster
 from weir.plane.codes cimport REASON_COUNT
@@ -14,11 +18,16 @@ from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport STATE_PLACES
 from weir.plane.stream cimport Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
+from weir.plane.upstream cimport UpstreamUser
 from weir.plane.workspace cimport Workspace
 
 from weir.plane.machines import MACHINES
 from weir.stats.columns import ENDPOINT_FIGURES
 from weir.stats.rules import RuleBook
+
+
+cdef enum:
+    ALL = 0x7fffffff
 
 
 cdef class Plane:
@@ -74,9 +83,12 @@ cdef class Plane:
         """`call()` is called when the access log's batch should be taken before its next flush is due."""
         self.workspace.on_log_wanted = call
 
-    def add_endpoint(self, int cluster, str endpoint) -> None:
-        """A new member of a cluster, by its text; nothing happens if there is one of that text."""
-        (<Cluster>self.clusters[cluster]).add(endpoint)
+    def add_endpoint(self, int cluster, str endpoint, str name="") -> None:
+        """A new member of a cluster, by its text; nothing happens if there is one of that text.
+
+        `name` is what stands for it in the plan's endpoints, if anything does: its weight, priority and zone are those.
+        """
+        (<Cluster>self.clusters[cluster]).add(endpoint, name if name else endpoint)
 
     def remove_endpoint(self, int cluster, str endpoint) -> None:
         """A member leaves: exchanges in progress with it end as they would have; nothing new goes there."""
@@ -85,6 +97,23 @@ cdef class Plane:
     def endpoints(self, int cluster) -> list[str]:
         """The members of a cluster, by their texts."""
         return list((<Cluster>self.clusters[cluster]).members)
+
+    def endpoint(self, int cluster, str endpoint) -> tuple[int, list]:
+        """A member's number in the statistics table, -1 if it has none, and its addresses as set_addresses() has told.
+
+        KeyError if the cluster has no such member.
+        """
+        cdef Pool pool = (<Cluster>self.clusters[cluster]).member(endpoint)
+        if pool is None:
+            raise KeyError(endpoint)
+        return pool.entry.number, list(pool.addresses)
+
+    def panics(self, int cluster) -> bool:
+        """Whether so few of a cluster's members may be used that all are asked."""
+        cdef Cluster found = self.clusters[cluster]
+        if found.is_stale():
+            found.look()
+        return found.panics
 
     def endpoint_numbers(self) -> list[int]:
         """The numbers in the statistics table of all members of all clusters that have one."""
@@ -114,20 +143,22 @@ cdef class Plane:
         for listener in self.listeners:
             listener.stop()
 
-    def drain(self, on_quiet, bint idle=True) -> None:
+    def drain(self, on_quiet, bint idle=True, int most=ALL) -> bool:
         """Accepts no more, closes what is idle, lets exchanges finish; then calls on_quiet().
 
         With idle=False connections that wait for a request stay open, and the next answer is their last: for a moment
-        before the rest is closed by another drain(), since a request may be on its way on each of them.
+        before the rest is closed by another drain(), since a request may be on its way on each of them. At most `most`
+        are closed, so that those in progress are not held up; True if there are more.
         """
         cdef Listener listener
         cdef Cluster cluster
         cdef Pool pool
+        cdef bint more = False
         self.workspace.draining = True
         self.workspace.on_quiet = None
         for listener in self.listeners:
             if idle:
-                listener.drain()
+                more = listener.drain(most) or more
             else:
                 listener.stop()
         for cluster in self.clusters:
@@ -138,6 +169,7 @@ cdef class Plane:
             on_quiet()
         else:
             self.workspace.on_quiet = on_quiet
+        return more
 
     def close(self) -> None:
         """Closes everything at once; exchanges in progress are cut."""
@@ -206,14 +238,60 @@ cdef class Plane:
                 "surplus": pool.surplus_count,
                 "connecting": pool.connecting,
                 "active": pool.active(),
+                "weight": pool.weight,
+                "ramp": pool.ramp,
+                "level": pool.level,
                 "waiting": pool.line.length,
                 **{
                     figure.name: pool.entry.figures[place]
                     for place, figure in enumerate(ENDPOINT_FIGURES)
                     if figure.kind == "counter"
                 },
+                "idle_limit_ms": max(pool.learner.limit_ms, 1),      # 0 means nothing known
+                "learned_idle_timeout_ms": pool.learner.learned_ms,
             })
         return states
+
+    def picks(self, int cluster, int times, keys=(), seed=None, tried=()) -> list[int]:
+        """For tests: whom the policy would choose, by place in pools(); -1 for nobody. Nothing is sent.
+
+        The n-th choice is for the key keys[n], if there is one; `tried` are places that have the mark.
+        """
+        cdef Cluster group = <Cluster>self.clusters[cluster]
+        cdef UpstreamUser user = UpstreamUser.__new__(UpstreamUser)
+        cdef Pool pool
+        if seed is not None:
+            group.balancer.random_state = seed
+        group.look()
+        places = {pool: place for place, pool in enumerate(group.pools)}
+        found = []
+        for number in range(times):
+            group.stamp += 1
+            for place in tried:
+                (<Pool>group.pools[place]).mark = group.stamp
+            user.keyed = number < len(keys)
+            user.key = keys[number] if user.keyed else 0
+            pool = group.balancer.pick(user, group.stamp)
+            found.append(-1 if pool is None else places[pool])
+        return found
+
+    def busy(self, int cluster) -> int:
+        """For tests: exchanges that have a connection of the cluster, as its bound of loads counts them."""
+        return (<Cluster>self.clusters[cluster]).busy
+
+    def pick_ns(self, int cluster, int times, bint keyed=False) -> float:
+        """For tests: what one choice costs, measured over `times`."""
+        cdef Cluster group = <Cluster>self.clusters[cluster]
+        cdef UpstreamUser user = UpstreamUser.__new__(UpstreamUser)
+        cdef int _i
+        user.keyed = keyed
+        group.look()
+        begun = time.perf_counter_ns()
+        for _i in range(times):
+            group.stamp += 1
+            user.key += <uint64_t>0x9E3779B97F4A7C15
+            group.balancer.pick(user, group.stamp)
+        return (time.perf_counter_ns() - begun) / times
 
     def queued(self, int cluster) -> int:
         """Exchanges in a cluster's queue."""
