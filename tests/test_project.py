@@ -22,7 +22,7 @@ MOST_LINES = 500
 
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
-    *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters"),
+    *("debug", "syscalls", "codes", "columns", "retrywords", "states", "machines", "clock", "timers", "buffer", "counters"),
     *("text", "accesslog"),
     *("engine", "selector", "stream"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept", "parsers"),
@@ -30,10 +30,12 @@ PLANE_ORDER = (
     *(
         "upstream",
         "pool",
+        "retry",
         "cluster",
         "options",
         "relay",
         "exchange",
+        "hedge",
         "response",
         "forward",
         "answering",
@@ -157,6 +159,7 @@ TESTED_IN = {
     "cli/common.py": "cli/test_common.py",
     "reasons.py": "plane/test_downstream.py",
     "stats/columns.py": "stats/test_layout.py",
+    "stats/retrywords.py": "plane/test_retry.py",
 }
 
 

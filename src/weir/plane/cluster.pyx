@@ -1,4 +1,4 @@
-"""A named group of endpoints: round robin, the bounded queue and the retry budget."""
+"""A named group of endpoints: round robin and the bounded queue."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -12,11 +12,10 @@ from weir.plane.pool cimport (
     Pool,
     PoolOwner,
 )
-from weir.plane.upstream cimport W_QUEUE, Line, UpstreamUser
+from weir.plane.retry cimport ON_CONNECT, HedgeDelay, Retries
+from weir.plane.retrywords cimport RW_CONNECT
+from weir.plane.upstream cimport W_QUEUE, Line, UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
-
-cdef enum:
-    BUDGET_BURST = 100      # retries saved up at most
 
 
 cdef class Cluster(PoolOwner):
@@ -33,12 +32,8 @@ cdef class Cluster(PoolOwner):
         self.stream_idle_timeout_ms = plan.stream_idle_timeout_ms
         self.max_response_head_bytes = plan.max_response_head_bytes
         self.max_response_fields = plan.max_response_fields
-        self.attempts = plan.retry.attempts
-        self.budget_ratio = plan.retry.ratio_percent
-        self.budget_per_second = plan.retry.min_per_second * 100
-        self.budget_limit = BUDGET_BURST * 100
-        self.budget = min(self.budget_limit, self.budget_per_second * 10)
-        self.budget_filled_ms = workspace.clock.now_us // 1000
+        self.retry = Retries(workspace.clock, plan.retry)
+        self.hedge = HedgeDelay(plan.hedge) if plan.hedge.after_ms or plan.hedge.after_permille else None
         self.failure = R_NO_ENDPOINT
         self.pools = [
             Pool(workspace, self, number, address.text, plan.pool, plan.connect_timeout_ms)
@@ -50,6 +45,7 @@ cdef class Cluster(PoolOwner):
         cdef uint32_t first = self.turn
         cdef uint32_t i
         cdef bint full = False
+        cdef bint failed = False
         cdef Pool pool
         cdef Acquired result
         self.turn = first + 1 if first + 1 < count else 0
@@ -57,12 +53,17 @@ cdef class Cluster(PoolOwner):
             pool = <Pool>self.pools[(first + i) % count]
             if user.tried >> (pool.number & 63) & 1:
                 continue
+            if failed:
+                self.retry.count(RW_CONNECT)
             result = pool.acquire(user, now)
             if result == A_FULL:
                 full = True
             elif result == A_FAILED:
-                user.tried |= <uint64_t>1 << (pool.number & 63)
+                failed = True
+                self.avoid(user, pool)
                 self.failure = pool.failure
+                if self.retry.on & ON_CONNECT == 0:
+                    return A_FAILED
             else:
                 self.chosen = pool
                 return result
@@ -113,27 +114,20 @@ cdef class Cluster(PoolOwner):
             user.on_line(self.chosen)
         return result
 
-    # -- the retry budget ---------------------------------------------------------------------------------
+    # -- which endpoints a user has met ---------------------------------------------------------------------
 
-    cdef void count_request(self) noexcept:
-        self.budget += self.budget_ratio
-        if self.budget > self.budget_limit:
-            self.budget = self.budget_limit
+    cdef void avoid(self, UpstreamUser user, UpstreamHome home) noexcept:
+        user.tried |= <uint64_t>1 << (home.number & 63)
 
-    cdef bint may_retry(self) noexcept:
-        cdef int64_t now_ms = self.workspace.clock.now_us // 1000
-        cdef int64_t earned = (now_ms - self.budget_filled_ms) * self.budget_per_second // 1000
-        if earned > 0:
-            self.budget_filled_ms = now_ms
-            self.budget += earned
-            if self.budget > self.budget_limit:
-                self.budget = self.budget_limit
-        if self.budget < 100:
-            self.retries_denied += 1
-            return False
-        self.budget -= 100
-        self.retries += 1
-        return True
+    cdef void forgive(self, UpstreamUser user) noexcept:
+        user.tried = 0
+
+    cdef bint has_other(self, UpstreamUser user) noexcept:
+        cdef Pool pool
+        for pool in self.pools:
+            if user.tried >> (pool.number & 63) & 1 == 0:
+                return True
+        return False
 
     cdef int64_t retry_after_s(self) noexcept:
         return self.queue_timeout_ms // 1000 + 1

@@ -8,7 +8,7 @@ How it is sent is forward's part, how its answer comes back is response's. The r
 - Whatever the end, it is counted once, logged once, and gives everything back.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.accesslog cimport L_CONNECT, L_DATA, L_QUEUE, L_REQUEST_HEAD, L_RESPONSE_HEAD, LogRecord
@@ -24,6 +24,7 @@ from weir.plane.ids cimport identify
 from weir.plane.options cimport Route
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
+from weir.plane.retry cimport carries_key
 from weir.plane.states cimport E_BODY, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport StreamOwner
 from weir.plane.upstream cimport W_NOT, Upstream, UpstreamUser
@@ -56,6 +57,16 @@ cdef class ExchangeOwner(StreamOwner):
         raise NotImplementedError(f"{type(self).__name__}.send_small")
 
 
+cdef class SecondTry(UpstreamUser):
+    """A second request, as the exchange sees it."""
+
+    cdef int cancel(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.cancel")
+
+    cdef bint promote(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.promote")
+
+
 cdef class Exchange(UpstreamUser):
     """One request and its response: what is known of it, and how it ends."""
 
@@ -83,6 +94,9 @@ cdef class Exchange(UpstreamUser):
         self.keep_alive = framing.keep_alive
         self.tied = ties_connection(owner.inbuf.data + base, head, F_AUTHORIZATION)
         self.idempotent = head.method in (M_GET, M_HEAD, M_PUT, M_DELETE, M_OPTIONS)
+        self.repeatable = self.idempotent or (
+            route.cluster.retry.takes_keys and carries_key(owner.inbuf.data + base, head)
+        )
         self.started_us = started_us
         # The read that brought the end of the head has asked the clock.
         self.head_us = self.waits_us = self.workspace.clock.now_us
@@ -101,7 +115,7 @@ cdef class Exchange(UpstreamUser):
             self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
         )
         self.workspace.exchanges += 1
-        self.cluster.count_request()
+        self.cluster.retry.count_request()
         return 0
 
     cdef uint32_t consumed(self) noexcept:
@@ -115,6 +129,18 @@ cdef class Exchange(UpstreamUser):
 
     cdef int lost(self, Reason reason) except -1:
         raise NotImplementedError(f"{type(self).__name__}.lost")
+
+    cdef int try_again(self, uint16_t failure, Reason reason) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.try_again")
+
+    cdef bint tries_again(self, uint16_t failure) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.tries_again")
+
+    cdef uint32_t compose_request(self) noexcept:
+        return 0
+
+    cdef int take_over(self, Upstream upstream, Buffer buf) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.take_over")
 
     cdef int on_failure(self, Reason reason) except -1:
         if self.state == E_OVER:
@@ -159,6 +185,8 @@ cdef class Exchange(UpstreamUser):
         if self.waiting != W_NOT:
             self.cluster.forget(self, pool)
         self.workspace.wheel.disarm(self)
+        if self.second is not None:
+            self.second.cancel()
         self.workspace.exchanges -= 1
         self._account()
         try:
@@ -279,6 +307,11 @@ cdef class Exchange(UpstreamUser):
         self.state = E_OVER
         self.tried = 0
         self.fresh = False
+        self.forgiven = False
+        self.body_read = False
+        self.deadline_ms = 0
+        self.attempt_ends_ms = 0
+        self.hedge_at_ms = 0
         self.upgrade = False
         self.te_trailers = False
         self.expect = False

@@ -184,6 +184,10 @@ cdef class Plane:
         """Exchanges in a cluster's queue."""
         return (<Cluster>self.clusters[cluster]).queue.length
 
+    def retries(self, int cluster) -> list[int]:
+        """How often each decision about a retry (`weir.stats.retrywords.RETRY_WORDS`, in order) was made."""
+        return (<Cluster>self.clusters[cluster]).retry.counted()
+
     def welcome(self, int listener, FakeStream stream not None) -> None:
         """For tests: a client's connection that is no socket."""
         cdef sockaddr_storage peer

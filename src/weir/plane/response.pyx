@@ -5,7 +5,7 @@ in pieces; the client may take it at once or not at all. In the common case, a s
 one read, it leaves in one write.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove, memset
 
 from weir.plane.accesslog cimport LEDGER_PARTS
@@ -37,6 +37,8 @@ from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, 
 from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
+from weir.plane.retry cimport ON_BAD_RESPONSE, status_failure
+from weir.plane.retrywords cimport RW_RESPONSE_BEGUN
 from weir.plane.states cimport E_BODY, E_TUNNEL, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED, Stream
 from weir.plane.syscalls cimport ECONNRESET, ssize_t
@@ -81,14 +83,14 @@ cdef int read_response(Exchange exchange) except -1:
         exchange.response_scanned = 0
         step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)
         while step == DONE and head.status < 200 and head.status != 101:
-            if pass_interim(exchange, buf) < 0:     # the exchange has ended in there
+            if pass_interim(exchange, buf) < 0:     # the exchange, or this attempt, has ended in there
                 return 0
             head.scanned = 0
             step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)
         if step == DONE:
             return on_response_head(exchange, buf)
         if step == FAILED:
-            return exchange.fail(head.reason)
+            return exchange.try_again(ON_BAD_RESPONSE, head.reason)
         if not stream.may_read:
             break
     if got == IO_BLOCKED or got > 0:
@@ -103,7 +105,7 @@ cdef int read_response(Exchange exchange) except -1:
 
 
 cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
-    """Passes a 1xx head on; -1 if that ended the exchange."""
+    """Passes a 1xx head on; -1 if that ended the exchange, or the attempt."""
     cdef Head* head = &exchange.workspace.response_head
     cdef ResponsePolicy policy
     cdef Framing framing
@@ -116,7 +118,7 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
         or frame_response(p, head, exchange.method, exchange.upgrade, &framing) == FAILED
         or check_response(p, head) == FAILED
     ):
-        exchange.fail(R_BAD_RESPONSE)
+        exchange.try_again(ON_BAD_RESPONSE, R_BAD_RESPONSE)
         return -1
     buf.start += head.length
     # HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
@@ -159,12 +161,19 @@ cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) excep
 cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
     cdef Head* head = &exchange.workspace.response_head
     cdef Framing framing
+    cdef uint16_t failure
     if frame_response(buf.data + buf.start, head, exchange.method, exchange.upgrade, &framing) == FAILED:
-        return exchange.fail(framing.reason)
+        return exchange.try_again(ON_BAD_RESPONSE, framing.reason)
     if check_response(buf.data + buf.start, head) == FAILED:
-        return exchange.fail(head.reason)
+        return exchange.try_again(ON_BAD_RESPONSE, head.reason)
     if exchange.first_byte_us == 0:
+        if head.status >= 429:
+            failure = status_failure(head.status) & exchange.cluster.retry.on
+            if failure and exchange.tries_again(failure):
+                return 0
         exchange.first_byte_us = exchange.workspace.clock.tick()
+        if exchange.hedge_at_ms:
+            exchange.cluster.hedge.observe(exchange.first_byte_us - exchange.connected_us)
     if hold_head(exchange, buf, &framing):
         return 0
     exchange.status = head.status
@@ -199,11 +208,15 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     relay.limits.fields = exchange.cluster.max_response_fields
     relay.start(framing.kind, framing.length, wrap, old_client)
     exchange.head_buf = None
+    if exchange.second is not None:
+        exchange.second.cancel()
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
     if wrap:
         relay.buf = buf
     elif relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
-        return exchange.fail(relay.reason)
+        return exchange.try_again(ON_BAD_RESPONSE, relay.reason)
+    # From here on there is no other attempt.
+    exchange.request.let_go()
     if not exchange.request.done and (
         exchange.upload_broken
         or relay.source_done
@@ -285,6 +298,7 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
         )
     if step == FAILED:
         if relay.failed_source:
+            exchange.cluster.retry.count(RW_RESPONSE_BEGUN)
             return exchange.fail(relay.reason)
         return exchange.abort(R_CLIENT_CLOSED)
     if step == NEED_MORE:
