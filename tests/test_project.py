@@ -37,6 +37,7 @@ PLANE_ORDER = (
         "exchange",
         "hedge",
         "response",
+        "attempts",
         "forward",
         "answering",
         "downstream",

@@ -182,11 +182,12 @@ cdef class Exchange(UpstreamUser):
         cdef ExchangeOwner owner = self.owner
         cdef Upstream upstream = self.upstream
         cdef Pool pool = self.pool
+        cdef SecondTry second = self.second     # held: it lets go of itself
         if self.waiting != W_NOT:
             self.cluster.forget(self, pool)
         self.workspace.wheel.disarm(self)
-        if self.second is not None:
-            self.second.cancel()
+        if second is not None:
+            second.cancel()
         self.workspace.exchanges -= 1
         self._account()
         try:

@@ -54,6 +54,7 @@ MACHINES: tuple[Machine, ...] = (
             ("waiting", "over"),
             ("sent", "waiting"),
             ("sent", "pause"),
+            ("waiting", "pause"),
             ("pause", "waiting"),
             ("pause", "over"),
             ("sent", "body"),

@@ -25,7 +25,7 @@ from weir.plane.codes cimport (
     Step,
 )
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
-from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner
+from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner, SecondTry
 from weir.plane.fields cimport (
     ResponsePolicy,
     check_response,
@@ -190,6 +190,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     cdef uint32_t n, begin = buf.start
     cdef bint old_client = exchange.version_minor == 0
     cdef bint wrap = framing.kind == B_CLOSE and not old_client
+    cdef SecondTry second = exchange.second     # held: it lets go of itself
     cdef Step step
     exchange.upstream_keep_alive = (
         framing.keep_alive and not exchange.tied and not ties_connection(buf.data + begin, head, F_WWW_AUTHENTICATE)
@@ -208,8 +209,8 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     relay.limits.fields = exchange.cluster.max_response_fields
     relay.start(framing.kind, framing.length, wrap, old_client)
     exchange.head_buf = None
-    if exchange.second is not None:
-        exchange.second.cancel()
+    if second is not None:
+        second.cancel()
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
     if wrap:
         relay.buf = buf

@@ -49,7 +49,7 @@ cdef class Retries:
     cdef int64_t budget                     # retries allowed now, in hundredths
     cdef int64_t ratio                      # hundredths per request (percent)
     cdef int64_t per_second                 # hundredths
-    cdef int64_t filled_ms
+    cdef int64_t filled_us
     cdef uint64_t dice                      # for jitter
     cdef uint64_t counts[RETRY_WORDS]       # of decisions
 

@@ -78,7 +78,7 @@ cdef class Retries:
         self.per_second = plan.min_per_second * 100
         # As if nothing had been repeated for ten seconds: an endpoint that dies right after the start is no worse.
         self.budget = min(<int64_t>BUDGET_LIMIT, self.per_second * 10)
-        self.filled_ms = clock.now_us // 1000
+        self.filled_us = clock.now_us
         self.dice = int.from_bytes(os.urandom(8), "little") | 1
         memset(self.counts, 0, sizeof(self.counts))
 
@@ -116,12 +116,11 @@ cdef class Retries:
         return False
 
     cdef bint _take(self) noexcept:
-        cdef int64_t now_ms = self.clock.now_us // 1000
         cdef int64_t earned = 0
         if self.per_second:
-            earned = (now_ms - self.filled_ms) * self.per_second // 1000
+            earned = (self.clock.now_us - self.filled_us) * self.per_second // 1_000_000
             # Only the time that earned it is used up: else many calls in a row would earn less than one.
-            self.filled_ms += earned * 1000 // self.per_second
+            self.filled_us += earned * 1_000_000 // self.per_second
             self.budget = min(<int64_t>BUDGET_LIMIT, self.budget + earned)
         if self.budget < 100:
             return False

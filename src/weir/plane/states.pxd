@@ -70,7 +70,7 @@ cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexce
     if machine == MACHINE_DOWNSTREAM:
         mask = <uint64_t>0x0000002030213d3e
     elif machine == MACHINE_EXCHANGE:
-        mask = <uint64_t>0x00000301013b0502
+        mask = <uint64_t>0x00000301013b2502
     elif machine == MACHINE_UPSTREAM:
         mask = <uint64_t>0x000000001e1a181e
     elif machine == MACHINE_HEDGE:
