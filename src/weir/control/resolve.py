@@ -46,14 +46,14 @@ class Resolver:
     def start(self) -> None:
         """Begins; needs a running loop."""
         for number, cluster in enumerate(self._clusters):
-            for place, address in enumerate(cluster.endpoints):
+            for address in cluster.endpoints:
                 known = literal(address)
                 if known is not None:
-                    self._plane.set_addresses(number, place, [known])
+                    self._plane.set_addresses(number, address.text, [known])
                     continue
                 event = asyncio.Event()
                 self._first.append(event)
-                self._tasks.append(asyncio.create_task(self._watch(number, place, address, cluster, event)))
+                self._tasks.append(asyncio.create_task(self._watch(number, address, cluster, event)))
 
     async def wait_first(self, timeout_s: float) -> None:
         """Waits until each name was tried once, but no longer than timeout_s."""
@@ -70,9 +70,7 @@ class Resolver:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
-    async def _watch(
-        self, number: int, place: int, address: AddressPlan, cluster: ClusterPlan, first: asyncio.Event
-    ) -> None:
+    async def _watch(self, number: int, address: AddressPlan, cluster: ClusterPlan, first: asyncio.Event) -> None:
         failing = ""
         while True:
             try:
@@ -91,7 +89,7 @@ class Resolver:
                 if failing:
                     failing = ""
                     log.warning("cluster %s: endpoint %s is resolved again", cluster.name, address.text)
-                self._plane.set_addresses(number, place, found)
+                self._plane.set_addresses(number, address.text, found)
                 pause_s = cluster.resolve_interval_ms / 1000
             first.set()
             await asyncio.sleep(pause_s)

@@ -45,6 +45,9 @@ _FIRST_LOOK_UP_S = 0.2
 # listeners together, so that there is always one left for an endpoint.
 _OWN_DESCRIPTORS = 32
 
+# Places in the statistics table for endpoints that come later: by a name that changes, or added by an operator.
+_SPARE_ENDPOINTS = 256
+
 
 @dataclass(frozen=True)
 class Seat:
@@ -198,15 +201,20 @@ def own_seat(plan: Plan, memory: layout.Table) -> Seat:
     return Seat(memory, 0, layout.name_routes(memory, [route.name for route in plan.routes]))
 
 
-def make_table(plan: Plan, workers: int, *, spare_routes: int = 0, spare_endpoints: int = 0) -> layout.Table:
-    """A statistics table for a plan, with places for names that later plans bring."""
+def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Table:
+    """A statistics table for a plan, with places for endpoints that come later and, if `growing`, for names that later
+    plans bring."""
+    endpoints = [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints]
+    routes, rows = len(plan.routes), plan.stats.rows
     return layout.create(
-        plan.stats.rows,
+        rows,
         [route.name for route in plan.routes],
         workers,
-        endpoints=[(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
-        spare_routes=spare_routes,
-        spare_endpoints=spare_endpoints,
+        endpoints=endpoints,
+        clusters=[cluster.name for cluster in plan.clusters],
+        spare_routes=max(0, min(max(routes, 32), rows // 8, rows - routes - 1)) if growing else 0,
+        spare_endpoints=max(len(endpoints), _SPARE_ENDPOINTS),
+        spare_clusters=max(len(plan.clusters), 32) if growing else 0,
     )
 
 

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint16_t
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
 from weir.plane.codes cimport DONE, R_RESPONSE_TIMEOUT, Reason
-from weir.plane.exchange cimport Exchange, SecondTry
+from weir.plane.exchange cimport Exchange, SecondTry, is_of_endpoint
 from weir.plane.framing cimport B_NONE
 from weir.plane.head cimport M_GET, M_HEAD, M_OPTIONS, Head, HeadLimits, scan_response
 from weir.plane.hedge cimport Hedge
@@ -90,19 +90,23 @@ cdef class Trying(Exchange):
         return self.try_again(failure, reason)
 
     cdef int try_again(self, uint16_t failure, Reason reason) except -1:
-        return 0 if self.tries_again(failure) else self.fail(reason)
+        return 0 if self.tries_again(failure, reason) else self.fail(reason)
 
-    cdef bint tries_again(self, uint16_t failure) except -1:
+    cdef bint tries_again(self, uint16_t failure, Reason reason) except -1:
         cdef Retries retry = self.cluster.retry
         cdef Attempt attempt
         cdef bint innocent = failure == ON_CONNECT or failure == ON_REUSED
         cdef bint again
         cdef int64_t pause_ms
         cdef SecondTry second = self.second     # held: it may let go of itself
+        cdef Pool pool = self.pool
         if second is not None and second.promote():
-            return True         # the second request is under way already: it takes the place of this one
+            # The second request is under way already: it has taken the place of this one.
+            if is_of_endpoint(reason):
+                pool.failed(reason)
+            return True
         if not innocent:
-            self.cluster.avoid(self, self.pool)
+            self.cluster.avoid(self, pool)
         attempt.elsewhere = innocent or self.cluster.has_other(self)
         again = not attempt.elsewhere
         pause_ms = retry.pause_ms(self.retries, again)
@@ -115,8 +119,10 @@ cdef class Trying(Exchange):
         attempt.made = self.attempts
         if RETRIED_MASK >> <int>retry.decide(&attempt) & 1 == 0:
             return False
+        if not innocent and is_of_endpoint(reason):
+            pool.failed(reason)
         if again:
-            self.cluster.forgive(self)
+            self.tried = None
             self.forgiven = True
         self._drop_attempt()
         self.retries += 1
@@ -174,6 +180,7 @@ cdef class Trying(Exchange):
         self.response_begun = buf is not None
         self.response_scanned = 0
         self.head_held = False
+        self.first_byte_us = 0
         old_pool.give(old, False)
         self._await_head()
         if buf is None:

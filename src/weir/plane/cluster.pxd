@@ -1,18 +1,27 @@
 # A cluster: its endpoints' pools, whose turn it is, and the queue.
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from weir.plane.balance cimport Balancer
 from weir.plane.codes cimport Reason
 from weir.plane.pool cimport Acquired, Pool, PoolOwner
 from weir.plane.retry cimport HedgeDelay, Retries
+from weir.plane.roster cimport GroupEntry, Roster
 from weir.plane.upstream cimport UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
 
 cdef class Cluster(PoolOwner):
     cdef Workspace workspace
+    cdef Roster roster
     cdef readonly str name
-    cdef list pools                         # of Pool
-    cdef uint32_t turn                      # round robin
+    cdef object plan
+    cdef GroupEntry group                   # this worker's figures of it
+    cdef list pools                         # of Pool: its members
+    cdef dict members                       # the same, by endpoint
+    cdef Balancer balancer                  # chooses from those that may get requests
+    cdef uint64_t seen                      # Roster.changed() when that was last found out
+    cdef int64_t look_again_us              # when it changes by time alone; 0: never
+    cdef uint32_t stamp                     # of the choice that is made
     # from the plan
     cdef bytes host                         # b"": keep the client's
     cdef uint32_t queue_size
@@ -26,12 +35,20 @@ cdef class Cluster(PoolOwner):
     cdef Pool chosen                        # after acquire: where the user got its place (not for A_QUEUED)
     cdef Reason failure
 
+    # -- members
+    cdef Pool add(self, str endpoint)                   # or the one that there is
+    cdef int remove(self, str endpoint) except -1
+    cdef Pool member(self, str endpoint)                # None: there is none
+    # Finds out who may get requests: members or standings have changed.
+    cdef int look(self) except -1
+
+    # -- connections
     # Sets chosen, failure, and for A_TAKEN chosen.taken. `now`: do not wait for an idle connection.
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *
+    cdef Acquired _choose(self, UpstreamUser user, bint now) except *
     cdef Acquired _dial_for(self, UpstreamUser user) except *
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept
-    # The user's next place is not at this endpoint, as long as there is another.
-    cdef void avoid(self, UpstreamUser user, UpstreamHome home) noexcept
-    cdef void forgive(self, UpstreamUser user) noexcept # ... or may be at any again
-    cdef bint has_other(self, UpstreamUser user) noexcept   # whether there is one that it need not avoid
+    # This endpoint has failed the user: it is not asked again for it.
+    cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1
+    cdef bint has_other(self, UpstreamUser user) except -1  # whether there is one that has not failed it
     cdef int64_t retry_after_s(self) noexcept           # what a 503 tells the client to wait

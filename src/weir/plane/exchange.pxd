@@ -44,6 +44,9 @@ cdef class ExchangeOwner(StreamOwner):
     # Sends a few bytes, or keeps them in `out`. FAILED: the client is gone.
     cdef Step send_small(self, const char* p, uint32_t n) except *
 
+# Whether an attempt that ends so is the endpoint's failure.
+cdef bint is_of_endpoint(Reason reason) noexcept
+
 # A second request beside the first: hedging. Whichever has a response head first is the exchange's.
 cdef class SecondTry(UpstreamUser):
     # Gives it up, wherever it is.
@@ -128,8 +131,8 @@ cdef class Exchange(UpstreamUser):
     cdef int lost(self, Reason reason) except -1
     # This attempt has failed (RetryOn), before a byte of its response went to the client: once more, or fail.
     cdef int try_again(self, uint16_t failure, Reason reason) except -1
-    # As try_again, but False, and nothing done, if there is no other attempt.
-    cdef bint tries_again(self, uint16_t failure) except -1
+    # As try_again, but False, and nothing done, if there is no other attempt. R_NONE: it has answered.
+    cdef bint tries_again(self, uint16_t failure, Reason reason) except -1
     # The request head for the endpoint, in the workspace's compose buffer; 0: it could not be composed.
     cdef uint32_t compose_request(self) noexcept
     # The second request's connection, and what has come on it, are this exchange's from here on.

@@ -93,7 +93,7 @@ cdef class Forward(Trying):
         if self.retries and self.cluster.retry.same_endpoint and not self.forgiven:
             # The others could not be reached: one of those that were is better than none.
             self.forgiven = True
-            self.cluster.forgive(self)
+            self.tried = None
             return self._pause(self.cluster.retry.pause_ms(self.retries, True))
         if self.cluster.failure != R_QUEUE_FULL:
             self.cluster.retry.count(RW_NO_ENDPOINT if self.cluster.retry.on & ON_CONNECT else RW_NOT_CHOSEN)

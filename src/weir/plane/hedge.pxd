@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
+from weir.plane.codes cimport Reason
 from weir.plane.exchange cimport Exchange, SecondTry
 from weir.plane.pool cimport Pool
 from weir.plane.upstream cimport Upstream
@@ -23,6 +24,7 @@ cdef class Hedge(SecondTry):
     cdef int start(self, Exchange exchange) except -1
     cdef int _read(self) except -1
     cdef int _heads(self) except -2     # 1: a final head that may win; 0: not yet; -1: it may not
+    cdef int _failed(self, Reason reason) except -1
     cdef int _win(self) except -1
     cdef int _end(self) except -1
     cdef int _give_up(self) except -1

@@ -9,7 +9,7 @@ without a body is sent twice like this, so there is nothing to move but a head.
 from libc.stdint cimport uint32_t
 
 from weir.plane.buffer cimport Buffer
-from weir.plane.codes cimport DONE, FAILED, Reason, Step
+from weir.plane.codes cimport DONE, FAILED, R_BAD_RESPONSE, R_RESPONSE_HEAD_TOO_LARGE, R_UPSTREAM_CLOSED, Reason, Step
 from weir.plane.exchange cimport MAX_INTERIM, Exchange, SecondTry
 from weir.plane.head cimport Head, HeadLimits, scan_response
 from weir.plane.pool cimport A_CONNECTING, A_QUEUED, A_TAKEN, Acquired, Pool
@@ -32,7 +32,7 @@ cdef class Hedge(SecondTry):
         cdef Acquired how
         self.workspace = exchange.workspace
         self.cluster = exchange.cluster
-        self.tried = exchange.tried
+        self.tried = None if exchange.tried is None else set(exchange.tried)
         self.cluster.avoid(self, exchange.pool)
         if not self.cluster.retry.may_hedge(exchange.attempts, self.cluster.has_other(self)):
             return 0
@@ -83,6 +83,11 @@ cdef class Hedge(SecondTry):
             return self._read()
         return 0
 
+    cdef int _failed(self, Reason reason) except -1:
+        """The endpoint has failed this one."""
+        self.pool.failed(reason)
+        return self._give_up()
+
     cdef int _read(self) except -1:
         cdef Stream stream = self.upstream.stream
         cdef Buffer buf = self.buf
@@ -93,7 +98,7 @@ cdef class Hedge(SecondTry):
         while stream.may_read:
             if buf.end == buf.size - RELAY_TAILROOM:
                 if buf.end - buf.start >= self.cluster.max_response_head_bytes:
-                    return self._give_up()
+                    return self._failed(R_RESPONSE_HEAD_TOO_LARGE)
                 buf = self.buf = self.workspace.buffers.regrow(buf, buf.size * 2)
             got = stream.read_some(buf.data + buf.end, buf.size - RELAY_TAILROOM - buf.end)
             if got <= 0:
@@ -103,9 +108,9 @@ cdef class Hedge(SecondTry):
             if verdict > 0:
                 return self._win()
             if verdict < 0:
-                return self._give_up()
+                return self._failed(R_BAD_RESPONSE)
         if got != IO_BLOCKED and got <= 0:
-            return self._give_up()
+            return self._failed(R_UPSTREAM_CLOSED)
         if buf.start == buf.end:        # while it waits it owns none
             self.workspace.buffers.give(buf)
             self.buf = None

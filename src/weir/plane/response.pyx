@@ -167,13 +167,14 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
     if check_response(buf.data + buf.start, head) == FAILED:
         return exchange.try_again(ON_BAD_RESPONSE, head.reason)
     if exchange.first_byte_us == 0:
-        if head.status >= 429:
-            failure = status_failure(head.status) & exchange.cluster.retry.on
-            if failure and exchange.tries_again(failure):
-                return 0
         exchange.first_byte_us = exchange.workspace.clock.tick()
+        exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
         if exchange.hedge_at_ms:
             exchange.cluster.hedge.observe(exchange.first_byte_us - exchange.connected_us)
+        if head.status >= 429:
+            failure = status_failure(head.status) & exchange.cluster.retry.on
+            if failure and exchange.tries_again(failure, R_NONE):
+                return 0
     if hold_head(exchange, buf, &framing):
         return 0
     exchange.status = head.status

@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.clock cimport Clock
 from weir.plane.head cimport Head
-from weir.plane.retrywords cimport RETRY_WORDS, RetryWord
+from weir.plane.retrywords cimport RetryWord
+from weir.plane.roster cimport GroupEntry
 
 cdef enum:
     BUDGET_LIMIT = 10000        # hundredths: retries saved up at most
@@ -51,7 +52,8 @@ cdef class Retries:
     cdef int64_t per_second                 # hundredths
     cdef int64_t filled_us
     cdef uint64_t dice                      # for jitter
-    cdef uint64_t counts[RETRY_WORDS]       # of decisions
+    cdef GroupEntry group                   # the cluster's figures: decisions are counted in place
+    cdef uint64_t* counts                   # RETRY_WORDS
 
     # Counts the decision, and takes a granted retry out of the budget.
     cdef RetryWord decide(self, const Attempt* attempt) noexcept

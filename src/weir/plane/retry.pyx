@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from weir.plane.clock cimport Clock
+from weir.plane.columns cimport CF_RETRIES, CF_RETRIES_DENIED, CLUSTER_DECISIONS
 from weir.plane.head cimport F_OTHER, Head
 from weir.plane.retrywords cimport (
     RETRIED_MASK,
@@ -34,6 +35,7 @@ from weir.plane.retrywords cimport (
     RW_UNSENT,
     RetryWord,
 )
+from weir.plane.roster cimport GroupEntry
 from weir.plane.text cimport equals_lower
 
 cdef enum:
@@ -64,8 +66,10 @@ cdef RetryWord retry_word(uint16_t failure) noexcept nogil:
 cdef class Retries:
     """A cluster's retries in one worker; the settings are those of `weir.config.plan.RetryPlan`."""
 
-    def __cinit__(self, Clock clock not None, plan):
+    def __cinit__(self, Clock clock not None, plan, GroupEntry group=None):
         self.clock = clock
+        self.group = GroupEntry() if group is None else group
+        self.counts = self.group.figures + CLUSTER_DECISIONS
         for word in plan.on:
             self.on |= <uint16_t>_ON[word]
         self.attempts = plan.attempts
@@ -80,11 +84,14 @@ cdef class Retries:
         self.budget = min(<int64_t>BUDGET_LIMIT, self.per_second * 10)
         self.filled_us = clock.now_us
         self.dice = int.from_bytes(os.urandom(8), "little") | 1
-        memset(self.counts, 0, sizeof(self.counts))
 
     cdef RetryWord decide(self, const Attempt* attempt) noexcept:
         cdef RetryWord word = self._judge(attempt)
         self.counts[<int>word] += 1
+        if RETRIED_MASK >> <int>word & 1:
+            self.group.figures[CF_RETRIES] += 1
+        elif word == RW_BUDGET:
+            self.group.figures[CF_RETRIES_DENIED] += 1
         return word
 
     cdef RetryWord _judge(self, const Attempt* attempt) noexcept:
@@ -111,7 +118,9 @@ cdef class Retries:
             self.count(RW_HEDGE_NO_ENDPOINT)
         elif not self._take():
             self.count(RW_HEDGE_BUDGET)
+            self.group.figures[CF_RETRIES_DENIED] += 1
         else:
+            self.group.figures[CF_RETRIES] += 1
             return True
         return False
 
