@@ -156,6 +156,8 @@ TESTED_IN = {
     "stats/bytemap.py": "stats/test_layout.py",
     "stats/entries.py": "stats/test_layout.py",
     "config/cluster_model.py": "config/test_load.py",
+    "config/retry_kinds.py": "config/test_load.py",
+    "config/retry_model.py": "config/test_load.py",
     "config/listener_model.py": "config/test_load.py",
     "config/table.py": "config/test_load.py",
     "config/errors.py": "config/test_load.py",

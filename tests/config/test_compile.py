@@ -93,7 +93,14 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster", "queue"), "timeout", '"500ms"', "cluster.queue.timeout_ms", 500),
     (("cluster", "retry"), "ratio", '"10%"', "cluster.retry.ratio_percent", 10),
     (("cluster", "retry"), "min_per_second", "10", "cluster.retry.min_per_second", 10),
-    (("cluster", "retry"), "attempts", "3", "cluster.retry.attempts", 3),
+    (("cluster", "retry"), "attempts", "2", "cluster.retry.attempts", 2),
+    (("cluster", "retry"), "on", '["503", "reused"]', "cluster.retry.on", ("reused", "503")),
+    (("cluster", "retry"), "attempt_timeout", '"2s"', "cluster.retry.attempt_timeout_ms", 2_000),
+    (("cluster", "retry"), "backoff", '"100ms"', "cluster.retry.backoff_ms", 100),
+    (("cluster", "retry"), "same_endpoint", "true", "cluster.retry.same_endpoint", True),
+    (("cluster", "retry"), "idempotency_key", "true", "cluster.retry.idempotency_key", True),
+    (("cluster", "retry"), "max_replay_body", '"256KiB"', "cluster.retry.max_replay_body_bytes", 262_144),
+    (("cluster", "hedge"), "after", '"p95"', "cluster.hedge.after_permille", 950),
 ]
 # These have tests of their own below.
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
@@ -118,6 +125,7 @@ def text_with(table: tuple[str, ...], line: str) -> str:
         ("cluster", "pool"): "",
         ("cluster", "queue"): "",
         ("cluster", "retry"): "",
+        ("cluster", "hedge"): "",
     }
     parts[table] += line + "\n"
     headers: dict[tuple[str, ...], str] = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
@@ -165,6 +173,7 @@ def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
     structure |= {"admin.address", "admin.written"}
+    structure |= {"cluster.hedge.after_ms"}  # written as the same key
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     assert set(flat(plan_of(LEAST))) == tested | structure
 
@@ -210,6 +219,16 @@ def test_log_and_stats_have_the_plans_defaults() -> None:
         (("log",), 'access = "access.log"', "log.access", "access.log"),
         (("cluster", "retry"), "ratio = 0.35", "cluster.retry.ratio_percent", 35),
         (("cluster", "queue"), "size = 0", "cluster.queue.size", 0),
+        (("cluster", "retry"), 'on = "off"', "cluster.retry.on", ()),
+        (("cluster", "retry"), "on = [503]", "cluster.retry.on", ("503",)),
+        (("cluster", "retry"), 'attempt_timeout = "off"', "cluster.retry.attempt_timeout_ms", 0),
+        (("cluster", "retry"), 'max_replay_body = "off"', "cluster.retry.max_replay_body_bytes", 0),
+        (("cluster", "hedge"), 'after = "50ms"', "cluster.hedge.after_ms", 50),
+        (("cluster", "hedge"), 'after = "p99.9"', "cluster.hedge.after_permille", 999),
+        (("cluster", "hedge"), 'after = "off"', "cluster.hedge.after_permille", 0),
+        (("cluster", "retry"), 'attempt_timeout = "30s"', "cluster.response_header_timeout_ms", 60_000),
+        # The default gives way.
+        (("cluster", "retry"), 'attempt_timeout = "90s"', "cluster.response_header_timeout_ms", 270_000),
     ],
 )
 def test_words_and_other_spellings(table: tuple[str, ...], line: str, name: str, value: object) -> None:

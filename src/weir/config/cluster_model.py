@@ -7,10 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from weir.config import kinds
-from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, QueuePlan, RetryPlan
+from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, QueuePlan
+from weir.config.retry_model import Hedge, Retry
 from weir.config.table import Table, required, setting
 
-__all__ = ["Cluster", "Pool", "Queue", "Retry"]
+__all__ = ["Cluster", "Pool", "Queue"]
 
 
 class Pool(Table):
@@ -69,20 +70,6 @@ class Queue(Table):
     )
 
 
-class Retry(Table):
-    """The budget of repeated requests. Only what is proven to be safe is repeated."""
-
-    ratio: Annotated[int, kinds.ratio()] = setting(
-        RetryPlan, "ratio_percent", "Repetitions allowed, as a part of all requests, ...", example="10%"
-    )
-    min_per_second: Annotated[int, kinds.count(0, 1_000_000)] = setting(
-        RetryPlan, "min_per_second", "... and so many a second in any case.", example=10
-    )
-    attempts: Annotated[int, kinds.count(1, 10)] = setting(
-        RetryPlan, "attempts", "Attempts at one request in all, the first included. 1: nothing is repeated.", example=3
-    )
-
-
 class Cluster(Table):
     """A named group of endpoints that serve the same."""
 
@@ -125,4 +112,5 @@ class Cluster(Table):
     )
     pool: Pool = Field(default_factory=Pool, description="Connections to each endpoint, per worker.")
     queue: Queue = Field(default_factory=Queue, description="Requests that wait for a connection.")
-    retry: Retry = Field(default_factory=Retry, description="The budget of repeated requests.")
+    retry: Retry = Field(default_factory=Retry, description="Requests that are sent once more.")
+    hedge: Hedge = Field(default_factory=Hedge, description="Second requests while the first has no response yet.")

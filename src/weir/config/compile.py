@@ -7,6 +7,7 @@ from weir.config.plan import (
     AddressPlan,
     AdminPlan,
     ClusterPlan,
+    HedgePlan,
     HistoryPlan,
     ListenerPlan,
     LogPlan,
@@ -127,6 +128,10 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
 
 
 def _cluster(cluster: Cluster) -> ClusterPlan:
+    retry = cluster.retry
+    response_header_timeout = cluster.response_header_timeout
+    if "response_header_timeout" not in cluster.model_fields_set and retry.attempt_timeout >= response_header_timeout:
+        response_header_timeout = retry.attempt_timeout * retry.attempts
     return ClusterPlan(
         name=cluster.name,
         endpoints=cluster.endpoints,
@@ -136,10 +141,17 @@ def _cluster(cluster: Cluster) -> ClusterPlan:
             ratio_percent=cluster.retry.ratio,
             min_per_second=cluster.retry.min_per_second,
             attempts=cluster.retry.attempts,
+            on=cluster.retry.on,
+            attempt_timeout_ms=cluster.retry.attempt_timeout,
+            backoff_ms=cluster.retry.backoff,
+            same_endpoint=cluster.retry.same_endpoint,
+            idempotency_key=cluster.retry.idempotency_key,
+            max_replay_body_bytes=cluster.retry.max_replay_body,
         ),
+        hedge=HedgePlan(*cluster.hedge.after),
         host=cluster.host,
         connect_timeout_ms=cluster.connect_timeout,
-        response_header_timeout_ms=cluster.response_header_timeout,
+        response_header_timeout_ms=response_header_timeout,
         stream_idle_timeout_ms=cluster.stream_idle_timeout,
         max_response_head_bytes=cluster.max_response_head,
         max_response_fields=cluster.max_response_fields,

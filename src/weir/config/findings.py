@@ -10,7 +10,21 @@ from pydantic_core import ErrorDetails
 
 from weir.config.errors import quoted
 from weir.config.kinds import REFUSED, closest
-from weir.config.model import Admin, Cluster, Config, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats, Table
+from weir.config.model import (
+    Admin,
+    Cluster,
+    Config,
+    Hedge,
+    History,
+    Listener,
+    Log,
+    Otlp,
+    Pool,
+    Queue,
+    Retry,
+    Stats,
+    Table,
+)
 from weir.config.positions import Loc
 from weir.config.units import kind_of
 
@@ -29,6 +43,7 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
     ("cluster", "retry"): Retry,
+    ("cluster", "hedge"): Hedge,
 }
 ARRAYS_OF_TABLES = ("listener", "cluster")
 
@@ -49,7 +64,10 @@ SYNONYMS = {
     "log_format": ("format",),
     "path": ("page",),
     "proxy_pass": ("to",),
+    "next_upstream": ("on",),
+    "per_try_timeout": ("attempt_timeout",),
     "retries": ("attempts",),
+    "retry_on": ("on",),
     "server": ("endpoints", "listener"),
     "servers": ("endpoints",),
     "shutdown_timeout": ("drain_timeout",),

@@ -14,15 +14,17 @@ from pydantic.fields import FieldInfo
 
 from weir.config import kinds
 from weir.config.admin_model import Admin, History, Otlp
-from weir.config.cluster_model import Cluster, Pool, Queue, Retry
+from weir.config.cluster_model import Cluster, Pool, Queue
 from weir.config.listener_model import Listener
 from weir.config.plan import LogPlan, Plan, StatsPlan
+from weir.config.retry_model import Hedge, Retry
 from weir.config.table import Table, setting
 
 __all__ = [
     "Admin",
     "Cluster",
     "Config",
+    "Hedge",
     "History",
     "Listener",
     "Log",
@@ -153,7 +155,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    models = (Admin, Cluster, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats)
+    models = (Admin, Cluster, Hedge, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats)
     tables = {model.__name__: model for model in models}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
