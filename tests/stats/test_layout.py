@@ -6,12 +6,15 @@ import gc
 import os
 import re
 import struct
+import time
 from pathlib import Path
 
 import pytest
 
-from weir.stats import bytemap, layout
+from weir.stats import bytemap, layout, reader
 from weir.stats.columns import CLUSTER_FIGURES, COUNTERS, ENDPOINT_FIGURES, FigureInfo
+from weir.stats.publish import write_figures
+from weir.stats.roster import change, standing
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "shared-memory.md"
 FORMATS = {"u32": "I", "u64": "Q"}
@@ -143,6 +146,20 @@ def test_new_names_take_spare_places_and_known_ones_keep_theirs() -> None:
         layout.write(table, 0, layout.HEADER, routes_named=5)
         with pytest.raises(layout.LayoutError, match="more names than places"):
             layout.read_header(table)
+
+
+def test_the_place_of_an_endpoint_that_has_left_is_given_again() -> None:
+    with layout.create(8, ["main"], 2, endpoints=[("app", ":1"), ("app", ":2")]) as table:
+        write_figures(table, 1, 0, dials=7)
+        change(table, 0, weight=3)
+        with pytest.raises(ValueError, match="places for 2 endpoints, 2 are taken and 1 are new"):
+            layout.name_endpoints(table, [("app", ":3")])
+        long_ago = time.monotonic_ns() // 1000 - 601_000_000
+        change(table, 0, seen_us=max(long_ago, 1))
+        assert layout.name_endpoints(table, [("app", ":3"), ("app", ":2")]) == [0, 1]
+        assert layout.endpoint_names(table) == [("app", ":3"), ("app", ":2")]
+        assert standing(table, 0).weight == 0
+        assert reader.endpoints(table)[0].dials == 0
 
 
 def test_attach_through_the_descriptor() -> None:

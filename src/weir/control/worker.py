@@ -19,6 +19,7 @@ from weir.config.plan import Plan
 from weir.control.errors import StartError
 from weir.control.heart import HEARTBEAT_S, Heart
 from weir.control.logs import LogWriter
+from weir.control.members import Members
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
 from weir.plane.accesslog import AccessLog
@@ -83,6 +84,7 @@ class Worker:
         )
         self.plane.on_log_wanted(self._flush)
         self.resolver = Resolver(self.plane, plan.clusters)
+        self.members = Members(self.memory, plan.clusters, self.plane, self.resolver)
         self.sockets: list[socket.socket] = []
         self._bound: Bound = ()
         self._adopted = False
@@ -113,6 +115,7 @@ class Worker:
     async def start(self) -> None:
         """Resolves, accepts and serves; bind() or adopt() comes before."""
         self.resolver.start()
+        self.members.keep()
         await self.resolver.wait_first(_FIRST_LOOK_UP_S)
         for number, sock in self._bound:
             self.plane.listen(number, sock.fileno())
@@ -171,6 +174,7 @@ class Worker:
 
     def _beat(self) -> None:
         self._heart.beat()
+        self.members.keep()
         self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _make_page(self) -> bytes:

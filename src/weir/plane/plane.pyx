@@ -81,6 +81,12 @@ cdef class Plane:
         """The members of a cluster, by their texts."""
         return list((<Cluster>self.clusters[cluster]).members)
 
+    def endpoint_numbers(self) -> list[int]:
+        """The numbers in the statistics table of all members of all clusters that have one."""
+        cdef Cluster cluster
+        cdef Pool pool
+        return [pool.entry.number for cluster in self.clusters for pool in cluster.pools if pool.entry.number >= 0]
+
     def set_addresses(self, int cluster, str endpoint, addresses) -> None:
         """What an endpoint's name resolves to now: `weir.plane.stream.Address`es, in order of preference.
 

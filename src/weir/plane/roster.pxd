@@ -19,6 +19,7 @@ cdef extern from *:
         volatile uint32_t ejections, ejection_reason;
         volatile uint64_t joined_us, changed_us, checks, checks_failed, check_us, checked_us;
         volatile uint32_t origin, priority, source_weight, spare;
+        volatile uint64_t seen_us;
     } weir_standing;
 
     _Static_assert(offsetof(weir_standing, ejected_until_us) == 16, "standing");
@@ -42,11 +43,13 @@ cdef extern from *:
         uint32_t origin
         uint32_t priority
         uint32_t source_weight
+        uint64_t seen_us
 
 cdef enum Order:
     ORDER_READY = 0
     ORDER_DRAIN = 1
     ORDER_DOWN = 2
+    ORDER_REMOVED = 3
 
 cdef enum Health:
     HEALTH_UNKNOWN = 0

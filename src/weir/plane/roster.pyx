@@ -70,6 +70,10 @@ cdef class Roster:
         cdef Entry entry = Entry.__new__(Entry)
         number = self.endpoints.get(layout.endpoint_key(cluster, endpoint))
         if number is None:
+            # It may have come since.
+            self.read_names()
+            number = self.endpoints.get(layout.endpoint_key(cluster, endpoint))
+        if number is None:
             return entry
         entry.number = number
         entry.standing = <Standing*>(

@@ -107,6 +107,7 @@ STANDING: Final[dict[str, tuple[str, int]]] = {
     "origin": ("I", 336),
     "priority": ("I", 340),
     "source_weight": ("I", 344),
+    "seen_us": ("Q", 352),
 }
 
 DIRECTORY: Final[dict[str, tuple[str, int]]] = {

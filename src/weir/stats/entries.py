@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,9 +17,11 @@ from weir.stats.bytemap import (
     ROUTE,
     ROUTE_BYTES,
     ROUTE_NAME_BYTES,
+    STANDING,
     read,
     write,
 )
+from weir.stats.columns import ENDPOINT_PLACES
 
 __all__ = [
     "cluster_names",
@@ -32,6 +35,8 @@ __all__ = [
 
 # The byte of the table's file whose lock (fcntl) is held to give out numbers.
 NAMES_LOCK_AT: Final = 1
+# An endpoint keeps its place, with its figures, for so long after no worker has it as a member any more.
+LEFT_FOR_S: Final = 600.0
 
 
 def name_routes(table: Any, names: Sequence[str]) -> list[int]:
@@ -112,6 +117,24 @@ def name_all(
         fcntl.lockf(table.fd, fcntl.LOCK_UN, 1, NAMES_LOCK_AT)
 
 
+def left_places(table: Any, at: int, count: int) -> list[int]:
+    """Endpoints that no worker has had for long: their places may be given again."""
+    oldest_us = time.monotonic_ns() // 1000 - int(LEFT_FOR_S * 1e6)
+    return [
+        number for number in range(count) if read(table, at + number * ENDPOINT_BYTES, STANDING, "seen_us") < oldest_us
+    ]
+
+
+def clear_endpoint(table: Any, at: int, number: int) -> None:
+    """Nothing is left of the endpoint in this place: neither its standing nor its figures."""
+    place = at + number * ENDPOINT_BYTES
+    table[place : place + ENDPOINT_BYTES] = bytes(ENDPOINT_BYTES)
+    block = read(table, 0, HEADER, "workers_at") + read(table, 0, HEADER, "endpoint_figures_at")
+    for worker in range(read(table, 0, HEADER, "workers")):
+        place = block + worker * read(table, 0, HEADER, "worker_bytes") + number * ENDPOINT_PLACES * 8
+        table[place : place + ENDPOINT_PLACES * 8] = bytes(ENDPOINT_PLACES * 8)
+
+
 def name_new(
     table: Any, kind: str, size: int, fields: dict[str, tuple[str, int]], texts: Sequence[tuple[bytes, ...]]
 ) -> list[int]:
@@ -120,14 +143,21 @@ def name_new(
     numbers = {name: number for number, name in enumerate(read_names(table, at, size, fields, count))}
     new = [name for name in dict.fromkeys(texts) if name not in numbers]
     room = read(table, 0, HEADER, f"{kind}s")
-    if count + len(new) > room:
+    free = list(range(count, room))[: len(new)]
+    if kind == "endpoint" and len(free) < len(new):
+        free = left_places(table, at, count)[: len(new) - len(free)] + free
+    if len(free) < len(new):
         raise ValueError(f"the table has places for {room} {kind}s, {count} are taken and {len(new)} are new")
     parts = [name for name in fields if not name.endswith("_length")]
-    for number, name in enumerate(new, count):
+    for number, name in zip(free, new, strict=True):
+        if number < count:
+            clear_endpoint(table, at, number)
         for part, text in zip(parts, name, strict=True):
             entry: dict[str, int | bytes] = {f"{part}_length": len(text), part: text}
             write(table, at + size * number, fields, **entry)
+        if kind == "endpoint":
+            write(table, at + size * number, STANDING, seen_us=time.monotonic_ns() // 1000)
         numbers[name] = number
     # The count comes last: who reads it finds the names.
-    write(table, 0, HEADER, **{counter: count + len(new)})
+    write(table, 0, HEADER, **{counter: max(count, *(number + 1 for number in free), 0)})
     return [numbers[name] for name in texts]

@@ -9,12 +9,28 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from weir.stats.bytemap import ENDPOINT_BYTES, HEADER, STANDING, read, write
 
-__all__ = ["Health", "Order", "Origin", "Standing", "announce", "change", "standing"]
+__all__ = [
+    "Health",
+    "Order",
+    "Origin",
+    "Standing",
+    "announce",
+    "change",
+    "changes",
+    "have_seen",
+    "is_member",
+    "standing",
+    "state_of",
+]
+
+# A worker under full load, or on a machine that stands still for a moment, is late with its word.
+MEMBER_FOR_S: Final = 10
 
 
 class Order(IntEnum):
@@ -23,6 +39,7 @@ class Order(IntEnum):
     READY = 0
     DRAIN = 1  # no new exchanges, but those that a cookie binds to it
     DOWN = 2  # nothing
+    REMOVED = 3  # no member of its cluster any more; for those that did not come from the configuration
 
 
 class Health(IntEnum):
@@ -60,6 +77,7 @@ class Standing(NamedTuple):
     origin: int = 0  # Origin
     priority: int = 0  # what a look-up has said (SRV); 0: as configured
     source_weight: int = 0  # the same
+    seen_us: int = 0  # when a worker last had it as a member
 
 
 def standing(memory: Any, number: int) -> Standing:
@@ -72,6 +90,34 @@ def change(memory: Any, number: int, **fields: int) -> None:
     """Writes some fields of a standing, with the time, and announces it. ValueError as in standing()."""
     write(memory, place(memory, number), STANDING, changed_us=time.time_ns() // 1000, **fields)
     announce(memory)
+
+
+def changes(memory: Any) -> int:
+    """Another number each time that a standing was changed."""
+    return int(read(memory, 0, HEADER, "endpoints_changed"))
+
+
+def have_seen(memory: Any, numbers: Iterable[int]) -> None:
+    """These endpoints are members of their clusters now. ValueError as in standing()."""
+    now_us = time.monotonic_ns() // 1000
+    for number in numbers:
+        write(memory, place(memory, number), STANDING, seen_us=now_us)
+
+
+def is_member(standing: Standing) -> bool:
+    """Whether a worker has it as a member; a worker says so about once a second."""
+    return standing.seen_us > 0 and time.monotonic_ns() // 1000 - standing.seen_us < 1_000_000 * MEMBER_FOR_S
+
+
+def state_of(standing: Standing) -> str:
+    """In a word: removed, down, draining, unhealthy, ejected or ready."""
+    if standing.order:
+        return {Order.DRAIN: "draining", Order.DOWN: "down"}.get(Order(standing.order), "removed")
+    if standing.health == Health.UNHEALTHY:
+        return "unhealthy"
+    if standing.ejected_until_us > time.monotonic_ns() // 1000:
+        return "ejected"
+    return "ready"
 
 
 def announce(memory: Any) -> None:
