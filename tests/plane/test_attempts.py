@@ -10,6 +10,8 @@ import pytest
 
 from tests.plane.scene import GET, OK, Scene
 from weir.plane.fake import FakeStream
+from weir.stats.reader import clusters
+from weir.stats.retrywords import RETRY_WORDS
 
 Stage = Callable[..., Scene]
 
@@ -477,3 +479,13 @@ def test_all_attempts_are_in_the_log_as_one_request(stage: Stage) -> None:
     scene.send(scene.endpoint(2), OK)
     counted = scene.counters()
     assert (counted["requests"], counted["retries"], counted["errors"]) == (1, 2, 0)
+
+
+def test_decisions_are_counted_in_the_shared_table(stage: Stage) -> None:
+    scene = stage(endpoints=2)
+    scene.client(GET)
+    scene.end(scene.endpoint(0))
+    (cluster,) = clusters(scene.memory)
+    counted = {one.word: count for one, count in zip(RETRY_WORDS, cluster.decisions, strict=True) if count}
+    assert counted == scene.retries() == {"reset": 1}
+    assert (cluster.retries, cluster.retries_denied) == (1, 0)

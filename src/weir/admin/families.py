@@ -24,6 +24,7 @@ from weir.stats import layout, reader
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.reader import PARTS_OF_TIME
+from weir.stats.retrywords import RETRY_WORDS
 
 __all__ = ["Distribution", "Family", "Labels", "collect"]
 
@@ -171,6 +172,9 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
         families["weir_upstream_waiting"].add(end.waiting, *labels)
         for name in ("dials", "dial_failures", "reuses", "spoiled"):
             families[f"weir_upstream_{name}"].add(getattr(end, name), *labels)
+    for state_of in reader.clusters(state.memory):
+        for one, count in zip(RETRY_WORDS, state_of.decisions, strict=True):
+            families["weir_upstream_retries"].add(count, state_of.cluster, one.word)
     for cluster, queued in queues(endpoints):
         families["weir_cluster_queued"].add(queued, cluster)
 

@@ -15,6 +15,7 @@ from weir.admin.state import AdminState
 from weir.reasons import REASONS
 from weir.stats import layout, reader
 from weir.stats.reader import Counts
+from weir.stats.retrywords import RETRY_WORDS
 from weir.stats.view import RELATIVE_ERROR, Quantiles, Row, View
 
 __all__ = ["point_message", "status_message", "timestamp", "view_message"]
@@ -140,6 +141,7 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
             pb.Endpoint(**{name: value for name, value in endpoint._asdict().items() if name != "surplus"})
             for endpoint in reader.endpoints(state.memory)
         ],
+        clusters=[cluster_message(cluster) for cluster in reader.clusters(state.memory)],
         table=pb.Table(
             rows=header.rows,
             rows_taken=header.rows_taken,
@@ -151,6 +153,15 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
             {info.word: n for info, n in zip(REASONS, reasons, strict=False) if n and info.word != "none"}
         ),
     )
+
+
+def cluster_message(cluster: reader.ClusterState) -> pb.Cluster:
+    made = [
+        pb.RetryDecision(word=one.word, count=count)
+        for one, count in zip(RETRY_WORDS, cluster.decisions, strict=True)
+        if count
+    ]
+    return pb.Cluster(cluster=cluster.cluster, queued=cluster.queued, decisions=made)
 
 
 def worker_message(slot: int, worker: reader.WorkerState) -> pb.Worker:

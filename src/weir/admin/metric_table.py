@@ -47,6 +47,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("weir_upstream_dials", "counter", "", ("cluster", "endpoint"), "Connections begun."),
     Metric("weir_upstream_dial_failures", "counter", "", ("cluster", "endpoint"), "Connections that did not come about."),
     Metric("weir_upstream_reuses", "counter", "", ("cluster", "endpoint"), "Requests on a connection that had carried one before."),
+    Metric("weir_upstream_retries", "counter", "", ("cluster", "outcome"), "Decisions about a further attempt at a request, by what was decided and why: docs/retry-words.md."),
     Metric("weir_upstream_spoiled", "counter", "", ("cluster", "endpoint"), "Idle connections found closed or with bytes nobody asked for."),
     Metric("weir_cluster_queued", "gauge", "", ("cluster",), "Exchanges in the queue of a cluster."),
     Metric("weir_build_info", "gauge", "", ("version", "python"), "1; the version is in the labels."),

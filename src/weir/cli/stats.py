@@ -65,6 +65,7 @@ GRACE_S = 10.0
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save a snapshot, for weir diff.")
 @click.option("--reset", is_flag=True, help="Let counting begin anew, for everybody who asks without --since.")
+@click.option("--retries", is_flag=True, help="Show what was decided about further attempts, by cluster.")
 @admin_options
 def command(
     path: str | None,
@@ -79,6 +80,7 @@ def command(
     form: str | None,
     save: Path | None,
     reset: bool,
+    retries: bool,
     admin: str | None,
     token_file: Path | None,
     timeout: float,
@@ -92,6 +94,9 @@ def command(
     """
     _check_usage(path, since, watch, form, save, reset, contains or prefix)
     calling = caller(admin, token_file, timeout)
+    if retries:
+        _show_retries(calling, alone=not (path or since or watch or form or save or reset or contains or prefix))
+        return
     chosen = filter_of(route, prefix, contains, path or "")
     request: dict[str, Any] = {"filter": chosen, "sort": SORTS[sort], "reverse": reverse, "limit": limit}
     request["histograms"] = path is not None
@@ -109,6 +114,15 @@ def command(
             if path is not None and not answer.rows:
                 _nothing_there(calling, path)
             click.echo("\n".join(report(answer, path, sort, form)))
+
+
+def _show_retries(calling: Caller, *, alone: bool) -> None:
+    from weir.cli.retries import retry_lines
+
+    if not alone:
+        raise click.UsageError("--retries stands alone: decisions are counted by cluster, since the start.")
+    with failures():
+        click.echo("\n".join(retry_lines(calling.call("GetStatus", {}))))
 
 
 def _check_usage(

@@ -190,5 +190,5 @@ cdef class Trying(Exchange):
         limits.target_bytes = 0
         head.scanned = 0
         if scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head) == DONE:
-            return on_response_head(self, buf)
+            return on_response_head(self, buf, False)
         return 0

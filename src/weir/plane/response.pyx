@@ -88,7 +88,7 @@ cdef int read_response(Exchange exchange) except -1:
             head.scanned = 0
             step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)
         if step == DONE:
-            return on_response_head(exchange, buf)
+            return on_response_head(exchange, buf, got == 0)
         if step == FAILED:
             return exchange.try_again(ON_BAD_RESPONSE, head.reason)
         if not stream.may_read:
@@ -136,6 +136,10 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
     return 0
 
 
+cdef inline bint promises_body(const Framing* framing) noexcept:
+    return framing.kind in (B_CHUNKED, B_CLOSE) or (framing.kind == B_LENGTH and framing.length > 0)
+
+
 cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) except -1:
     """Whether the head waits for the beginning of its body: at most HOLD_HEAD_MS and a tick of the wheel.
 
@@ -147,18 +151,21 @@ cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) excep
     if (
         exchange.head_held
         or buf.end - buf.start != head.length
-        or exchange.upstream.stream.peer_done
-        or framing.kind == B_NONE
-        or framing.kind == B_TUNNEL
-        or (framing.kind == B_LENGTH and framing.length == 0)
+        or not promises_body(framing)
     ):
         return False
+    if exchange.upstream.stream.peer_done:
+        if framing.kind == B_CLOSE:
+            return False
+        # All that there will be is here. If that is no byte of the body, the client has nothing yet that would
+        # have to be cut: look at once.
+        exchange.workspace.engine.put_ready(exchange.upstream.stream)
     exchange.head_held = True
     exchange.workspace.wheel.arm(exchange, HOLD_HEAD_MS)
     return True
 
 
-cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
+cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1:
     cdef Head* head = &exchange.workspace.response_head
     cdef Framing framing
     cdef uint16_t failure
@@ -177,6 +184,8 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
                 return 0
     if hold_head(exchange, buf, &framing):
         return 0
+    if ended and framing.kind != B_CLOSE and buf.end - buf.start == head.length and promises_body(&framing):
+        return exchange.try_again(ON_BAD_RESPONSE, R_UPSTREAM_TRUNCATED)
     exchange.status = head.status
     if framing.kind == B_TUNNEL:
         return start_tunnel(exchange, buf)
