@@ -124,6 +124,9 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
     # HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
     if exchange.version_minor == 0:
         return 0
+    # The client was told to go on in an attempt before this one.
+    if head.status == 100 and exchange.continued and exchange.retries:
+        return 0
     memset(&policy, 0, sizeof(policy))
     policy.interim = 1
     policy.via = exchange.owner.options.via_response
