@@ -107,8 +107,12 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {
         "endpoints": 2,
         "retry": {
-            **{"on": FAILURES, "attempts": 4, "attempt_timeout_ms": 400, "same_endpoint": True},
-            **{"max_replay_body_bytes": 5000, "ratio_percent": 100},
+            "on": FAILURES,
+            "attempts": 4,
+            "attempt_timeout_ms": 400,
+            "same_endpoint": True,
+            "max_replay_body_bytes": 5000,
+            "ratio_percent": 100,
         },
     },
     {"endpoints": 3, "hedge": {"after_ms": 40}, "retry": {"on": FAILURES, "ratio_percent": 100}},

@@ -22,7 +22,8 @@ MOST_LINES = 500
 
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
-    *("debug", "syscalls", "codes", "columns", "retrywords", "states", "machines", "clock", "timers", "buffer", "counters"),
+    *("debug", "syscalls", "codes", "columns", "retrywords", "states", "machines", "clock", "timers", "buffer"),
+    *("counters",),
     *("text", "accesslog"),
     *("engine", "selector", "stream"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept", "parsers"),

@@ -295,8 +295,8 @@ def retrywords_py() -> str:
 
 def retrywords_md() -> str:
     lines = [f"<!-- {NOTE.format(spec='retries.toml')} -->", "", "# Decisions about retries", ""]
-    lines += ["Each time that a request could be sent once more, one of these words says what was decided and why. They"]
-    lines += ["are counted per cluster: [retries](retries.md) explains them and says where they are seen.", ""]
+    lines += ["Each time that a request could be sent once more, one of these words says what was decided and why."]
+    lines += ["They are counted per cluster: [retries](retries.md) explains them and says where they are seen.", ""]
     lines += ["| word | kind | meaning |", "| --- | --- | --- |"]
     lines += [f"| `{one['word']}` | {one['kind']} | {one['text']} |" for one in table("retries.toml")["decision"]]
     return "\n".join([*lines, ""])

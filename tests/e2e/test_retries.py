@@ -139,7 +139,9 @@ TROUBLES: dict[str, Callable[[Endpoint], Callable[[Link], None]]] = {
     "resets in the middle of a request": lambda endpoint: in_a_request(RESET),
     "answers garbage": lambda endpoint: after_a_request(endpoint, b"this is not HTTP\r\n\r\n"),
     "answers half a head": lambda endpoint: after_a_request(endpoint, b"HTTP/1.1 200 O", CLOSE),
-    "answers a head and breaks": lambda endpoint: after_a_request(endpoint, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", RESET),
+    "answers a head and breaks": lambda endpoint: after_a_request(
+        endpoint, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", RESET
+    ),
     "hangs": lambda endpoint: after_a_request(endpoint, 1.5, CLOSE),
     "is busy": lambda endpoint: after_a_request(endpoint, ok(b"", status="503 Busy")),
     "flaps": flapping,

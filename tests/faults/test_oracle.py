@@ -63,7 +63,9 @@ WRONG: dict[str, Ledgers] = {
     "a line that says none of an error": ledgers("get", CUT, received=OK + b"he", end=CLEAN),
     "a line with another count": ledgers("get", lines=[line(body=4)]),
     "never at the endpoint": ledgers("get", sightings=[]),
-    "an error although there was another endpoint": ledgers("get", CUT, received=error("upstream_closed"), retried=True),
+    "an error although there was another endpoint": ledgers(
+        "get", CUT, received=error("upstream_closed"), retried=True
+    ),
     "a POST twice, where all is tried again": ledgers(
         "post", CUT, sightings=[sighting(POST)] * 2, lines=[line(body=7, retries=1)], retried=True
     ),

@@ -1,4 +1,4 @@
-"""From one attempt to the next: the decision table walked on whole exchanges, and what is sent again, when and where."""
+"""From one attempt to the next: the decision table on whole exchanges, and what is sent again, when and where."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weir.stats.retrywords import RETRY_WORDS
 Stage = Callable[..., Scene]
 
 POST = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
-KEYED = b"POST /a HTTP/1.1\r\nHost: h\r\nIdempotency-Key: \"k\"\r\nContent-Length: 5\r\n\r\nhello"
+KEYED = b'POST /a HTTP/1.1\r\nHost: h\r\nIdempotency-Key: "k"\r\nContent-Length: 5\r\n\r\nhello'
 PUT = b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 ALL = ("connect", "reused", "reset", "timeout", "bad_response", "429", "502", "503", "504")
@@ -85,8 +85,8 @@ def wanted_word(failure: str, row: dict[str, Any]) -> str:
 @pytest.mark.parametrize("failure", ALL)
 def test_the_table_on_whole_exchanges(failure: str) -> None:
     """Each row plays: what is decided, what the endpoints see, and what the client gets."""
-    rows = itertools.product((GET, POST, KEYED), *[(True, False)] * 4, (1, 2))
-    for request, named, attempts_left, same_endpoint, paid, endpoints in rows:
+    rows = itertools.product((GET, POST, KEYED), itertools.product((True, False), repeat=4), (1, 2))
+    for request, (named, attempts_left, same_endpoint, paid), endpoints in rows:
         row = {
             "request": request,
             "named": named,
@@ -136,7 +136,7 @@ def check_it_is_sent_again(scene: Scene, client: FakeStream, before: int, failur
     again = scene.endpoint()
     assert again.take_sent() == row["request"], row
     if row["endpoints"] == 2 and not innocent:
-        assert again.peer.text != scene.endpoint(0).peer.text, "at the other endpoint"
+        assert again.peer != scene.endpoint(0).peer, "at the other endpoint"
     scene.send(again, OK)
     assert client.take_sent() == OK, row
     assert scene.counters()["retries"] == 1
@@ -216,7 +216,9 @@ def test_the_next_request_is_not_lost_when_no_connection_is_left(stage: Stage, i
     assert not client.is_closed
 
 
-@pytest.mark.parametrize(("limit", "size", "word"), [(8192, 8192, "reset"), (8192, 8193, "body_gone"), (0, 10, "body_gone")])
+@pytest.mark.parametrize(
+    ("limit", "size", "word"), [(8192, 8192, "reset"), (8192, 8193, "body_gone"), (0, 10, "body_gone")]
+)
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_larger_body_is_not_kept(stage: Stage, limit: int, size: int, word: str, chunked: bool) -> None:
     scene = stage(endpoints=2, retry={"max_replay_body_bytes": limit})
@@ -308,7 +310,7 @@ def test_each_attempt_is_at_an_endpoint_that_has_not_failed(stage: Stage) -> Non
     assert scene.dials == 3
     scene.send(scene.endpoint(2), OK)
     assert client.take_sent() == OK
-    assert len({stream.peer.text for stream in scene.dialer.dialled}) == 3
+    assert len({stream.peer.text for stream in scene.dialer.dialled if stream.peer}) == 3
     assert scene.retries() == {"reset": 2}
 
 
@@ -445,7 +447,13 @@ def test_a_hint_is_passed_on_from_each_attempt(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [b"", b"Idempotency-Key: \r\n", b"Idempotency-Key: a\r\nIdempotency-Key: a\r\n", b"Idempotency-Key: " + b"k" * 256 + b"\r\n"]
+    "keys",
+    [
+        b"",
+        b"Idempotency-Key: \r\n",
+        b"Idempotency-Key: a\r\nIdempotency-Key: a\r\n",
+        b"Idempotency-Key: " + b"k" * 256 + b"\r\n",
+    ],
 )
 def test_what_is_no_key(stage: Stage, keys: bytes) -> None:
     scene = stage(endpoints=2, retry={"idempotency_key": True})

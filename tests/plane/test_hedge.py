@@ -111,9 +111,7 @@ def test_a_second_that_breaks(stage: Stage, how: str) -> None:
 @pytest.mark.parametrize("half", [b"", b"HTTP/1.1 2"])
 @pytest.mark.parametrize("how", ["end", "reset", "garbage", "status", "timeout"])
 def test_the_second_goes_on_when_the_first_fails(stage: Stage, how: str, half: bytes) -> None:
-    scene, client = hedged(
-        stage, retry={"on": ("reset", "timeout", "503"), "attempt_timeout_ms": 500, "attempts": 2}
-    )
+    scene, client = hedged(stage, retry={"on": ("reset", "timeout", "503"), "attempt_timeout_ms": 500, "attempts": 2})
     if half:
         scene.send(scene.endpoint(1), half)
     if how == "garbage":

@@ -33,9 +33,8 @@ def word(number: int) -> str:
 def test_every_row_of_the_table() -> None:
     """docs/retries.md, read independently: the first question that is answered with no is the reason."""
     rows = 0
-    for failure, named, repeatable, body, left, elsewhere, same, in_time, paid in itertools.product(
-        ALL, *[(True, False)] * 8
-    ):
+    for failure, answers in itertools.product(ALL, itertools.product((True, False), repeat=8)):
+        named, repeatable, body, left, elsewhere, same, in_time, paid = answers
         on = ALL if named else tuple(one for one in ALL if one != failure)
         budget = 1000 if paid else 0
         retries, _ = make(

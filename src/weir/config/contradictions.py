@@ -232,7 +232,10 @@ def _retry(loc: Loc, cluster: Raw, retry: Raw) -> Iterator[Finding]:
         yield Finding((*here, "attempt_timeout"), "value", message, "lower it, or raise response_header_timeout")
     if timeout and "timeout" not in (_value(Retry, retry, "on") or ("timeout",)):
         yield Finding(
-            (*here, "attempt_timeout"), "key", 'without effect: "timeout" is not in `on`', "take it out, or add it there"
+            (*here, "attempt_timeout"),
+            "key",
+            'without effect: "timeout" is not in `on`',
+            "take it out, or add it there",
         )
 
 

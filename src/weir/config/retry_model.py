@@ -27,8 +27,8 @@ class Retry(Table):
     attempts: Annotated[int, kinds.count(1, 10)] = setting(
         RetryPlan,
         "attempts",
-        "Attempts at one request in all, the first included. 1: nothing is repeated. A connection that cannot be made is "
-        "no attempt.",
+        "Attempts at one request in all, the first included. 1: nothing is repeated. A connection that cannot be made "
+        "is no attempt.",
         example=2,
     )
     ratio: Annotated[int, kinds.ratio()] = setting(
@@ -54,8 +54,8 @@ class Retry(Table):
     same_endpoint: Annotated[bool, kinds.flag()] = setting(
         RetryPlan,
         "same_endpoint",
-        "If no other endpoint is left, one that has failed the request is asked again. For addresses behind which there "
-        "are several servers.",
+        "If no other endpoint is left, one that has failed the request is asked again. For addresses behind which "
+        "there are several servers.",
         example=True,
     )
     idempotency_key: Annotated[bool, kinds.flag()] = setting(
@@ -67,8 +67,8 @@ class Retry(Table):
     max_replay_body: Annotated[int, kinds.size(1, "512KiB", none=True)] = setting(
         RetryPlan,
         "max_replay_body_bytes",
-        "A copy of a request's body is kept up to this size, until the response begins, if the request may be done twice. "
-        "What comes together with the head is kept in any case.",
+        "A copy of a request's body is kept up to this size, until the response begins, if the request may be done "
+        "twice. What comes together with the head is kept in any case.",
         example="256KiB",
     )
 

@@ -33,7 +33,7 @@ from weir.plane.fields cimport (
     ties_connection,
     write_response_head,
 )
-from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
+from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_TUNNEL, Framing, frame_response
 from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay

@@ -250,11 +250,13 @@ def clusters(memory: Any) -> list[ClusterState]:
     names = layout.cluster_names(memory)
     sums = sums_of_figures(memory, header, header.places.cluster_figures_at, CLUSTER_PLACES, len(names))
     return [
-        ClusterState(
-            number,
-            name,
-            *figures[: len(CLUSTER_FIGURES)],
-            decisions=tuple(figures[DECISIONS_AT : DECISIONS_AT + len(RETRY_WORDS)]),
+        ClusterState._make(
+            (
+                number,
+                name,
+                *figures[: len(CLUSTER_FIGURES)],
+                tuple(figures[DECISIONS_AT : DECISIONS_AT + len(RETRY_WORDS)]),
+            )
         )
         for number, (name, figures) in enumerate(zip(names, sums, strict=True))
     ]
