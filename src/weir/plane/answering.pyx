@@ -18,6 +18,14 @@ from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
 
 
+cdef bint answering_asks_head(const char* p, uint32_t n) noexcept:
+    # Half a head, or none, may yet have said that it is HEAD, to which no answer has a body (RFC 9110 section 9.3.2).
+    if n >= 2 and p[0] == c"\r" and p[1] == c"\n":     # the empty line that may come first
+        p += 2
+        n -= 2
+    return n >= 5 and memcmp(p, b"HEAD ", 5) == 0
+
+
 cdef class Answering(ExchangeOwner):
     """A client's connection, as far as it answers by itself."""
 
@@ -123,6 +131,8 @@ cdef class Answering(ExchangeOwner):
             policy.old_client = head.version_minor == 0
             policy.head_only = head.method == M_HEAD
             policy.kind = preferred_answer(p, head)
+        else:
+            policy.head_only = answering_asks_head(p, self.inbuf.end - self.inbuf.start)
         if identity.id_length == 0:
             make_id(&self.workspace.id_state, &identity)
         policy.identity = &identity

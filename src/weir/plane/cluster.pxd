@@ -32,6 +32,8 @@ cdef class Cluster(PoolOwner):
     cdef uint32_t max_response_fields
     cdef readonly Retries retry
     cdef readonly HedgeDelay hedge          # None: nothing is hedged
+    cdef int64_t rate_since_ms              # since when the queue's rate is measured
+    cdef uint64_t rate_taken                # how many had been taken out of it by then
     cdef Pool chosen                        # after acquire: where the user got its place (not for A_QUEUED)
     cdef Reason failure
 

@@ -32,7 +32,7 @@ from weir.plane.codes cimport (
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
-from weir.plane.head cimport Head, scan_request
+from weir.plane.head cimport F_HOST, Head, scan_request
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
@@ -160,6 +160,11 @@ cdef class Forward(Trying):
         policy.via = options.via_request
         policy.host = self.cluster.host
         policy.host_length = <uint32_t>len(self.cluster.host)
+        if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
+            # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
+            # name that weir knows them by (RFC 9112 section 3.3).
+            policy.host = self.pool.host_text
+            policy.host_length = <uint32_t>len(self.pool.host_text)
         policy.client = owner.client
         policy.client_length = owner.client_length
         policy.proto = b"http"
@@ -191,6 +196,7 @@ cdef class Forward(Trying):
         relay.limit = self.route.max_body_bytes
         relay.limits = owner.options.limits
         relay.start(self.framing.kind, self.framing.length, False, False)
+        relay.scanner.no_trailers = workspace.request_head.nominates
         if self.body_in_inbuf:
             body = workspace.buffers.take(self.body_in_inbuf + RELAY_TAILROOM)
             memcpy(body.data, owner.inbuf.data + self.head.at + self.head.length, self.body_in_inbuf)
@@ -206,6 +212,8 @@ cdef class Forward(Trying):
         cdef Workspace workspace = self.workspace
         cdef Relay relay = self.request
         cdef uint32_t n
+        if workspace.request_owner is not self and not self._restore_head():
+            return self.fail(R_INTERNAL)
         if self._prepare_body() == FAILED:
             return self.fail(relay.reason)
         n = self.compose_request()
@@ -214,7 +222,7 @@ cdef class Forward(Trying):
         self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_SENT)
         if relay.send_first(workspace.compose, n) == FAILED:
             return self.lost(R_UPSTREAM_CLOSED)
-        self.accepted = True
+        self.accepted = relay.moved
         if relay.done:
             self._await_head()
             return 0
@@ -223,12 +231,16 @@ cdef class Forward(Trying):
 
     cdef int _pump_request(self) except -1:
         cdef Relay relay = self.request
+        cdef bint reads
         cdef Step step
         if relay.done or self.upload_broken:
             return 0
-        if not relay.source_done:
-            self.body_read = True
+        reads = not relay.source_done
         step = relay.pump()
+        if relay.moved:
+            # Also when it only read: it reads no more before all that it had was taken.
+            self.accepted = True
+            self.body_read = self.body_read or reads
         if step == FAILED:
             return self._request_broken()
         if relay.done:

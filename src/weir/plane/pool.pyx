@@ -52,6 +52,7 @@ cdef class Pool(UpstreamHome):
         self.entry = entry
         self.name = name
         self.endpoint_text = name.encode()
+        self.host_text = b"localhost" if name.startswith("unix:") else self.endpoint_text
         self.addresses = []
         self.line = Line()
         self.max_idle = plan.max_idle

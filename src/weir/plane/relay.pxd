@@ -35,7 +35,7 @@ cdef class Relay:
     cdef bint done                      # ... and written
     cdef bint discard                   # read and count, write nothing (the destination is gone)
     cdef bint failed_source             # FAILED: which side
-    cdef bint moved                     # the last pump moved bytes
+    cdef bint moved                     # the last pump, or send_first, moved bytes
     cdef uint64_t left                  # B_LENGTH: bytes still to come
     cdef uint64_t payload               # body bytes read, without framing
     cdef uint64_t limit                 # of payload; 0: none

@@ -185,6 +185,9 @@ cdef class Relay:
         if self.kept is not None:
             self._copy(before)
         if self.limit and self.payload > self.limit:
+            # Nothing of this piece goes on: the end of the body may stand in it, and an endpoint that has all of a
+            # request acts on it, while its client is told that it was refused.
+            buf.end = buf.start
             return self._fail(True, R_BODY_TOO_LARGE)
         return DONE
 
@@ -222,6 +225,7 @@ cdef class Relay:
             return self._fail(False, R_CLIENT_CLOSED)
         if sent < 0:
             sent = 0
+        self.moved = sent > 0
         if <uint32_t>sent < n:
             # The head itself was cut, which takes a full socket: gather what is left in one buffer, and what was
             # read but not scanned with it, even where nothing of the body is ready.
@@ -349,10 +353,13 @@ cdef class Relay:
                 rounds += 1
                 step = self._read()
             if step == WOULD_BLOCK:
-                # While it waits it owns no buffer, unless half a chunk header stands in it.
-                if self.buf is not None and self.raw_end == self.buf.end:
-                    self.workspace.buffers.give(self.buf)
-                    self.buf = None
+                # While it waits it owns no buffer, unless half a chunk header or half a trailer section stands in it.
+                if self.buf is not None:
+                    if self.raw_end == self.buf.end:
+                        self.workspace.buffers.give(self.buf)
+                        self.buf = None
+                    else:
+                        self._keep()
                 return WOULD_BLOCK
             if step == FAILED:
                 return self._last_words()

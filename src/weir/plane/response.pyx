@@ -33,8 +33,16 @@ from weir.plane.fields cimport (
     ties_connection,
     write_response_head,
 )
-from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_TUNNEL, Framing, frame_response
-from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
+from weir.plane.framing cimport (
+    B_CHUNKED,
+    B_CLOSE,
+    B_LENGTH,
+    B_TUNNEL,
+    Framing,
+    frame_response,
+    switches_as_asked,
+)
+from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.retry cimport ON_BAD_RESPONSE, status_failure
@@ -168,6 +176,18 @@ cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) excep
     return True
 
 
+cdef bint was_asked(Exchange exchange, Buffer buf) noexcept:
+    """Whether the request asked for what a 101 switches to. Its head is parsed again: 101 is rare."""
+    cdef Workspace workspace = exchange.workspace
+    cdef Head* asked = &workspace.request_head
+    cdef const char* p = exchange.owner.inbuf.data + exchange.head.at
+    workspace.request_owner = None
+    asked.scanned = 0
+    if scan_request(p, exchange.head.length, &exchange.owner.options.limits, asked) != DONE:
+        return False
+    return switches_as_asked(p, asked, buf.data + buf.start, &workspace.response_head)
+
+
 cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1:
     cdef Head* head = &exchange.workspace.response_head
     cdef Framing framing
@@ -176,6 +196,8 @@ cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1:
         return exchange.try_again(ON_BAD_RESPONSE, framing.reason)
     if check_response(buf.data + buf.start, head) == FAILED:
         return exchange.try_again(ON_BAD_RESPONSE, head.reason)
+    if framing.kind == B_TUNNEL and not was_asked(exchange, buf):
+        return exchange.try_again(ON_BAD_RESPONSE, R_BAD_RESPONSE)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
         exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
@@ -221,6 +243,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     relay.limits.head_bytes = exchange.cluster.max_response_head_bytes
     relay.limits.fields = exchange.cluster.max_response_fields
     relay.start(framing.kind, framing.length, wrap, old_client)
+    relay.scanner.no_trailers = head.nominates
     exchange.head_buf = None
     if second is not None:
         second.cancel()

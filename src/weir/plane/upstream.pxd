@@ -33,6 +33,7 @@ cdef class Line:
     cdef UpstreamUser first
     cdef UpstreamUser last
     cdef readonly uint32_t length
+    cdef uint64_t taken                             # how many were taken; who left by itself was not
     cdef void join(self, UpstreamUser user, uint8_t waiting) noexcept
     cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept
     cdef void leave(self, UpstreamUser user) noexcept
@@ -41,6 +42,7 @@ cdef class Line:
 # Where connections live: a pool.
 cdef class UpstreamHome(TimerOwner):
     cdef bytes endpoint_text
+    cdef bytes host_text                            # what a Host says of it; "localhost" behind a Unix socket
     cdef int on_connected(self, Upstream upstream) except -1
     cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1
     cdef int on_idle_event(self, Upstream upstream) except -1
