@@ -57,6 +57,8 @@ class Reason(IntEnum):
     EVICTED = 34
     OUT_OF_MEMORY = 35
     OUT_OF_PORTS = 36
+    RATE_LIMITED = 37
+    FAULT_INJECTED = 38
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -97,4 +99,6 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("evicted", 0, "weir", "The connection was closed to make room for others: it had waited longest, without a request in progress."),
     ReasonInfo("out_of_memory", 503, "weir", "There is no memory for this request at the moment."),
     ReasonInfo("out_of_ports", 503, "weir", "No more connections to the endpoint can be opened at the moment."),
+    ReasonInfo("rate_limited", 429, "downstream", "Too many requests: a rate limit of this listener was reached."),
+    ReasonInfo("fault_injected", 503, "weir", "A fault was injected on purpose, for a test."),
 )

@@ -14,6 +14,7 @@ from weir.config.load import load_text
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
+    EndpointPlan,
     ListenerPlan,
     LogPlan,
     Plan,
@@ -74,6 +75,37 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("listener",), "trace_sample", '"5%"', "listener.trace_sample_percent", 5),
     (("listener",), "server_timing", '"on"', "listener.server_timing", "on"),
     (("listener",), "half_close", '"abort"', "listener.half_close", "abort"),
+    *(
+        (("listener", "rate_limit"), key, toml, f"listener.rate_limits.{field}", value)
+        for key, toml, field, value in (
+            ("by", '"path"', "by", "path"),
+            ("rate", '"10/m"', "rate", (10, 60_000)),
+            ("burst", "50", "burst", 50),
+            ("delay", "20", "delay", 20),
+            ("prefix", '"/login"', "prefix", "/login"),
+            ("methods", '["POST", "PUT"]', "methods", ("POST", "PUT")),
+            ("status", "503", "status", 503),
+            ("max_keys", "1000", "max_keys", 1_000),
+            ("dry_run", "true", "dry_run", True),
+            ("name", '"logins"', "name", "logins"),
+        )
+    ),
+    *(
+        (("listener", "fault"), key, toml, f"listener.faults.{field}", value)
+        for key, toml, field, value in (
+            ("delay", '"100ms-2s"', "delay_ms", (100, 2_000)),
+            ("delay_percentage", '"10%"', "delay_percent", 10),
+            ("abort", "503", "abort", 503),
+            ("abort_percentage", '"1%"', "abort_percent", 1),
+            ("bandwidth", '"64KiB"', "bandwidth_bytes", 65_536),
+            ("bandwidth_percentage", '"50%"', "bandwidth_percent", 50),
+            ("prefix", '"/api/"', "prefix", "/api/"),
+            ("methods", '["GET"]', "methods", ("GET",)),
+            ("field", '"X-Weir-Fault:slow"', "field", "X-Weir-Fault: slow"),
+            ("seed", "42", "seed", 42),
+            ("name", '"slow"', "name", "slow"),
+        )
+    ),
     (("cluster",), "host", '"app.internal:8080"', "cluster.host", "app.internal:8080"),
     (("cluster",), "connect_timeout", '"1s"', "cluster.connect_timeout_ms", 1_000),
     (("cluster",), "response_header_timeout", '"30s"', "cluster.response_header_timeout_ms", 30_000),
@@ -86,6 +118,19 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
         (AddressPlan("10.0.0.2", "10.0.0.2", 53), AddressPlan("[fd00::2]:5353", "fd00::2", 5353)),
     ),
     (("cluster",), "resolve_interval", '"5s"', "cluster.resolve_interval_ms", 5_000),
+    (("cluster",), "policy", '"least_time"', "cluster.policy", "least_time"),
+    (("cluster",), "hash_by", '"cookie:session"', "cluster.hash_by", "cookie:session"),
+    (("cluster",), "hash_balance", "125", "cluster.hash_balance_percent", 125),
+    (("cluster",), "overflow_at", '"50%"', "cluster.overflow_at_percent", 50),
+    (("cluster",), "slow_start", '"30s"', "cluster.slow_start_ms", 30_000),
+    (("cluster", "sticky"), "cookie", '"ID"', "cluster.sticky.cookie", "ID"),
+    (("cluster", "sticky"), "secret", '"0123456789abcdef"', "cluster.sticky.secret", "0123456789abcdef"),
+    (("cluster", "sticky"), "max_age", '"1h"', "cluster.sticky.max_age_ms", 3_600_000),
+    (("cluster", "sticky"), "path", '"/shop"', "cluster.sticky.path", "/shop"),
+    (("cluster", "sticky"), "secure", "true", "cluster.sticky.secure", True),
+    (("cluster", "sticky"), "http_only", "false", "cluster.sticky.http_only", False),
+    (("cluster", "sticky"), "same_site", '"strict"', "cluster.sticky.same_site", "strict"),
+    (("cluster", "sticky"), "forward", "false", "cluster.sticky.forward", False),
     (("cluster", "pool"), "max_idle", "10", "cluster.pool.max_idle", 10),
     (("cluster", "pool"), "max_connections", "2000", "cluster.pool.max_connections", 2_000),
     (("cluster", "pool"), "idle_timeout", '"50s"', "cluster.pool.idle_timeout_ms", 50_000),
@@ -109,6 +154,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
 ]
 # These have tests of their own below.
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
+ZONE = ("zone",)  # tests/config/test_balance.py
 UNIX_MODE = ("listener", "unix_mode")
 ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
 ADMIN_ADDRESS = ("admin", "address")
@@ -116,9 +162,22 @@ TOKEN_FILE = ("admin", "token_file")
 OPENAPI = {("stats", "openapi"), ("listener", "openapi")}  # tests/config/test_openapi.py
 
 
-def text_with(table: tuple[str, ...], line: str) -> str:
+# What a rule needs to be one, and a fault to have something to say percentages of.
+RULES = {
+    ("listener", "rate_limit"): {"by": '"client"', "rate": '"100/s"'},
+    ("listener", "fault"): {"delay": '"1s"', "abort": "500", "bandwidth": '"1KiB"'},
+}
+# What else in [[cluster]] a key needs to have an effect: without the key, and with it.
+NEEDS = {
+    "hash_by": ('policy = "hash"\nhash_by = "client"\n', 'policy = "hash"\n'),
+    "hash_balance": ('policy = "hash"\nhash_by = "path"\n',) * 2,
+}
+ENDPOINTS = 'endpoints = ["app.internal:8081", { address = "127.0.0.1:8082", priority = 1 }]\n'
+
+
+def text_with(table: tuple[str, ...], line: str, needs: str = "") -> str:
     """A complete configuration with a cluster, and one more line in one of its tables."""
-    parts = {
+    parts: dict[tuple[str, ...], str] = {
         (): "",
         ("log",): "" if line.startswith("access") else 'access = "stdout"\n',
         ("stats",): "",
@@ -126,14 +185,22 @@ def text_with(table: tuple[str, ...], line: str) -> str:
         ("otlp",): "",
         ("admin",): "",
         ("listener",): 'address = ":8080"\nto = "app"\n',
-        ("cluster",): 'name = "app"\nendpoints = ["app.internal:8081"]\n',
+        **{
+            place: "".join(
+                f"{key} = {toml}\n" for key, toml in least.items() if table != place or not line.startswith(f"{key} = ")
+            )
+            for place, least in RULES.items()
+        },
+        ("cluster",): f'name = "app"\n{ENDPOINTS}{needs}',
         ("cluster", "pool"): "",
         ("cluster", "queue"): "",
         ("cluster", "retry"): "",
         ("cluster", "hedge"): "",
+        ("cluster", "sticky"): "" if line.startswith("cookie") or table[-1:] != ("sticky",) else 'cookie = "WEIRID"\n',
     }
     parts[table] += line + "\n"
     headers: dict[tuple[str, ...], str] = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
+    headers.update({place: f"[[{'.'.join(place)}]]\n" for place in RULES})
     return "".join(headers.get(key, f"[{'.'.join(key)}]\n" if key else "") + body for key, body in parts.items())
 
 
@@ -151,6 +218,9 @@ def flat(plan: Plan) -> dict[str, Any]:
         elif isinstance(value, tuple) and prefix in ("listeners", "routes", "clusters"):
             assert len(value) == 1
             yield from walk(prefix[:-1], value[0])
+        elif isinstance(value, tuple) and value and prefix in ("listener.rate_limits", "listener.faults"):
+            assert len(value) == 1
+            yield from walk(prefix, value[0])
         else:
             yield prefix, value
 
@@ -161,15 +231,16 @@ def flat(plan: Plan) -> dict[str, Any]:
 def test_each_key_reaches_the_plan_and_nothing_else(
     table: tuple[str, ...], key: str, toml: str, name: str, value: object
 ) -> None:
-    without = flat(plan_of(text_with(table, "")))
-    with_it = flat(plan_of(text_with(table, f"{key} = {toml}")))
+    needs = NEEDS.get(key, ("", ""))
+    without = flat(plan_of(text_with(table, "", needs[0])))
+    with_it = flat(plan_of(text_with(table, f"{key} = {toml}", needs[1])))
     assert without[name] != value
     assert {changed: with_it[changed] for changed in with_it if with_it[changed] != without[changed]} == {name: value}
 
 
 def test_every_key_of_the_model_is_tested() -> None:
     tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES
-    tested |= {UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, *OPENAPI}
+    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, *OPENAPI}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -180,7 +251,9 @@ def test_every_field_of_the_plan_can_be_set() -> None:
     structure |= {"admin.address", "admin.written"}
     structure |= {"cluster.hedge.after_ms"}  # written as the same key
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
-    assert set(flat(plan_of(LEAST))) == tested | structure
+    whole = text_with((), "")
+    assert set(flat(plan_of(whole))) == tested | structure
+    assert set(flat(plan_of(LEAST))) >= {name for name in tested if name.count(".") < 2 or "listener" not in name}
 
 
 def test_defaults_are_those_of_the_plan() -> None:
@@ -196,8 +269,9 @@ def test_defaults_are_those_of_the_plan() -> None:
 def test_a_cluster_without_tables_has_the_plans_defaults() -> None:
     (cluster,) = plan_of(text_with((), "")).clusters
     endpoint = AddressPlan(text="app.internal:8081", host="app.internal", port=8081)
+    other = EndpointPlan(text="127.0.0.1:8082", host="127.0.0.1", port=8082, priority=1)
     assert cluster == ClusterPlan(
-        name="app", endpoints=(endpoint,), pool=PoolPlan(), queue=QueuePlan(), retry=RetryPlan()
+        name="app", endpoints=(endpoint, other), pool=PoolPlan(), queue=QueuePlan(), retry=RetryPlan()
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from weir.config.plan import RateLimitPlan
 from weir.plane.machines import MACHINES, Machine
 
 Stage = Callable[..., Scene]
@@ -162,6 +163,15 @@ def surplus_taken(stage: Stage) -> Scene:
     return scene
 
 
+def probe(stage: Stage) -> Scene:
+    scene = stage()
+    scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    scene.wait_ms(4010)
+    scene.end(scene.endpoint())
+    return scene
+
+
 def in_line(stage: Stage) -> Scene:
     scene = stage(pool={"max_connections": 1})
     scene.client(GET)
@@ -215,9 +225,23 @@ def hedged_in_vain(stage: Stage) -> Scene:
     return scene
 
 
+def held(stage: Stage) -> Scene:
+    scene = stage(listener={"rate_limits": (RateLimitPlan("all", (1, 1000), delay=1),)})
+    scene.client(GET)
+    leaves = scene.client(GET)
+    scene.client(GET)  # refused
+    scene.wait_ms(500)
+    scene.reset(leaves)
+    scene.wait_ms(1500)
+    scene.client(GET)
+    scene.client(GET)
+    scene.wait_ms(1100)
+    return scene
+
+
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
-    *(dials, surplus, surplus_taken, in_line),
+    *(dials, surplus, surplus_taken, probe, in_line, held),
     *(paused, paused_since_nobody_else_is_there, hedged, hedged_in_vain),
 )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from weir.config.model import Admin, Cluster, Config, Listener, Pool
+from dataclasses import replace
+
+from weir.config.model import Admin, Cluster, Config, Fault, Listener, Pool, RateLimit
 from weir.config.plan import (
     AddressPlan,
     AdminPlan,
     ClusterPlan,
+    EndpointPlan,
+    FaultPlan,
     HedgePlan,
     HistoryPlan,
     ListenerPlan,
@@ -15,9 +19,11 @@ from weir.config.plan import (
     Plan,
     PoolPlan,
     QueuePlan,
+    RateLimitPlan,
     RetryPlan,
     RoutePlan,
     StatsPlan,
+    StickyPlan,
 )
 
 __all__ = ["compile_plan"]
@@ -29,7 +35,7 @@ def compile_plan(config: Config) -> Plan:
     Every listener has a route of its own, named by the listener's address. An endpoint given directly in ``to`` has a
     cluster of its own, named by the endpoint's address; listeners with the same one share it.
     """
-    clusters = [_cluster(cluster) for cluster in config.cluster]
+    clusters = [_cluster(cluster, config.zone) for cluster in config.cluster]
     places = {cluster.name: place for place, cluster in enumerate(clusters)}
     listeners: list[ListenerPlan] = []
     routes: list[RoutePlan] = []
@@ -124,17 +130,69 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         half_close=listener.half_close,
         unix_mode=listener.unix_mode,
         error_pages=listener.error_pages,
+        rate_limits=tuple(_rate_limit(limit) for limit in listener.rate_limit),
+        faults=tuple(_fault(fault) for fault in listener.fault),
     )
 
 
-def _cluster(cluster: Cluster) -> ClusterPlan:
+def _rate_limit(limit: RateLimit) -> RateLimitPlan:
+    return RateLimitPlan(
+        by=limit.by,
+        rate=limit.rate,
+        name=limit.name,
+        burst=limit.burst,
+        delay=limit.delay,
+        methods=limit.methods,
+        prefix=limit.prefix,
+        max_keys=limit.max_keys,
+        status=limit.status,
+        dry_run=limit.dry_run,
+    )
+
+
+def _fault(fault: Fault) -> FaultPlan:
+    return FaultPlan(
+        name=fault.name,
+        delay_ms=fault.delay,
+        delay_percent=fault.delay_percentage,
+        abort=fault.abort,
+        abort_percent=fault.abort_percentage,
+        bandwidth_bytes=fault.bandwidth,
+        bandwidth_percent=fault.bandwidth_percentage,
+        methods=fault.methods,
+        prefix=fault.prefix,
+        field=fault.field,
+        seed=fault.seed,
+    )
+
+
+def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
+    # A name that no endpoint has says nothing of them: all are as near.
+    matters = any(
+        endpoint.zone == zone for endpoint in cluster.endpoints if isinstance(endpoint, EndpointPlan) and zone
+    )
     retry = cluster.retry
     response_header_timeout = cluster.response_header_timeout
     if "response_header_timeout" not in cluster.model_fields_set and retry.attempt_timeout >= response_header_timeout:
         response_header_timeout = retry.attempt_timeout * retry.attempts
     return ClusterPlan(
         name=cluster.name,
-        endpoints=cluster.endpoints,
+        endpoints=tuple(_endpoint(endpoint, zone) if matters else endpoint for endpoint in cluster.endpoints),
+        policy=cluster.policy,
+        hash_by=cluster.hash_by,
+        hash_balance_percent=cluster.hash_balance,
+        overflow_at_percent=cluster.overflow_at,
+        slow_start_ms=cluster.slow_start,
+        sticky=StickyPlan(
+            cookie=cluster.sticky.cookie,
+            secret=cluster.sticky.secret,
+            max_age_ms=cluster.sticky.max_age,
+            path=cluster.sticky.path,
+            secure=cluster.sticky.secure,
+            http_only=cluster.sticky.http_only,
+            same_site=cluster.sticky.same_site,
+            forward=cluster.sticky.forward,
+        ),
         pool=_pool(cluster.pool),
         queue=QueuePlan(size=cluster.queue.size, timeout_ms=cluster.queue.timeout),
         retry=RetryPlan(
@@ -159,6 +217,12 @@ def _cluster(cluster: Cluster) -> ClusterPlan:
         resolve_interval_ms=cluster.resolve_interval,
         nameservers=cluster.nameservers,
     )
+
+
+def _endpoint(endpoint: AddressPlan, zone: str) -> EndpointPlan:
+    if isinstance(endpoint, EndpointPlan):
+        return replace(endpoint, near=endpoint.zone == zone)
+    return EndpointPlan.of(endpoint, near=False)
 
 
 def _pool(pool: Pool) -> PoolPlan:

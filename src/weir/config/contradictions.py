@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weir.config.address import address_key, is_literal
+from weir.config.balance_checks import balancing, zones
+from weir.config.balance_kinds import member
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
 from weir.config.kinds import OFF, closest
@@ -19,11 +21,13 @@ from weir.config.model import (
     Admin,
     Cluster,
     Config,
+    Fault,
     Hedge,
     Listener,
     Log,
     Pool,
     Queue,
+    RateLimit,
     Retry,
     Stats,
     Table,
@@ -44,6 +48,8 @@ ONLY_WITH_RETRIES = (
     *("ratio", "min_per_second", "attempt_timeout", "backoff"),
     *("same_endpoint", "idempotency_key", "max_replay_body"),
 )
+MOST_RATE_LIMITS = 16  # weir.plane.admission: MOST_LIMITS
+MOST_WAIT_MS = 600_000
 
 
 def contradictions(raw: Raw) -> list[Finding]:
@@ -55,6 +61,7 @@ def contradictions(raw: Raw) -> list[Finding]:
         *_admin(raw),
         *_descriptions(raw),
         *_clusters(raw),
+        *zones(raw, [(("cluster", place), _endpoints(cluster)) for place, cluster in _tables(raw, "cluster")]),
         *_destinations(raw),
         *_loops(raw),
     ]
@@ -99,10 +106,16 @@ def _read(model: type[Table], key: str, value: object) -> Any:
 def _endpoints(cluster: Raw) -> list[tuple[int, AddressPlan]]:
     """The endpoints of a cluster that can be read."""
     listed = cluster.get("endpoints")
-    texts = listed if isinstance(listed, list) else []
-    # An endpoint reads as a destination does, except that a word alone is no address.
-    read = [(place, _read(Listener, "to", text)) for place, text in enumerate(texts)]
-    return [(place, address) for place, address in read if isinstance(address, AddressPlan)]
+    kind = member()
+    found: list[tuple[int, AddressPlan]] = []
+    for place, element in enumerate(listed if isinstance(listed, list) else []):
+        try:
+            address = kind.read(element)
+        except ConfigError:
+            continue
+        assert isinstance(address, AddressPlan)
+        found.append((place, address))
+    return found
 
 
 def _log(raw: Raw) -> Iterator[Finding]:
@@ -192,6 +205,51 @@ def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iter
     if "max_target" in listener and max_target and max_head and max_target > max_head:
         message = f"a target is a part of the head, and max_head is {_shown(max_head)}"
         yield Finding((*loc, "max_target"), "value", message, "raise max_head too")
+    yield from _rate_limits(loc, listener)
+    yield from _faults(loc, listener)
+
+
+def _rate_limits(loc: Loc, listener: Raw) -> Iterator[Finding]:
+    limits, names = _tables(listener, "rate_limit"), dict[str, Loc]()
+    if len(limits) > MOST_RATE_LIMITS:
+        here: Loc = (*loc, "rate_limit", limits[MOST_RATE_LIMITS][0])
+        yield Finding(here, "key", f"a listener has at most {MOST_RATE_LIMITS} rate limits", "take some out")
+    for place, limit in limits:
+        here = (*loc, "rate_limit", place)
+        by, rate = _value(RateLimit, limit, "by"), _value(RateLimit, limit, "rate")
+        name = _value(RateLimit, limit, "name") or (f"{by} {limit['rate']}" if by and rate else None)
+        if name in names:
+            message, written = f"another rate limit of this listener is called {quoted(name)}", "name" in limit
+            also: Loc = names[name]
+            yield Finding((*here, "name" if written else "rate"), "value", message, "give it a name", also=also)
+        elif name is not None:
+            names[name] = (*here, "name" if "name" in limit else "rate")
+        if by == "all" and "max_keys" in limit:
+            yield Finding((*here, "max_keys"), "key", 'without effect: by is "all", there is one key', "take it out")
+        delay = _value(RateLimit, limit, "delay")
+        if rate is not None and delay and delay * rate[1] > MOST_WAIT_MS * rate[0]:
+            message = f"the last of them would wait {format_duration(delay * rate[1] // rate[0])}, and 10m is the most"
+            yield Finding((*here, "delay"), "value", message, f"write {MOST_WAIT_MS * rate[0] // rate[1]} or less")
+
+
+def _faults(loc: Loc, listener: Raw) -> Iterator[Finding]:
+    names: dict[str, Loc] = {}
+    for place, fault in _tables(listener, "fault"):
+        here: Loc = (*loc, "fault", place)
+        kinds = {key: fault.get(key, OFF) != OFF for key in ("delay", "abort", "bandwidth")}
+        if not any(kinds.values()):
+            yield Finding(
+                here, "key", "nothing is injected", 'add delay = "100ms", abort = 503, or bandwidth = "64KiB"'
+            )
+        for key, given in kinds.items():
+            if f"{key}_percentage" in fault and any(kinds.values()) and not given:
+                message = f"without effect: there is no {key}"
+                yield Finding((*here, f"{key}_percentage"), "key", message, f"add {key}, or take it out")
+        name = _value(Fault, fault, "name") or f"fault {place + 1}"
+        if name in names:
+            message = f"another fault of this listener is called {quoted(name)}"
+            yield Finding((*here, "name"), "value", message, also=names[name])
+        names.setdefault(name, (*here, "name"))
 
 
 def _shown(size: int) -> str:
@@ -209,6 +267,7 @@ def _clusters(raw: Raw) -> Iterator[Finding]:
         elif name is not None:
             names[name] = loc
         yield from _cluster_endpoints(loc, cluster)
+        yield from balancing(loc, cluster, _endpoints(cluster))
         yield from _pool((*loc, "pool"), _table(cluster, "pool"))
         queue, retry = _table(cluster, "queue"), _table(cluster, "retry")
         if _value(Queue, queue, "size") == 0 and "timeout" in queue:

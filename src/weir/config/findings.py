@@ -14,6 +14,7 @@ from weir.config.model import (
     Admin,
     Cluster,
     Config,
+    Fault,
     Hedge,
     History,
     Listener,
@@ -21,8 +22,10 @@ from weir.config.model import (
     Otlp,
     Pool,
     Queue,
+    RateLimit,
     Retry,
     Stats,
+    Sticky,
     Table,
 )
 from weir.config.positions import Loc
@@ -39,23 +42,31 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("stats",): Stats,
     ("admin",): Admin,
     ("listener",): Listener,
+    ("listener", "rate_limit"): RateLimit,
+    ("listener", "fault"): Fault,
     ("cluster",): Cluster,
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
     ("cluster", "retry"): Retry,
     ("cluster", "hedge"): Hedge,
+    ("cluster", "sticky"): Sticky,
 }
-ARRAYS_OF_TABLES = ("listener", "cluster")
+ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("cluster",))
 
 # What other proxies call it, or a person guesses; no spelling comes close enough to find these.
 SYNONYMS = {
     "access_log": ("access",),
     "backend": ("to", "cluster"),
+    "balance": ("policy",),
+    "lb_policy": ("policy",),
     "bind": ("address",),
     "body_size": ("max_body",),
     "client_max_body_size": ("max_body",),
     "cluster": ("to",),
+    "fixed_delay": ("delay",),
     "frontend": ("listener",),
+    "http_status": ("abort", "status"),
+    "limit_req": ("rate_limit",),
     "grace": ("drain_timeout",),
     "keepalive": ("max_idle",),
     "keepalive_requests": ("max_requests",),
@@ -97,7 +108,8 @@ def table_of(loc: Loc) -> tuple[str, ...]:
 
 def table_name(table: tuple[str, ...]) -> str:
     """A table as its header is written; the top of the file has none."""
-    return f"[[{table[0]}]]" if len(table) == 1 and table[0] in ARRAYS_OF_TABLES else f"[{'.'.join(table)}]"
+    name = ".".join(table)
+    return f"[[{name}]]" if table in ARRAYS_OF_TABLES else f"[{name}]"
 
 
 def _in_table(table: tuple[str, ...]) -> str:
@@ -113,6 +125,8 @@ def from_validation(details: Iterable[ErrorDetails]) -> list[Finding]:
         loc, value = detail["loc"], detail["input"]
         if detail["type"] == REFUSED:
             context = detail["ctx"]
+            if context.get("key"):  # of a table that is read as one value
+                loc = (*loc, context["key"])
             findings.append(Finding(loc, "value", context["message"], context["hint"]))
         elif detail["type"] == "missing":
             missing.append(Finding(loc, "key", *_missing(table_of(loc))))
@@ -169,13 +183,12 @@ def _wrong_container(loc: Loc, value: Any) -> Finding:
     """A table or an array was wanted and something else was found."""
     key = table_of(loc)
     found = kind_of(value)
-    single = key[-1] if key else ""
     tables_inside = isinstance(value, list) and any(isinstance(element, dict) for element in value)
     if key[-1:] == ("endpoints",):
         hint = f"write [{quoted(value)}]" if isinstance(value, str) else 'for example ["127.0.0.1:8081"]'
         return Finding(loc, "value", f"wanted an array of addresses, found {found}", hint)
     name = table_name(key)
-    if single in ARRAYS_OF_TABLES and len(key) == 1 and not isinstance(loc[-1], int):
+    if key in ARRAYS_OF_TABLES and not isinstance(loc[-1], int):
         hint = f"write {name}, with two brackets" if isinstance(value, dict) else f"write {name} and its keys below"
         return Finding(loc, "value", f"wanted an array of tables, found {found}", hint)
     hint = f"write {name}, with single brackets" if tables_inside else f"write {name} and its keys below"

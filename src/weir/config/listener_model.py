@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from pydantic import Field
+
 from weir.config import kinds
+from weir.config.limit_model import Fault, RateLimit
 from weir.config.plan import AddressPlan, ErrorPagePlan, ListenerPlan, RoutePlan
 from weir.config.table import Table, required, setting
 
@@ -136,4 +139,10 @@ class Listener(Table):
     )
     unix_mode: Annotated[int, kinds.file_mode()] = setting(
         ListenerPlan, "unix_mode", "Permissions of the socket file; for `unix:` addresses only.", example="0660"
+    )
+    rate_limit: Annotated[tuple[RateLimit, ...], Field(strict=False)] = Field(
+        default=(), description="How many requests are let in."
+    )
+    fault: Annotated[tuple[Fault, ...], Field(strict=False)] = Field(
+        default=(), description="Faults that are injected, for tests."
     )

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
+    "RESET",
     "AddressPlan",
     "AdminPlan",
     "ClusterPlan",
+    "EndpointPlan",
     "ErrorPagePlan",
+    "FaultPlan",
     "HedgePlan",
     "HistoryPlan",
     "ListenerPlan",
@@ -26,9 +30,11 @@ __all__ = [
     "Plan",
     "PoolPlan",
     "QueuePlan",
+    "RateLimitPlan",
     "RetryPlan",
     "RoutePlan",
     "StatsPlan",
+    "StickyPlan",
     "is_ip",
 ]
 
@@ -58,12 +64,27 @@ def is_ip(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointPlan(AddressPlan):
+    """An endpoint of which more is said than its address."""
+
+    weight: int = 1  # its part of the requests, beside the weights of the others; 0: none but what a cookie binds
+    priority: int = 0  # 0 first, higher ones when those before do not carry all
+    zone: str = ""
+    near: bool = True  # its zone is that of this weir, or weir has none
+
+    @classmethod
+    def of(cls, address: AddressPlan, **more: Any) -> EndpointPlan:
+        """An endpoint at an address."""
+        return cls(address.text, address.host, address.port, address.path, address.srv, **more)
+
+
+@dataclass(frozen=True, slots=True)
 class PoolPlan:
     """Connections to one endpoint, per worker (design: the pool)."""
 
     max_idle: int = 256  # idle connections kept; those above it wait give_back_ms for room
     max_connections: int = 1024  # open connections, idle ones included
-    idle_timeout_ms: int = 4_000  # an idle connection older than this is closed
+    idle_timeout_ms: int = 0  # an idle connection is closed after this; 0: after what is learned of the endpoint
     max_age_ms: int = 3_600_000  # a connection older than this is not reused
     max_requests: int = 10_000  # requests on one connection before it is closed
     min_idle: int = 0  # idle connections kept ready by dialling early
@@ -103,11 +124,25 @@ class HedgePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StickyPlan:
+    """A cookie that keeps a client with its endpoint."""
+
+    cookie: str = ""  # its name; "": there is none
+    secret: str = field(default="", repr=False)  # key of the digest that is its value; "": drawn at the start
+    max_age_ms: int = 0  # how long the client keeps it; 0: until it ends its session
+    path: str = "/"
+    secure: bool = False
+    http_only: bool = True
+    same_site: str = "lax"  # "lax", "strict", "none", or "off": not said
+    forward: bool = True  # the endpoint gets it too
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPlan:
     """A named group of endpoints."""
 
     name: str
-    endpoints: tuple[AddressPlan, ...]
+    endpoints: tuple[AddressPlan, ...]  # or EndpointPlan
     pool: PoolPlan = field(default_factory=PoolPlan)
     queue: QueuePlan = field(default_factory=QueuePlan)
     retry: RetryPlan = field(default_factory=RetryPlan)
@@ -121,6 +156,12 @@ class ClusterPlan:
     resolve: str = "name"  # a name is one endpoint; "each": each of its addresses is one
     resolve_interval_ms: int = 30_000  # how often names of endpoints are looked up again
     nameservers: tuple[AddressPlan, ...] = ()  # for SRV records and "each"; (): those of the system
+    policy: str = "round_robin"  # "round_robin", "least_requests", "least_time", "random", "hash"
+    hash_by: str = "client"  # the key of "hash": "client", "path", "host", "cookie:NAME", "field:NAME"
+    hash_balance_percent: int = 0  # of its part of the requests in progress an endpoint gets at most; 0: no bound
+    overflow_at_percent: int = 70  # of a level's weight usable: with less, a part of the requests goes to the next
+    slow_start_ms: int = 0  # how long the weight of an endpoint that has become usable grows to all of it; 0: at once
+    sticky: StickyPlan = field(default_factory=StickyPlan)
 
     def members(self) -> list[str]:
         """The endpoints that it has from the start, by their texts: those that need no look-up to be known."""
@@ -155,6 +196,42 @@ class ErrorPagePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimitPlan:
+    """How many requests a listener lets in: `rate` of each key, or `burst` at once after a pause."""
+
+    by: str  # the key: "client", "path" (template), "all" (one key), or "field:" and the name of a request field
+    rate: tuple[int, int]  # so many requests in so many milliseconds
+    name: str = ""  # for counters; "": by and rate
+    burst: int = 0  # 0: as many as rate says
+    delay: int = 0  # requests beyond the burst that wait for their turn instead of being refused
+    methods: tuple[str, ...] = ()  # (): all
+    prefix: str = ""  # of the path; "": all
+    max_keys: int = 65_536  # remembered at a time; further ones make others be forgotten
+    status: int = 429  # of refusals
+    dry_run: bool = False  # counts only, refuses nothing
+
+
+RESET = 1  # FaultPlan.abort: instead of an answer the connection is reset
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """A fault that is injected into requests for a person's own tests."""
+
+    name: str = ""  # for counters; "": "fault" and its place in the listener, from 1
+    delay_ms: tuple[int, int] = (0, 0)  # from, to; (0, 0): none
+    delay_percent: int = 100  # of the requests that match
+    abort: int = 0  # status of the answer; RESET; 0: none
+    abort_percent: int = 100
+    bandwidth_bytes: int = 0  # of the response a second; 0: no limit
+    bandwidth_percent: int = 100
+    methods: tuple[str, ...] = ()  # (): all
+    prefix: str = ""  # of the path; "": all
+    field: str = ""  # "Name": a request with this field; "Name: value": with this value; "": all
+    seed: int = 0  # of the sequence of decisions; 0: another one each time
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerPlan:
     """A bound address and how its connections are treated."""
 
@@ -178,6 +255,8 @@ class ListenerPlan:
     half_close: str = "serve"  # a client that closes its sending side: "serve" it, or "abort"
     unix_mode: int = 0o666  # permissions of a Unix socket
     error_pages: tuple[ErrorPagePlan, ...] = ()
+    rate_limits: tuple[RateLimitPlan, ...] = ()  # a request has to pass all of them
+    faults: tuple[FaultPlan, ...] = ()  # each decides for itself
 
 
 @dataclass(frozen=True, slots=True)

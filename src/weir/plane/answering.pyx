@@ -1,6 +1,6 @@
 """Answers that weir gives itself, on a client's connection: errors, refusals and the statistics page."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
@@ -8,7 +8,7 @@ from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
 from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_page_head
 from weir.plane.buffer cimport Buffer
-from weir.plane.codes cimport DONE, FAILED, WOULD_BLOCK, Reason, Step
+from weir.plane.codes cimport DONE, FAILED, R_FAULT_INJECTED, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport B_NONE, Framing
@@ -81,10 +81,12 @@ cdef class Answering(ExchangeOwner):
         cdef AnswerPolicy policy
         cdef int64_t parts_us[LEDGER_PARTS]
         cdef uint32_t n, body_bytes
-        cdef int status = answer_status(reason)
+        cdef uint16_t variant = exchange.variant if reason == R_RATE_LIMITED or reason == R_FAULT_INJECTED else 0
+        cdef int status = self.options.pages.status_of(reason, variant)
         if status == 0:
             return 0
         memset(&policy, 0, sizeof(policy))
+        policy.variant = variant
         policy.keep = keep
         policy.retry_after_s = retry_after_s
         policy.counter = self.options.counter

@@ -22,6 +22,10 @@ from weir.plane.states cimport E_PAUSE, MACHINE_EXCHANGE
 from weir.plane.upstream cimport Upstream
 from weir.plane.workspace cimport move
 
+cdef enum:
+    # A used connection that breaks so soon was being closed when the request was sent; later, it broke over it.
+    RACE_US = 1_000_000
+
 cdef int64_t NEVER_MS = <int64_t>1 << 62    # of hedge_at_ms: it was hedged, or nobody knows yet when
 
 
@@ -39,7 +43,7 @@ cdef class Trying(Exchange):
         cdef int64_t now_ms = self.workspace.clock.now_us // 1000
         if self.deadline_ms == 0:
             self.deadline_ms = now_ms + cluster.response_header_timeout_ms
-        if cluster.retry.attempt_timeout_ms and self.repeatable and cluster.retry.on & ON_TIMEOUT:
+        if cluster.retry.attempt_timeout_ms and self.may_repeat and cluster.retry.on & ON_TIMEOUT:
             self.attempt_ends_ms = now_ms + cluster.retry.attempt_timeout_ms
         # Safe methods alone: of two DELETEs at the same time, the one that finds nothing left could be the faster.
         if (
@@ -87,6 +91,11 @@ cdef class Trying(Exchange):
             failure = ON_BAD_RESPONSE
         elif self.upstream.reused:
             failure = ON_REUSED
+        if self.upstream.reused and not self.response_begun and (
+            self.workspace.clock.tick() - self.connected_us < RACE_US
+        ):
+            self.pool.lost_race(self.upstream)
+            self.raced = self.pool
         return self.try_again(failure, reason)
 
     cdef int try_again(self, uint16_t failure, Reason reason) except -1:
@@ -111,7 +120,7 @@ cdef class Trying(Exchange):
         again = not attempt.elsewhere
         pause_ms = retry.pause_ms(self.retries, again)
         attempt.failure = failure
-        attempt.repeatable = self.repeatable
+        attempt.repeatable = self.may_repeat
         attempt.body_here = not self.body_read or self.request.kept is not None
         attempt.in_time = (
             self.deadline_ms == 0 or self.workspace.clock.now_us // 1000 + pause_ms < self.deadline_ms

@@ -46,6 +46,8 @@ cdef enum Reason:
     R_EVICTED = 34
     R_OUT_OF_MEMORY = 35
     R_OUT_OF_PORTS = 36
+    R_RATE_LIMITED = 37
+    R_FAULT_INJECTED = 38
 
 cdef enum:
-    REASON_COUNT = 37
+    REASON_COUNT = 39

@@ -86,7 +86,7 @@ cdef class Exchange(UpstreamUser):
     cdef Framing framing                # of the request
     cdef bint request_whole             # all of it stands in inbuf
     cdef bint body_read                 # more of its body was read than stands in inbuf
-    cdef bint repeatable                # it may be sent again though it may have been processed
+    cdef bint may_repeat                # it may be sent again though it may have been processed
     cdef uint32_t body_in_inbuf         # bytes after the head that belong to this request
 
     # -- progress
@@ -105,6 +105,7 @@ cdef class Exchange(UpstreamUser):
     cdef uint8_t attempts
     cdef uint8_t retries
     cdef bint forgiven                  # endpoints that failed it may be tried again
+    cdef Pool raced                     # where a used connection broke as it was used again; None: nowhere
     cdef Reason reason
     cdef int64_t deadline_ms            # of the response head, over all attempts; 0: no request was sent whole yet
     cdef int64_t attempt_ends_ms        # ... for this attempt; 0: only the deadline
@@ -117,6 +118,13 @@ cdef class Exchange(UpstreamUser):
     cdef int64_t connected_us           # when it got the connection that it has; 0: it has none yet
     cdef int64_t connect_us             # how long the connect of that took, as far as the exchange was there
     cdef Identity identity              # said to the endpoint, in an answer, and in the log
+
+    # -- what its listener's rules say (admission)
+    cdef uint8_t outcome                # Outcome: what is done with it when it has waited
+    cdef bint injected                  # a fault has a part in it
+    cdef uint16_t variant               # of an error answer, as ErrorPages.variant has it
+    cdef int64_t retry_after_s          # said in a refusal
+    cdef uint64_t bytes_per_s           # of the response; 0: as fast as it goes
 
     # Takes down what is wanted of the workspace's request_head, just parsed, which stands at inbuf.start.
     cdef int record(self, ExchangeOwner owner, Route route, const Framing* framing, int64_t started_us) except -1

@@ -18,6 +18,7 @@ from weir.plane.codes cimport (
     R_BAD_RESPONSE,
     R_BAD_RESPONSE_FRAMING,
     R_CLIENT_STALLED,
+    R_FAULT_INJECTED,
     R_NONE,
     R_QUEUE_FULL,
     R_QUEUE_TIMEOUT,
@@ -38,8 +39,8 @@ from weir.plane.ids cimport identify
 from weir.plane.options cimport Route
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
-from weir.plane.retry cimport carries_key
-from weir.plane.states cimport E_BODY, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
+from weir.plane.retry cimport ON_REUSED, Retries, carries_key
+from weir.plane.states cimport E_BODY, E_HELD, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport StreamOwner
 from weir.plane.upstream cimport W_NOT, Upstream, UpstreamUser
 from weir.plane.workspace cimport move
@@ -95,6 +96,7 @@ cdef class Exchange(UpstreamUser):
         cdef Head* head = &self.workspace.request_head
         cdef uint32_t base = owner.inbuf.start
         cdef uint32_t held = owner.inbuf.end - base - head.length
+        cdef Retries retry = route.cluster.retry
         self.owner = owner
         self.route = route
         self.cluster = route.cluster
@@ -115,8 +117,8 @@ cdef class Exchange(UpstreamUser):
         self.keep_alive = framing.keep_alive
         self.tied = ties_connection(owner.inbuf.data + base, head, F_AUTHORIZATION)
         self.idempotent = head.method in (M_GET, M_HEAD, M_PUT, M_DELETE, M_OPTIONS)
-        self.repeatable = self.idempotent or (
-            route.cluster.retry.takes_keys and carries_key(owner.inbuf.data + base, head)
+        self.may_repeat = self.idempotent or (
+            retry.takes_keys and carries_key(owner.inbuf.data + base, head)
         )
         self.started_us = started_us
         # The read that brought the end of the head has asked the clock.
@@ -125,6 +127,12 @@ cdef class Exchange(UpstreamUser):
             self.body_in_inbuf = held if held < framing.length else <uint32_t>framing.length
         else:
             self.body_in_inbuf = held if framing.kind == B_CHUNKED else 0
+        self.repeatable = (
+            self.may_repeat and retry.attempts > 1 and retry.on & ON_REUSED
+            and (framing.kind == B_NONE or (framing.kind == B_LENGTH and (
+                self.body_in_inbuf == framing.length or framing.length <= retry.max_replay_body
+            )))
+        )
         self.request.start(framing.kind, framing.length, False, False)
         self.response.payload = 0
         if owner.options.identifies:
@@ -135,8 +143,9 @@ cdef class Exchange(UpstreamUser):
         self.row = route.series.find(
             self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
         )
+        if self.cluster.binds:
+            self.cluster.bind(owner.inbuf.data + base, head, owner.client, owner.client_length, self)
         self.workspace.exchanges += 1
-        self.cluster.retry.count_request()
         return 0
 
     cdef uint32_t consumed(self) noexcept:
@@ -174,7 +183,7 @@ cdef class Exchange(UpstreamUser):
         """Ends it with an error: answered if that is still possible, else visibly cut."""
         cdef ExchangeOwner owner = self.owner
         cdef bint keep
-        cdef int64_t retry_after_s = 0
+        cdef int64_t retry_after_s = self.retry_after_s
         if self.upstream is not None and is_of_endpoint(reason):
             self.pool.failed(reason)
         if self.state == E_BODY or self.state == E_TUNNEL:
@@ -183,8 +192,10 @@ cdef class Exchange(UpstreamUser):
         if reason == R_QUEUE_FULL or reason == R_QUEUE_TIMEOUT:
             retry_after_s = self.cluster.retry_after_s()
         # The connection goes on only if the request was taken in whole: what follows is the next one then.
-        if self.state == E_WAITING and self.retries == 0:
-            keep = self.framing.kind == B_NONE
+        if self.state == E_HELD or (self.state == E_WAITING and self.retries == 0):
+            keep = self.framing.kind == B_NONE or (
+                self.framing.kind == B_LENGTH and self.body_in_inbuf == self.framing.length
+            )
         else:
             keep = self.request.done
         keep = keep and self.keep_alive and not self.workspace.draining
@@ -275,6 +286,8 @@ cdef class Exchange(UpstreamUser):
         record.has_head = 1
         record.status = self.status
         record.reason = self.reason
+        if self.injected and self.reason == R_NONE:
+            record.reason = R_FAULT_INJECTED
         record.response_body_bytes = self.response.payload
         if self.response.unsent() < record.response_body_bytes:
             record.response_body_bytes -= self.response.unsent()
@@ -336,6 +349,7 @@ cdef class Exchange(UpstreamUser):
         self.deadline_ms = 0
         self.attempt_ends_ms = 0
         self.hedge_at_ms = 0
+        self.raced = None
         self.upgrade = False
         self.te_trailers = False
         self.expect = False
@@ -358,6 +372,10 @@ cdef class Exchange(UpstreamUser):
         self.identity.id_length = 0
         self.identity.traced = False
         self.identity.joined = False
+        self.injected = False
+        self.variant = 0
+        self.retry_after_s = 0
+        self.bytes_per_s = 0
         self.first_byte_us = 0
         self.connecting_us = 0
         self.connected_us = 0

@@ -33,13 +33,14 @@ from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
+from weir.plane.hold cimport let_go, let_in
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
-from weir.plane.response cimport pump_response, pump_tunnel, read_response
+from weir.plane.response cimport pump_response, pump_tunnel, read_response, resume_response
 from weir.plane.retry cimport ON_CONNECT
 from weir.plane.retrywords cimport RW_CONNECT, RW_NO_ENDPOINT, RW_NOT_CHOSEN, RW_RESPONSE_BEGUN
-from weir.plane.states cimport E_BODY, E_PAUSE, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
+from weir.plane.states cimport E_BODY, E_HELD, E_PAUSE, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
@@ -68,6 +69,13 @@ cdef class Forward(Trying):
     # -- finding a connection -----------------------------------------------------------------------------
 
     cdef int start(self) except -1:
+        if self.owner.options.admission is not None and not let_in(self):
+            return 0
+        return self._go_on()
+
+    cdef int _go_on(self) except -1:
+        # What was refused is no reason to send others more often.
+        self.cluster.retry.count_request()
         return self._acquire()
 
     cdef int _acquire(self) except -1:
@@ -172,10 +180,15 @@ cdef class Forward(Trying):
         policy.identity = &self.identity if options.identifies else NULL
         if request_head_bound(head, &policy) > COMPOSE_BYTES:
             return 0
-        return write_request_head(
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
+        n = write_request_head(
             owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
             workspace.compose,
         )
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
+        return n
 
     cdef Step _prepare_body(self) except *:
         """Makes what is there of the body ready to be written, from its beginning."""
@@ -203,7 +216,7 @@ cdef class Forward(Trying):
             if relay.adopt(body, 0, self.body_in_inbuf) == FAILED:
                 return FAILED
         self.request_whole = relay.source_done
-        if not relay.source_done and self.repeatable and self.cluster.retry.max_replay_body:
+        if not relay.source_done and self.may_repeat and self.cluster.retry.max_replay_body:
             if self.attempts < self.cluster.retry.attempts:
                 relay.keep_copy(self.cluster.retry.max_replay_body)
         return DONE
@@ -284,11 +297,13 @@ cdef class Forward(Trying):
             return pump_tunnel(self)
         if what & STREAM_DOWN:
             return self.abort(R_CLIENT_CLOSED)
-        if what & STREAM_PEER_DONE and (self.owner.options.half_close_aborts or self.waiting == W_QUEUE):
+        if what & STREAM_PEER_DONE and (
+            self.owner.options.half_close_aborts or self.waiting == W_QUEUE or self.state == E_HELD
+        ):
             # It sends no more. One that is queued has most likely given up: it makes room for others.
-            if self.state == E_WAITING or self.state == E_PAUSE or self.request.source_done:
+            if self.state in (E_WAITING, E_PAUSE, E_HELD) or self.request.source_done:
                 return self.abort(R_CLIENT_CLOSED)
-        if self.state == E_WAITING or self.state == E_PAUSE:
+        if self.state in (E_WAITING, E_PAUSE, E_HELD):
             return 0
         if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
             pump_response(self)
@@ -313,10 +328,14 @@ cdef class Forward(Trying):
             return self.fail(R_QUEUE_TIMEOUT)
         if self.state == E_PAUSE:
             return self._acquire()
+        if self.state == E_HELD:
+            return self._go_on() if let_go(self) else 0
         if self.state == E_TUNNEL:
             self.reason = R_STREAM_TIMEOUT
             return self.finish(False, False)
         if self.state == E_BODY:
+            if self.response.paced:
+                return resume_response(self)
             if self.response.wants_write():
                 return self.abort(R_CLIENT_STALLED)
             self.cluster.retry.count(RW_RESPONSE_BEGUN)

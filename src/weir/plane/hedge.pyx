@@ -37,6 +37,9 @@ cdef class Hedge(SecondTry):
         if not self.cluster.retry.may_hedge(exchange.attempts, self.cluster.has_other(self)):
             return 0
         self.idempotent = True
+        self.repeatable = True
+        self.keyed = exchange.keyed
+        self.key = exchange.key
         self.exchange = exchange
         exchange.second = self
         self.state = move(self.workspace, MACHINE_HEDGE, self.state, H_WAITING)

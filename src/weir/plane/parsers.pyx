@@ -15,6 +15,7 @@ from weir.plane.fields cimport (
 )
 from weir.plane.framing cimport Framing, frame_request, frame_response
 from weir.plane.head cimport Field, Head, HeadLimits, scan_fields, scan_request, scan_response
+from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.ids cimport IdPolicy, Identity, SPAN_ID_LENGTH, TRACE_ID_LENGTH, TracePolicy, identify
 from weir.plane.text cimport equals_lower, list_has_token
 
@@ -246,6 +247,13 @@ def identified(bytes data not None, *, int request_id=0, int trace=0, uint32_t s
         identity.parent_id[:SPAN_ID_LENGTH] if identity.joined else b"",
         identity.flags if identity.traced else 0,
     )
+
+
+def keep_alive_timeout(bytes data not None):
+    """What the Keep-Alive field of the response whose head `data` begins with says, in milliseconds; 0: nothing."""
+    cdef Head head
+    parsers_take(scan_response, data, &head)
+    return keep_alive_timeout_ms(data, &head)
 
 
 def prefers(bytes data not None):

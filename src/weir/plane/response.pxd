@@ -12,5 +12,6 @@ cdef int read_response(Exchange exchange) except -1
 cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1
 # Goes on with the body. State BODY.
 cdef int pump_response(Exchange exchange) except -1
+cdef int resume_response(Exchange exchange) except -1
 # Goes on with both directions. State TUNNEL.
 cdef int pump_tunnel(Exchange exchange) except -1

@@ -24,7 +24,7 @@ from weir.plane.codes cimport (
     R_UPSTREAM_TRUNCATED,
     Step,
 )
-from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
+from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner, SecondTry
 from weir.plane.fields cimport (
     ResponsePolicy,
@@ -42,7 +42,10 @@ from weir.plane.framing cimport (
     frame_response,
     switches_as_asked,
 )
-from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response
+from weir.plane.head cimport (
+    F_KEEP_ALIVE, F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response,
+)
+from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.retry cimport ON_BAD_RESPONSE, status_failure
@@ -200,6 +203,12 @@ cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1:
         return exchange.try_again(ON_BAD_RESPONSE, R_BAD_RESPONSE)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
+        exchange.pool.answered(exchange.upstream, exchange.first_byte_us // 1000)
+        if exchange.raced is not None:
+            exchange.raced.entry.figures[EF_RACES_SAVED] += 1
+            exchange.raced = None
+        if head.count[<int>F_KEEP_ALIVE]:
+            exchange.pool.learner.said(keep_alive_timeout_ms(buf.data + buf.start, head))
         exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
         if exchange.hedge_at_ms:
             exchange.cluster.hedge.observe(exchange.first_byte_us - exchange.connected_us)
@@ -244,6 +253,8 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     relay.limits.fields = exchange.cluster.max_response_fields
     relay.start(framing.kind, framing.length, wrap, old_client)
     relay.scanner.no_trailers = head.nominates
+    if exchange.bytes_per_s:
+        relay.pace(exchange.bytes_per_s)
     exchange.head_buf = None
     if second is not None:
         second.cancel()
@@ -306,7 +317,14 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
             policy.counter_value += framing.length
     if response_head_bound(head, &policy) + MAX_INTERIM_BYTES + OWN_ROOM > COMPOSE_BYTES:
         return 0
-    return write_response_head(p, head, &policy, workspace.compose)
+    return stick(exchange, write_response_head(p, head, &policy, workspace.compose))
+
+
+cdef inline uint32_t stick(Exchange exchange, uint32_t n) noexcept:
+    """Adds the cookie that binds the client to its endpoint to the composed head, where a cluster has one."""
+    if exchange.cluster.sticky is None:
+        return n
+    return exchange.cluster.sticky.put_line(exchange.pool, exchange, exchange.workspace.compose, n)
 
 
 cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:
@@ -321,6 +339,13 @@ cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:
 
 cdef int pump_response(Exchange exchange) except -1:
     return after_pump(exchange, exchange.response.pump())
+
+
+cdef int resume_response(Exchange exchange) except -1:
+    """The moment has come that a response at a pace has waited for."""
+    # Should the client not take it, it has the time that any client has.
+    exchange.workspace.wheel.arm(exchange, exchange.owner.options.send_timeout_ms)
+    return pump_response(exchange)
 
 
 cdef int after_pump(Exchange exchange, Step step) except -1:
@@ -340,7 +365,9 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
         return exchange.abort(R_CLIENT_CLOSED)
     if step == NEED_MORE:
         exchange.workspace.engine.put_ready(exchange.upstream.stream)
-    if relay.moved:
+    if relay.paced:
+        exchange.workspace.wheel.arm(exchange, relay.pace_ms())
+    elif relay.moved:
         exchange.workspace.wheel.arm(
             exchange,
             exchange.owner.options.send_timeout_ms if relay.wants_write() else exchange.cluster.stream_idle_timeout_ms,
@@ -361,7 +388,7 @@ cdef int start_tunnel(Exchange exchange, Buffer buf) except -1:
     if owner.options.identifies:
         policy.identity = &exchange.identity
     policy.via = owner.options.via_response
-    n = write_response_head(buf.data + begin, head, &policy, workspace.compose)
+    n = stick(exchange, write_response_head(buf.data + begin, head, &policy, workspace.compose))
     if owner.out is not None:
         n = prepend_out(exchange, n)
     exchange.keep_client = False

@@ -31,6 +31,8 @@ cdef enum ExchangeState:
     E_TUNNEL = 4
     # between two attempts
     E_PAUSE = 5
+    # before it is sent: refused by a rate limit, or made to wait by one or by an injected fault
+    E_HELD = 6
 
 # A connection to an endpoint.
 cdef enum UpstreamState:
@@ -40,10 +42,12 @@ cdef enum UpstreamState:
     U_IDLE = 1
     # given back when the pool was full; waits give_back for room
     U_SURPLUS = 2
+    # rests on, for nobody, to see when the endpoint closes it
+    U_PROBE = 3
     # in the hands of one exchange
-    U_BUSY = 3
+    U_BUSY = 4
     # its descriptor is given back
-    U_CLOSED = 4
+    U_CLOSED = 5
 
 # A second request beside the first of an exchange.
 cdef enum HedgeState:
@@ -70,9 +74,9 @@ cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexce
     if machine == MACHINE_DOWNSTREAM:
         mask = <uint64_t>0x0000002030213d3e
     elif machine == MACHINE_EXCHANGE:
-        mask = <uint64_t>0x00000301013b2502
+        mask = <uint64_t>0x00030301013b2542
     elif machine == MACHINE_UPSTREAM:
-        mask = <uint64_t>0x000000001e1a181e
+        mask = <uint64_t>0x0000003620323836
     elif machine == MACHINE_HEDGE:
         mask = <uint64_t>0x0000000000010502
     return mask >> (STATE_PLACES * old + new) & 1
