@@ -22,7 +22,8 @@ MOST_LINES = 500
 
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
-    *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "keyed", "counters"),
+    *("debug", "syscalls", "codes", "columns", "retrywords", "states", "machines", "clock", "timers", "buffer"),
+    *("keyed", "counters"),
     *("rule", "gcra"),
     *("text", "accesslog"),
     *("engine", "selector", "stream"),
@@ -38,6 +39,7 @@ PLANE_ORDER = (
         "pool",
         "ejection",
         "turns",
+        "retry",
         "balance",
         "chance",
         "cookies",
@@ -49,7 +51,9 @@ PLANE_ORDER = (
         "options",
         "relay",
         "exchange",
+        "hedge",
         "response",
+        "attempts",
         "hold",
         "forward",
         "answering",
@@ -192,6 +196,8 @@ TESTED_IN = {
     "stats/bytemap.py": "stats/test_layout.py",
     "stats/entries.py": "stats/test_layout.py",
     "config/cluster_model.py": "config/test_load.py",
+    "config/retry_kinds.py": "config/test_load.py",
+    "config/retry_model.py": "config/test_load.py",
     "config/limit_model.py": "config/test_limit_kinds.py",
     "config/listener_model.py": "config/test_load.py",
     "config/table.py": "config/test_load.py",
@@ -204,6 +210,7 @@ TESTED_IN = {
     "cli/common.py": "cli/test_common.py",
     "reasons.py": "plane/test_downstream.py",
     "stats/columns.py": "stats/test_layout.py",
+    "stats/retrywords.py": "plane/test_retry.py",
 }
 
 

@@ -26,6 +26,7 @@ from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.page import printable
 from weir.stats.reader import PARTS_OF_TIME
+from weir.stats.retrywords import RETRY_WORDS
 
 __all__ = ["Distribution", "Family", "Labels", "collect"]
 
@@ -180,6 +181,9 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
         for name, ms in (("learned_idle_timeout", end.learned_idle_timeout_ms), ("idle_limit", end.idle_limit_ms)):
             if ms:
                 families[f"weir_upstream_{name}_seconds"].add(ms / 1000, *labels)
+    for state_of in reader.clusters(state.memory):
+        for one, count in zip(RETRY_WORDS, state_of.decisions, strict=True):
+            families["weir_upstream_retries"].add(count, state_of.cluster, one.word)
     for cluster, queued in queues(endpoints):
         families["weir_cluster_queued"].add(queued, cluster)
     collect_health(state, families, endpoints)

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from weir.config import balance_kinds, kinds
 from weir.config.health_model import Ejection, Health
-from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, QueuePlan, RetryPlan, StickyPlan
+from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, QueuePlan, StickyPlan
+from weir.config.retry_model import Hedge, Retry
 from weir.config.table import Table, required, setting
 
-__all__ = ["Cluster", "Ejection", "Health", "Pool", "Queue", "Retry", "Sticky"]
+__all__ = ["Cluster", "Pool", "Queue", "Sticky"]
 
 
 class Pool(Table):
@@ -68,20 +69,6 @@ class Queue(Table):
     )
     timeout: Annotated[int, kinds.duration("1ms", "10m")] = setting(
         QueuePlan, "timeout_ms", "A request waits at most so long. Then: 503.", example="500ms"
-    )
-
-
-class Retry(Table):
-    """The budget of repeated requests. Only what is proven to be safe is repeated."""
-
-    ratio: Annotated[int, kinds.ratio()] = setting(
-        RetryPlan, "ratio_percent", "Repetitions allowed, as a part of all requests, ...", example="10%"
-    )
-    min_per_second: Annotated[int, kinds.count(0, 1_000_000)] = setting(
-        RetryPlan, "min_per_second", "... and so many a second in any case.", example=10
-    )
-    attempts: Annotated[int, kinds.count(1, 10)] = setting(
-        RetryPlan, "attempts", "Attempts at one request in all, the first included. 1: nothing is repeated.", example=3
     )
 
 
@@ -228,5 +215,6 @@ class Cluster(Table):
     ejection: Ejection = Field(default_factory=Ejection, description="Endpoints that fail get no requests for a while.")
     pool: Pool = Field(default_factory=Pool, description="Connections to each endpoint, per worker.")
     queue: Queue = Field(default_factory=Queue, description="Requests that wait for a connection.")
-    retry: Retry = Field(default_factory=Retry, description="The budget of repeated requests.")
+    retry: Retry = Field(default_factory=Retry, description="Requests that are sent once more.")
+    hedge: Hedge = Field(default_factory=Hedge, description="Second requests while the first has no response yet.")
     sticky: Sticky = Field(default_factory=Sticky, description="A cookie that keeps a client with its endpoint.")

@@ -14,10 +14,12 @@ from pydantic.fields import FieldInfo
 
 from weir.config import balance_kinds, kinds, process_kinds
 from weir.config.admin_model import Admin, History, Otlp
-from weir.config.cluster_model import Cluster, Ejection, Health, Pool, Queue, Retry, Sticky
+from weir.config.cluster_model import Cluster, Pool, Queue, Sticky
+from weir.config.health_model import Ejection, Health
 from weir.config.limit_model import Fault, RateLimit
 from weir.config.listener_model import Listener
 from weir.config.plan import LogPlan, Plan, StatsPlan
+from weir.config.retry_model import Hedge, Retry
 from weir.config.table import Table, setting
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Ejection",
     "Fault",
     "Health",
+    "Hedge",
     "History",
     "Listener",
     "Log",
@@ -184,7 +187,7 @@ class Config(Table):
 # Tables within the file's own.
 MODELS = (
     *(Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats),
-    *(Sticky,),
+    *(Hedge, Sticky),
 )
 
 

@@ -60,3 +60,4 @@ cdef enum:
     CF_RETRIES_DENIED = 2
     CF_PANICS = 3
     CLUSTER_FIGURES = 64
+    CLUSTER_DECISIONS = 32     # then RETRY_WORDS places

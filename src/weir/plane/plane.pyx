@@ -297,6 +297,10 @@ cdef class Plane:
         """Exchanges in a cluster's queue."""
         return (<Cluster>self.clusters[cluster]).queue.length
 
+    def retries(self, int cluster) -> list[int]:
+        """How often each decision about a retry (`weir.stats.retrywords.RETRY_WORDS`, in order) was made."""
+        return (<Cluster>self.clusters[cluster]).retry.counted()
+
     def cluster_number(self, int cluster) -> int:
         """Its number in the statistics table; -1 if it has none."""
         return (<Cluster>self.clusters[cluster]).group.number
