@@ -19,6 +19,7 @@ from typing import Any
 
 from fuzz.witness import requests_seen
 from tests.plane.scene import Scene
+from weir.config.retry_kinds import FAILURES
 from weir.plane.fake import FakeStream
 
 __all__ = ["SETTINGS", "Endpoint", "Party", "Play", "Say", "play", "tag_in", "tags_in"]
@@ -103,6 +104,18 @@ SETTINGS: tuple[dict[str, Any], ...] = (
         "retry": {"attempts": 3},
         "listener": {"forwarded": "append", "request_id": "keep", "trace": "join", "server_timing": "on"},
     },
+    {
+        "endpoints": 2,
+        "retry": {
+            "on": FAILURES,
+            "attempts": 4,
+            "attempt_timeout_ms": 400,
+            "same_endpoint": True,
+            "max_replay_body_bytes": 5000,
+            "ratio_percent": 100,
+        },
+    },
+    {"endpoints": 3, "hedge": {"after_ms": 40}, "retry": {"on": FAILURES, "ratio_percent": 100}},
 )
 
 _TAG = re.compile(rb"~([0-9]+)~")

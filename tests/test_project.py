@@ -22,7 +22,8 @@ MOST_LINES = 500
 
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
-    *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "keyed", "counters"),
+    *("debug", "syscalls", "codes", "columns", "retrywords", "states", "machines", "clock", "timers", "buffer"),
+    *("keyed", "counters"),
     *("rule", "gcra"),
     *("text", "accesslog"),
     *("engine", "selector", "stream"),
@@ -34,9 +35,11 @@ PLANE_ORDER = (
         "upstream",
         "roster",
         "peak",
+        "outcome",
         "pool",
         "ejection",
         "turns",
+        "retry",
         "balance",
         "breaker",
         "chance",
@@ -50,7 +53,9 @@ PLANE_ORDER = (
         "options",
         "relay",
         "exchange",
+        "hedge",
         "response",
+        "attempts",
         "hold",
         "forward",
         "answering",
@@ -159,6 +164,7 @@ TESTED_IN = {
     "plane/listener.pyx": "plane/test_plane.py",
     "plane/rule.pyx": "plane/test_gcra.py",
     "plane/options.pyx": "plane/test_downstream.py",
+    "plane/outcome.pyx": "plane/test_ejection.py",
     "plane/selector.py": "plane/test_engine.py",
     "plane/text.pyx": "plane/test_parsers.py",
     "plane/stream.pyx": "plane/test_plane.py",
@@ -192,6 +198,8 @@ TESTED_IN = {
     "stats/bytemap.py": "stats/test_layout.py",
     "stats/entries.py": "stats/test_layout.py",
     "config/cluster_model.py": "config/test_load.py",
+    "config/retry_kinds.py": "config/test_load.py",
+    "config/retry_model.py": "config/test_load.py",
     "config/limit_model.py": "config/test_limit_kinds.py",
     "config/listener_model.py": "config/test_load.py",
     "config/overload_model.py": "config/test_overload_kinds.py",
@@ -205,6 +213,7 @@ TESTED_IN = {
     "cli/common.py": "cli/test_common.py",
     "reasons.py": "plane/test_downstream.py",
     "stats/columns.py": "stats/test_layout.py",
+    "stats/retrywords.py": "plane/test_retry.py",
 }
 
 

@@ -8,6 +8,7 @@ spec/counters.toml and spec/figures.toml -> src/weir/plane/columns.pxd, src/weir
 spec/states.toml    -> src/weir/plane/states.pxd, src/weir/plane/machines.py, docs/states.md
 spec/strictness.toml -> docs/strictness.md
 spec/metrics.toml   -> src/weir/admin/metric_table.py, docs/metric-table.md
+spec/retries.toml   -> src/weir/plane/retrywords.pxd, src/weir/stats/retrywords.py, docs/retry-words.md
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def columns_pxd() -> str:
         lines += [f"# Places of a worker's figures of {'an' if kind == 'endpoint' else 'a'} {kind}.", "cdef enum:"]
         lines += [f"    {prefix}_{figure['name'].upper()} = {n}" for n, figure in enumerate(figures[f"{kind}_figure"])]
         lines += [f"    {kind.upper()}_FIGURES = {figures[kind]['places']}", ""]
+    lines.insert(-1, f"    CLUSTER_DECISIONS = {figures['cluster']['decisions_at']}     # then RETRY_WORDS places")
     return "\n".join(lines)
 
 
@@ -119,6 +121,7 @@ def columns_py() -> str:
         "SKETCH_BYTES": 1 << route["sketch_bits"],
         "ENDPOINT_PLACES": figures["endpoint"]["places"],
         "CLUSTER_PLACES": figures["cluster"]["places"],
+        "DECISIONS_AT": figures["cluster"]["decisions_at"],
     }
     of = ("ENDPOINT_FIGURES", "CLUSTER_FIGURES")
     names = sorted(
@@ -267,6 +270,38 @@ def metric_table_md() -> str:
     return "\n".join([*lines, ""])
 
 
+def retrywords_pxd() -> str:
+    decisions = table("retries.toml")["decision"]
+    lines = ["# " + NOTE.format(spec="retries.toml"), ""]
+    lines += ["# What was decided about sending a request once more.", "cdef enum RetryWord:"]
+    lines += [f"    RW_{one['word'].upper()} = {number}" for number, one in enumerate(decisions)]
+    retried = sum(1 << number for number, one in enumerate(decisions) if one["kind"] == "retried")
+    lines += ["", "cdef enum:", f"    RETRY_WORDS = {len(decisions)}"]
+    lines += [f"    RETRIED_MASK = {retried:#x}     # by number: it goes on", ""]
+    return "\n".join(lines)
+
+
+def retrywords_py() -> str:
+    lines = [f'"""What is decided about sending requests again. {NOTE.format(spec="retries.toml")}"""', ""]
+    lines += ["from __future__ import annotations", "", "from typing import NamedTuple", ""]
+    lines += ['__all__ = ["RETRY_WORDS", "RetryWord"]', "", "", "class RetryWord(NamedTuple):"]
+    lines += ['    """One row of the table: see spec/retries.toml."""', ""]
+    lines += ["    word: str", "    kind: str", "    text: str", "", ""]
+    lines += ["# By number.", "RETRY_WORDS: tuple[RetryWord, ...] = ("]
+    for one in table("retries.toml")["decision"]:
+        lines.append(f"    RetryWord({json.dumps(one['word'])}, {json.dumps(one['kind'])}, {json.dumps(one['text'])}),")
+    return "\n".join([*lines, ")", ""])
+
+
+def retrywords_md() -> str:
+    lines = [f"<!-- {NOTE.format(spec='retries.toml')} -->", "", "# Decisions about retries", ""]
+    lines += ["Each time that a request could be sent once more, one of these words says what was decided and why."]
+    lines += ["They are counted per cluster: [retries](retries.md) explains them and says where they are seen.", ""]
+    lines += ["| word | kind | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{one['word']}` | {one['kind']} | {one['text']} |" for one in table("retries.toml")["decision"]]
+    return "\n".join([*lines, ""])
+
+
 OUTPUTS: dict[str, Callable[[], str]] = {
     "src/weir/plane/codes.pxd": codes_pxd,
     "src/weir/reasons.py": reasons_py,
@@ -279,6 +314,9 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "docs/strictness.md": strictness_md,
     "src/weir/admin/metric_table.py": metric_table_py,
     "docs/metric-table.md": metric_table_md,
+    "src/weir/plane/retrywords.pxd": retrywords_pxd,
+    "src/weir/stats/retrywords.py": retrywords_py,
+    "docs/retry-words.md": retrywords_md,
 }
 
 

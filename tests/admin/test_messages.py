@@ -20,7 +20,7 @@ from weir.stats.ejection import eject
 from weir.stats.frame import take
 from weir.stats.happened import Notes
 from weir.stats.names import TableNames
-from weir.stats.publish import publish
+from weir.stats.publish import publish, write_decisions
 from weir.stats.reader import BUCKETS_USED
 from weir.stats.rules import RuleBook
 from weir.stats.view import query
@@ -67,7 +67,7 @@ def test_a_series_has_its_reasons_and_its_ledger() -> None:
 
 
 async def test_status_has_the_endpoints_of_all_workers() -> None:
-    table = layout.create(8, ["main"], workers=3, endpoints=[("app", "127.0.0.1:1")])
+    table = layout.create(8, ["main"], workers=3, endpoints=[("app", "127.0.0.1:1")], clusters=["app"])
     for number in range(2):
         Counters(table, number)
         publish(
@@ -76,7 +76,11 @@ async def test_status_has_the_endpoints_of_all_workers() -> None:
             gauges={"downstreams": 3, "accepted": 7},
             endpoints=[(0, {"open": 5, "idle": 2, "queued": 1})],
         )
+        write_decisions(table, number, 0, reset=2, hedge_won=1)
     status = status_message(AdminState(PLAN, table))
+    (cluster,) = status.clusters
+    assert cluster.cluster == "app"
+    assert [(one.word, one.count) for one in cluster.decisions] == [("reset", 4), ("hedge_won", 2)]
     assert [(worker.slot, worker.downstream_connections, worker.accepted) for worker in status.workers] == [
         (0, 3, 7),
         (1, 3, 7),

@@ -35,7 +35,7 @@ from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.columns import COUNTERS, REASONS_AT
 from weir.stats.frame import take
-from weir.stats.publish import publish, write_figures
+from weir.stats.publish import publish, write_decisions, write_figures
 from weir.stats.reader import BUCKETS_USED
 from weir.stats.rules import RuleBook
 
@@ -58,6 +58,7 @@ def made() -> layout.Table:
             clusters=[(0, {"queued": 4})],
         )
         write_figures(table, worker, 0, dials=9)
+        write_decisions(table, worker, 0, reset=5, budget=1)
     return table
 
 
@@ -111,6 +112,13 @@ async def test_values_are_those_of_the_table() -> None:
     assert got["weir_upstream_connections", (*endpoint, ("state", "idle"))] == 6
     assert got["weir_upstream_connections", (*endpoint, ("state", "busy"))] == 4
     assert got["weir_cluster_queued", (("cluster", "app"),)] == 8
+    outcomes = {
+        labels: value for (name, labels), value in got.items() if name == "weir_upstream_retries_total" and value
+    }
+    assert outcomes == {
+        (("cluster", "app"), ("outcome", "reset")): 10,
+        (("cluster", "app"), ("outcome", "budget")): 2,
+    }
     assert got["weir_series", ()] == 5
 
 

@@ -158,7 +158,6 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster", "breaker"), "open_for", '"5s"', "cluster.breaker.open_for_ms", 5_000),
     (("cluster", "retry"), "ratio", '"10%"', "cluster.retry.ratio_percent", 10),
     (("cluster", "retry"), "min_per_second", "10", "cluster.retry.min_per_second", 10),
-    (("cluster", "retry"), "attempts", "3", "cluster.retry.attempts", 3),
     (("cluster",), "panic_below", '"50%"', "cluster.panic_below_percent", 50),
     (("cluster", "health"), "type", '"tcp"', "cluster.health.type", "tcp"),
     (("cluster", "health"), "path", '"/health?deep=1"', "cluster.health.path", "/health?deep=1"),
@@ -184,6 +183,14 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster", "ejection"), "time", '"30s"', "cluster.ejection.time_ms", 30_000),
     (("cluster", "ejection"), "max_time", '"10m"', "cluster.ejection.max_time_ms", 600_000),
     (("cluster", "ejection"), "max_ejected", '"20%"', "cluster.ejection.max_ejected_percent", 20),
+    (("cluster", "retry"), "attempts", "2", "cluster.retry.attempts", 2),
+    (("cluster", "retry"), "on", '["503", "reused"]', "cluster.retry.on", ("reused", "503")),
+    (("cluster", "retry"), "attempt_timeout", '"2s"', "cluster.retry.attempt_timeout_ms", 2_000),
+    (("cluster", "retry"), "backoff", '"100ms"', "cluster.retry.backoff_ms", 100),
+    (("cluster", "retry"), "same_endpoint", "true", "cluster.retry.same_endpoint", True),
+    (("cluster", "retry"), "idempotency_key", "true", "cluster.retry.idempotency_key", True),
+    (("cluster", "retry"), "max_replay_body", '"256KiB"', "cluster.retry.max_replay_body_bytes", 262_144),
+    (("cluster", "hedge"), "after", '"p95"', "cluster.hedge.after_permille", 950),
 ]
 # These have tests of their own below.
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
@@ -233,6 +240,7 @@ def text_with(table: tuple[str, ...], line: str, needs: str = "") -> str:
         ("cluster", "retry"): "",
         ("cluster", "health"): "" if line.startswith("type") else 'type = "http"\n',
         ("cluster", "ejection"): "" if line.startswith("latency") else "latency = 4\n",
+        ("cluster", "hedge"): "",
         ("cluster", "sticky"): "" if line.startswith("cookie") or table[-1:] != ("sticky",) else 'cookie = "WEIRID"\n',
     }
     # What has an effect only beside another key has that, too.
@@ -291,6 +299,7 @@ def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
     structure |= {"admin.address", "admin.written", "group"}
+    structure |= {"cluster.hedge.after_ms"}  # written as the same key
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     whole = text_with((), "")
     assert set(flat(plan_of(whole))) == tested | structure
@@ -355,6 +364,16 @@ def test_log_and_stats_have_the_plans_defaults() -> None:
         (("cluster", "ejection"), 'error_rate = "off"', "cluster.ejection.error_rate_percent", 0),
         (("cluster", "ejection"), 'latency = "off"', "cluster.ejection.latency_percent", 0),
         (("cluster", "ejection"), "latency = 1.5", "cluster.ejection.latency_percent", 150),
+        (("cluster", "retry"), 'on = "off"', "cluster.retry.on", ()),
+        (("cluster", "retry"), "on = [503]", "cluster.retry.on", ("503",)),
+        (("cluster", "retry"), 'attempt_timeout = "off"', "cluster.retry.attempt_timeout_ms", 0),
+        (("cluster", "retry"), 'max_replay_body = "off"', "cluster.retry.max_replay_body_bytes", 0),
+        (("cluster", "hedge"), 'after = "50ms"', "cluster.hedge.after_ms", 50),
+        (("cluster", "hedge"), 'after = "p99.9"', "cluster.hedge.after_permille", 999),
+        (("cluster", "hedge"), 'after = "off"', "cluster.hedge.after_permille", 0),
+        (("cluster", "retry"), 'attempt_timeout = "30s"', "cluster.response_header_timeout_ms", 60_000),
+        # The default gives way.
+        (("cluster", "retry"), 'attempt_timeout = "90s"', "cluster.response_header_timeout_ms", 270_000),
     ],
 )
 def test_words_and_other_spellings(table: tuple[str, ...], line: str, name: str, value: object) -> None:

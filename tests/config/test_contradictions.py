@@ -147,6 +147,24 @@ POOL = CLUSTER + "[cluster.pool]\n"
             CLUSTER + "[cluster.retry]\nmin_per_second = 1\nattempts = 1\n" + LISTENER,
             "5:1: cluster.app.retry.min_per_second: without effect: attempts is 1, nothing is repeated; take it out",
         ),
+        (
+            CLUSTER + "[cluster.retry]\nattempts = 1\nsame_endpoint = true\n" + LISTENER,
+            "6:1: cluster.app.retry.same_endpoint: without effect: attempts is 1, nothing is repeated; take it out",
+        ),
+        (
+            CLUSTER + '[cluster.retry]\nattempts = 1\n[cluster.hedge]\nafter = "p95"\n' + LISTENER,
+            "7:1: cluster.app.hedge.after: without effect: attempts is 1, nothing is repeated; take it out",
+        ),
+        (
+            CLUSTER + 'response_header_timeout = "1s"\n[cluster.retry]\nattempt_timeout = "1s"\n' + LISTENER,
+            '6:19: cluster.app.retry.attempt_timeout: "1s" for an attempt is not below response_header_timeout; '
+            "lower it, or raise response_header_timeout",
+        ),
+        (
+            CLUSTER + '[cluster.retry]\nattempt_timeout = "1s"\non = ["reused"]\n' + LISTENER,
+            '5:1: cluster.app.retry.attempt_timeout: without effect: "timeout" is not in `on`; '
+            "take it out, or add it there",
+        ),
         # the log
         (
             '[log]\nformat = "json"\n' + LISTENER + CLUSTER,

@@ -56,6 +56,26 @@ REFUSED: list[tuple[str, str, str]] = [
         '4:19: listener[0].max_connections: wanted a whole number or "auto", found "off"; for example 1',
     ),
     ("[cluster.retry]", "attempts = 0", "5:12: cluster.app.retry.attempts: 0 is less than 1; from 1 to 10"),
+    (
+        "[cluster.retry]",
+        'on = ["conn-failure"]',
+        '5:6: cluster.app.retry.on: wanted one of "connect", "reused", "reset", "timeout", "bad_response", "429", '
+        '"502", "503", "504", found "conn-failure"; did you mean "connect"?',
+    ),
+    ("[cluster.retry]", "on = []", '5:6: cluster.app.retry.on: nothing; write "off"'),
+    ("[cluster.retry]", 'on = "reset"', '5:6: cluster.app.retry.on: wanted an array, found a string; write ["reset"]'),
+    ("[cluster.retry]", 'on = ["503", 503]', '5:6: cluster.app.retry.on: "503" is there twice'),
+    (
+        "[cluster.hedge]",
+        'after = "p20"',
+        '5:9: cluster.app.hedge.after: "p20" would send most requests twice; from "p50" to "p99.9"',
+    ),
+    (
+        "[cluster.hedge]",
+        'after = "p100"',
+        '5:9: cluster.app.hedge.after: "p100" is not a percentile; for example "p95"',
+    ),
+    ("[cluster.hedge]", 'after = "2m"', "5:9: cluster.app.hedge.after: 2m is not 1ms to 1m"),
     # ratios, words
     ("[cluster.retry]", "ratio = 20", '5:9: cluster.app.retry.ratio: 20 could be percent or a fraction; write "20%"'),
     (

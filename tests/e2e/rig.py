@@ -30,13 +30,14 @@ def tables(
     pool: Options | None = None,
     queue: Options | None = None,
     retry: Options | None = None,
+    hedge: Options | None = None,
     stats: Options | None = None,
     log: Options | None = None,
     top: Options | None = None,
 ) -> dict[str, Any]:
     """A configuration with one listener and one cluster; every option overrides a default of these tests."""
     app: dict[str, Any] = {"name": "app", "endpoints": list(endpoints), **(cluster or {})}
-    for name, options in (("pool", pool), ("queue", queue), ("retry", retry)):
+    for name, options in (("pool", pool), ("queue", queue), ("retry", retry), ("hedge", hedge)):
         if options:
             app[name] = dict(options)
     return {

@@ -23,7 +23,7 @@ from .test_reload import children, forget, reload, said
 from .test_upgrade import end, is_there, upgrade
 from .wire import eventually
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 # What systemd does between fork and exec: descriptors from 3 on, and three variables.
 PASS = """
@@ -46,6 +46,7 @@ class Manager:
 
     def __init__(self) -> None:
         self.sockets: list[tuple[str, socket.socket]] = []
+        self.started: list[Proxy] = []
 
     def listen(self, name: str, address: tuple[str, int] | str, *, shared: bool = False) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
@@ -61,13 +62,17 @@ class Manager:
         numbers = [sock.fileno() for _name, sock in self.sockets]
         names = ":".join(name for name, _sock in self.sockets)
         prefix = [sys.executable, "-c", PASS, ",".join(map(str, numbers)), names]
-        return Proxy(directory, settings, options, prefix=prefix, pass_fds=numbers)
+        self.started.append(Proxy(directory, settings, options, prefix=prefix, pass_fds=numbers))
+        return self.started[-1]
 
 
 @pytest.fixture
 def manager() -> Iterator[Manager]:
     made = Manager()
     yield made
+    for proxy in made.started:
+        if proxy.alive():  # the test has failed
+            proxy.process.terminate()
     for _name, sock in made.sockets:
         sock.close()
 

@@ -21,7 +21,7 @@ from .proxy import configuration, free_port
 from .rig import WORKERS, Rig, tables
 from .wire import eventually
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 RELOADED = "weir: reloaded: "
 

@@ -20,9 +20,10 @@ from .rig import ALONE, WORKERS, Rig, tables
 from .test_reload import children, forget, reload, said
 from .wire import eventually
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 NOBODY = pwd.getpwnam("nobody")
+STARTED: list[Proxy] = []
 
 
 def closed_to_others() -> Path | None:
@@ -57,13 +58,17 @@ def place() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="weir-user-"))
     made.chmod(0o755)
     yield made
+    while STARTED:
+        if (proxy := STARTED.pop()).alive():  # the test has failed
+            proxy.process.terminate()
     shutil.rmtree(made)
 
 
 def start(place: Path, top: dict[str, Any], **more: Any) -> Rig:
     endpoint = Endpoint()
     settings = tables(place, [endpoint.address], top={**top, "user": "nobody"}, **more)
-    return Rig(Proxy(place, settings, prefix=opened(closed_to_others())), endpoint)
+    STARTED.append(Proxy(place, settings, prefix=opened(closed_to_others())))
+    return Rig(STARTED[-1], endpoint)
 
 
 def finish(rig: Rig) -> None:

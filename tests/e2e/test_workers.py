@@ -22,7 +22,7 @@ from .test_reload import children, forget, said, wait_counted
 from .test_signals import _time_to_first_answer
 from .wire import Truncated, eventually
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 # One a second; `make reloads` goes on for a minute.
 KILLS = int(os.environ.get("WEIR_KILLS", "10"))

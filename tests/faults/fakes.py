@@ -10,6 +10,7 @@ from tests.faults.oracle import Ledgers, complaints
 from tests.faults.pipes import SIDES, WAYS, Fault, Pipe
 from tests.faults.players import ClientPlayer, EndpointPlayer, Sighting
 from tests.plane.scene import Scene
+from weir.config.retry_kinds import FAILURES
 from weir.plane.fake import FakeStream
 from weir.stats.reader import snapshot
 
@@ -33,15 +34,23 @@ class Link:
 
 
 class Stage:
-    """A scene in which an exchange is run again and again, each time with another fault."""
+    """A scene in which an exchange is run again and again, each time with another fault.
 
-    def __init__(self, exchange: Exchange) -> None:
+    `retried`: there are two endpoints, and all that may be done twice is tried again.
+    """
+
+    def __init__(self, exchange: Exchange, retried: bool = False) -> None:
         self.exchange = exchange
+        self.retried = retried
+        retry: dict[str, Any] = {"ratio_percent": 100, "min_per_second": 1000}
+        if retried:
+            retry |= {"on": FAILURES, "attempt_timeout_ms": TIMEOUT_MS // 2, "backoff_ms": 1}
         self.scene = Scene(
             listener=dict.fromkeys(("request_header_timeout_ms", "idle_timeout_ms", "send_timeout_ms"), TIMEOUT_MS),
             cluster={"response_header_timeout_ms": TIMEOUT_MS, "stream_idle_timeout_ms": TIMEOUT_MS},
             stats={"header": "X-Bytes"},
-            retry={"ratio_percent": 100, "min_per_second": 1000},
+            endpoints=1 + retried,
+            retry=retry,
         )
         self.scene.dialer.mode = "wait"  # so that a connection's room is known before anything is written to it
         self.runs = 0
@@ -52,7 +61,7 @@ class Stage:
     def run(self, fault: Fault | None) -> list[str]:
         """One run. What is wrong with it, by the oracle and by the plane's ledger."""
         self.runs += 1
-        run = FakeRun(self.scene, self.exchange, self.runs, fault)
+        run = FakeRun(self.scene, self.exchange, self.runs, fault, self.retried)
         run.play()
         lines = [json.loads(line) for line in self.scene.log.take().splitlines()]
         for line in lines:
@@ -84,8 +93,11 @@ class Stage:
 
 
 class FakeRun:
-    def __init__(self, scene: Scene, exchange: Exchange, number: int, fault: Fault | None) -> None:
+    def __init__(
+        self, scene: Scene, exchange: Exchange, number: int, fault: Fault | None, retried: bool = False
+    ) -> None:
         self.scene = scene
+        self.retried = retried
         self.exchange = exchange
         self.number = number
         self.fault = fault
@@ -125,7 +137,16 @@ class FakeRun:
         tunnelled = b"".join(player.tunnelled for player in endpoints)
         wrong += complaints(
             Ledgers(
-                self.exchange, self.number, self.fault, self.client.received, self.end, sightings, tunnelled, lines, met
+                self.exchange,
+                self.number,
+                self.fault,
+                self.client.received,
+                self.end,
+                sightings,
+                tunnelled,
+                lines,
+                met,
+                self.retried,
             )
         )
         if self.needed_ms > STEP_MS and not (self.fault and self.fault.kind == "stall"):

@@ -8,6 +8,10 @@ end of its connection ends, cleanly, on the way to the one who reads it, the cut
 The endpoint sees each request as the client sent it, whole or visibly cut, and once; a second time only if the
 request is idempotent and the first was on a connection that had been used before; a POST never twice.
 
+Where everything may be tried again at another endpoint (`retried`), an idempotent request may be seen a second time
+after any fault of an endpoint; and it must be served then, unless a part of the response had come to the client: an
+error answer is wrong.
+
 Weir's log has one line for each request the endpoint has seen, and says `none` only if the client was served.
 """
 
@@ -47,6 +51,7 @@ class Ledgers:
     tunnelled: bytes  # what came to the endpoint through the tunnel
     lines: Sequence[dict[str, Any]]  # of the log, those of this run's targets and those without a target
     met: bool  # the fault has happened
+    retried: bool = False  # weir tries everything again that may be done twice, and there is another endpoint
     left_early: bool = False  # the endpoint has closed before weir was done with what a vanished client wanted
 
 
@@ -135,7 +140,9 @@ def _answer(ledgers: Ledgers, leg: Leg, seen: Message) -> list[str]:
     wanted = leg.response()
     if seen.status != wanted.status or end_to_end(seen) != end_to_end(wanted):
         return [f"another head: {seen.start} {seen.fields}"]
-    if seen.interim != wanted.interim:
+    hints = [status for status in wanted.interim if status != 100] if ledgers.retried else []
+    again = [wanted.interim, *(hints[:count] + wanted.interim for count in range(1, len(hints) + 1))]
+    if seen.interim not in again:  # each attempt may bring its hints
         return [f"interim responses {seen.interim}"]
     if not wanted.body.startswith(seen.body):
         return [f"not its body: {seen.body[-100:]!r}"]
@@ -156,6 +163,8 @@ def _cut_is_the_end(fault: Fault | None, leg: Leg, seen: Message) -> bool:
 
 def _error(ledgers: Ledgers, leg: Leg, seen: Message) -> list[str]:
     reason = error_reason(seen)
+    if ledgers.retried and leg.idempotent and not leg.refused and _lost(ledgers.fault, leg):
+        return [f"not tried again: {seen.status} {reason}"]
     allowed = fitting_reasons(ledgers.fault, ledgers.exchange) - {"none"}
     statuses = {row.status for row in REASONS if row.word in allowed}
     if seen.status not in statuses:
@@ -166,6 +175,15 @@ def _error(ledgers: Ledgers, leg: Leg, seen: Message) -> list[str]:
         if seen.status != next(row.status for row in REASONS if row.word == reason):
             return [f"status {seen.status} for {reason}"]
     return []
+
+
+def _lost(fault: Fault | None, leg: Leg) -> bool:
+    """Whether the fault takes one connection of an endpoint, and leaves the next one alone."""
+    if fault is None or fault.side != "endpoint":
+        return False
+    if fault.kind == "stall" and len(leg.send) > 1:
+        return False  # the client waits for a 100, and nobody knows whom to blame
+    return fault.kind in ("cut", "reset") or (fault.way == "to" and fault.kind in ("half", "stall"))
 
 
 def _endpoint(ledgers: Ledgers) -> list[str]:
@@ -202,7 +220,7 @@ def _request(seen: Message, wanted: Message) -> list[str]:
 def _twice(ledgers: Ledgers, leg: Leg, seen: list[Sighting]) -> list[str]:
     fault = ledgers.fault
     proof = fault is not None and fault.side == "endpoint" and fault.kind not in CALM
-    if proof and leg.idempotent and len(seen) == 2 and seen[0].number > 0:
+    if proof and leg.idempotent and len(seen) == 2 and (ledgers.retried or seen[0].number > 0):
         return []
     return [f"{leg.method} seen {len(seen)} times, on connections {[(s.connection, s.number) for s in seen]}"]
 

@@ -32,6 +32,22 @@ def test_every_byte_of(exchange: Exchange) -> None:
     for fault in faults_of(exchange, total, KINDS, STRIDE):
         if found := stage.run(fault):
             seen.append((fault, found))
+    check(stage, seen)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.name)
+def test_every_byte_of_what_is_tried_again(exchange: Exchange) -> None:
+    """With another endpoint: an idempotent request is served whatever an endpoint does before its response."""
+    total, _ = lengths(exchange)
+    stage = Stage(exchange, retried=True)
+    seen: list[tuple[Fault, list[str]]] = []
+    for fault in faults_of(exchange, total, ("cut", "reset", "half", "stall"), STRIDE):
+        if fault.side == "endpoint" and (found := stage.run(fault)):
+            seen.append((fault, found))
+    check(stage, seen)
+
+
+def check(stage: Stage, seen: list[tuple[Fault, list[str]]]) -> None:
     text = "\n".join(f"{fault}: {found}" for fault, found in seen[:20])
     assert not seen, f"{len(seen)} of {stage.runs} runs are wrong:\n{text}"
     assert stage.close() == []

@@ -63,6 +63,12 @@ WRONG: dict[str, Ledgers] = {
     "a line that says none of an error": ledgers("get", CUT, received=OK + b"he", end=CLEAN),
     "a line with another count": ledgers("get", lines=[line(body=4)]),
     "never at the endpoint": ledgers("get", sightings=[]),
+    "an error although there was another endpoint": ledgers(
+        "get", CUT, received=error("upstream_closed"), retried=True
+    ),
+    "a POST twice, where all is tried again": ledgers(
+        "post", CUT, sightings=[sighting(POST)] * 2, lines=[line(body=7, retries=1)], retried=True
+    ),
     "at the endpoint twice": ledgers("get", sightings=[sighting(GET), sighting(GET)], lines=[line(retries=1)]),
     "twice on a fresh connection": ledgers("get", CUT, sightings=[sighting(GET)] * 2, lines=[line(retries=1)]),
     "a POST twice": ledgers("post", CUT, sightings=[sighting(POST, number=1)] * 2, lines=[line(body=7, retries=1)]),
@@ -85,6 +91,9 @@ RIGHT: dict[str, Ledgers] = {
         end=CLEAN,
         sightings=[sighting(POST, shorter=2)],
         lines=[line("client_closed")],
+    ),
+    "a GET twice, where all is tried again": ledgers(
+        "get", CUT, sightings=[sighting(GET)] * 2, lines=[line(retries=1)], retried=True
     ),
     "a GET twice": ledgers("get", CUT, sightings=[sighting(GET, number=1)] * 2, lines=[line(retries=1)]),
 }

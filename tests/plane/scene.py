@@ -17,6 +17,7 @@ from weir.config.plan import (
     BreakerPlan,
     ClusterPlan,
     EndpointPlan,
+    HedgePlan,
     LimitPlan,
     ListenerPlan,
     Plan,
@@ -36,6 +37,7 @@ from weir.plane.stream import Address
 from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.reader import snapshot
+from weir.stats.retrywords import RETRY_WORDS
 from weir.stats.rules import RuleBook
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -57,6 +59,7 @@ class Scene:
         retry: dict[str, Any] | None = None,
         limit: dict[str, Any] | None = None,
         breaker: dict[str, Any] | None = None,
+        hedge: dict[str, Any] | None = None,
         route: dict[str, Any] | None = None,
         stats: dict[str, Any] | None = None,
         log_format: str = "json",
@@ -84,6 +87,7 @@ class Scene:
                     retry=RetryPlan(**(retry or {})),
                     limit=LimitPlan(**(limit or {})),
                     breaker=BreakerPlan(**(breaker or {})),
+                    hedge=HedgePlan(**(hedge or {})),
                     **(cluster or {}),
                 ),
             ),
@@ -163,6 +167,11 @@ class Scene:
         """What ended otherwise than well, by word."""
         counts = self.plane.reasons()
         return {reason.name.lower(): counts[reason] for reason in Reason if counts[reason]}
+
+    def retries(self) -> dict[str, int]:
+        """What was decided about retries, by word."""
+        counts = self.plane.retries(0)
+        return {one.word: count for one, count in zip(RETRY_WORDS, counts, strict=True) if count}
 
     def counters(self, path: str = "/a") -> dict[str, int]:
         """The counters of a path's row."""

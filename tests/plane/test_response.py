@@ -44,6 +44,26 @@ def test_an_endpoint_that_goes_after_the_head(stage: Stage) -> None:
     client = scene.client(GET)
     scene.send(scene.endpoint(), HEAD_ALONE)
     scene.end(scene.endpoint())
+    # The client has nothing yet: an answer, and no cut.
+    assert client.take_sent().startswith(b"HTTP/1.1 502 ")
+    assert scene.reasons() == {"upstream_truncated": 1}
+
+
+def test_an_endpoint_that_ends_with_its_head(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    scene.endpoint().feed(HEAD_ALONE)
+    scene.end(scene.endpoint())
+    assert client.take_sent().startswith(b"HTTP/1.1 502 ")
+    assert scene.reasons() == {"upstream_truncated": 1}
+
+
+def test_an_endpoint_that_ends_when_its_head_has_gone(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), HEAD_ALONE)
+    scene.wait_ms(20)
+    scene.end(scene.endpoint())
     assert client.take_sent() == HEAD_ALONE
     assert client.is_closed
     assert scene.reasons() == {"upstream_truncated": 1}

@@ -181,6 +181,50 @@ def in_line(stage: Stage) -> Scene:
     return scene
 
 
+def paused(stage: Stage) -> Scene:
+    scene = stage(retry={"same_endpoint": True, "attempts": 3})
+    client = scene.client(GET)
+    scene.end(scene.endpoint())
+    scene.wait_ms(40)  # the pause is over
+    scene.dialer.mode = errno.ECONNREFUSED
+    scene.end(scene.endpoint())
+    scene.end(client)
+    scene.wait_ms(100)
+    scene.dialer.mode = "connect"
+    scene.client(GET)
+    scene.end(scene.endpoint())
+    scene.close_plane()  # in the pause
+    return scene
+
+
+def paused_since_nobody_else_is_there(stage: Stage) -> Scene:
+    scene = stage(endpoints=2, retry={"same_endpoint": True})
+    scene.client(GET)
+    scene.dialer.mode = errno.ECONNREFUSED
+    scene.end(scene.endpoint(0))
+    scene.dialer.mode = "connect"
+    scene.wait_ms(40)
+    scene.send(scene.endpoint(1), OK)
+    return scene
+
+
+def hedged(stage: Stage) -> Scene:
+    scene = stage(endpoints=2, hedge={"after_ms": 50})
+    scene.client(GET)
+    scene.wait_ms(60)
+    scene.send(scene.endpoint(1), OK)
+    return scene
+
+
+def hedged_in_vain(stage: Stage) -> Scene:
+    scene = stage(endpoints=2, hedge={"after_ms": 50})
+    scene.client(GET)
+    scene.dialer.mode = "wait"
+    scene.wait_ms(60)
+    scene.send(scene.endpoint(0), OK)
+    return scene
+
+
 def held(stage: Stage) -> Scene:
     scene = stage(listener={"rate_limits": (RateLimitPlan("all", (1, 1000), delay=1),)})
     scene.client(GET)
@@ -214,6 +258,7 @@ def breaker(stage: Stage) -> Scene:
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
     *(dials, surplus, surplus_taken, probe, in_line, breaker, held),
+    *(paused, paused_since_nobody_else_is_there, hedged, hedged_in_vain),
 )
 
 

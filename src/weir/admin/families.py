@@ -25,6 +25,7 @@ from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.page import printable
 from weir.stats.reader import PARTS_OF_TIME
+from weir.stats.retrywords import RETRY_WORDS
 
 __all__ = ["Distribution", "Family", "Labels", "collect"]
 
@@ -182,6 +183,8 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
     # Clusters that were there before a reload have no endpoints any more.
     named = {end.cluster for end in endpoints}
     for cluster in reader.clusters(state.memory):
+        for one, count in zip(RETRY_WORDS, cluster.decisions, strict=True):
+            families["weir_upstream_retries"].add(count, cluster.cluster, one.word)
         if cluster.cluster in named:
             for name in ("queued", "in_progress", "limit", "open_breakers", "breaker_openings"):
                 families[f"weir_cluster_{name}"].add(getattr(cluster, name), cluster.cluster)

@@ -16,6 +16,7 @@ from weir.reasons import REASONS
 from weir.stats import layout, reader, roster
 from weir.stats.happened import happened
 from weir.stats.reader import Counts
+from weir.stats.retrywords import RETRY_WORDS
 from weir.stats.view import RELATIVE_ERROR, Quantiles, Row, View
 
 __all__ = ["point_message", "status_message", "timestamp", "view_message"]
@@ -140,6 +141,7 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
         endpoints=endpoint_messages(state),
         changes=change_messages(state),
         panics=[cluster.cluster for cluster in reader.clusters(state.memory) if cluster.panics],
+        clusters=[cluster_message(cluster) for cluster in reader.clusters(state.memory)],
         table=pb.Table(
             rows=header.rows,
             rows_taken=header.rows_taken,
@@ -209,6 +211,15 @@ def duration(us: int) -> Duration:
     """Microseconds; what is negative, by clocks that are read one after the other, is 0."""
     us = max(us, 0)
     return Duration(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000)
+
+
+def cluster_message(cluster: reader.ClusterState) -> pb.Cluster:
+    made = [
+        pb.RetryDecision(word=one.word, count=count)
+        for one, count in zip(RETRY_WORDS, cluster.decisions, strict=True)
+        if count
+    ]
+    return pb.Cluster(cluster=cluster.cluster, queued=cluster.queued, decisions=made)
 
 
 def worker_message(slot: int, worker: reader.WorkerState) -> pb.Worker:

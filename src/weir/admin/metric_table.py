@@ -47,6 +47,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("weir_upstream_dials", "counter", "", ("cluster", "endpoint"), "Connections begun."),
     Metric("weir_upstream_dial_failures", "counter", "", ("cluster", "endpoint"), "Connections that did not come about."),
     Metric("weir_upstream_reuses", "counter", "", ("cluster", "endpoint"), "Requests on a connection that had carried one before."),
+    Metric("weir_upstream_retries", "counter", "", ("cluster", "outcome"), "Decisions about a further attempt at a request, by what was decided and why: docs/retry-words.md."),
     Metric("weir_upstream_spoiled", "counter", "", ("cluster", "endpoint"), "Idle connections found closed or with bytes nobody asked for."),
     Metric("weir_upstream_retired", "counter", "", ("cluster", "endpoint"), "Idle connections closed because the endpoint would have closed them soon."),
     Metric("weir_upstream_passed_over", "counter", "", ("cluster", "endpoint"), "Requests that took no idle connection, for it had rested for longer than is safe for what cannot be repeated."),

@@ -67,6 +67,7 @@ GRACE_S = 10.0
 @click.option("--endpoints", is_flag=True, help="Show the endpoints with their health, and how it has changed.")
 @click.option("--rules", is_flag=True, help="Rate limits and injected faults, with what they have counted.")
 @click.option("--reset", is_flag=True, help="Let counting begin anew, for everybody who asks without --since.")
+@click.option("--retries", is_flag=True, help="Show what was decided about further attempts, by cluster.")
 @admin_options
 def command(
     path: str | None,
@@ -83,6 +84,7 @@ def command(
     endpoints: bool,
     rules: bool,
     reset: bool,
+    retries: bool,
     admin: str | None,
     token_file: Path | None,
     timeout: float,
@@ -101,6 +103,9 @@ def command(
     if rules and (path or since or watch or form or save or reset or contains or prefix or route):
         raise click.UsageError("--rules stands alone: what rate limits and faults have counted is not by path.")
     calling = caller(admin, token_file, timeout)
+    if retries:
+        _show_retries(calling, alone=not (path or since or watch or form or save or reset or contains or prefix))
+        return
     chosen = filter_of(route, prefix, contains, path or "")
     request: dict[str, Any] = {"filter": chosen, "sort": SORTS[sort], "reverse": reverse, "limit": limit}
     request["histograms"] = path is not None
@@ -124,6 +129,15 @@ def command(
             if path is not None and not answer.rows:
                 _nothing_there(calling, path)
             click.echo("\n".join(report(answer, path, sort, form)))
+
+
+def _show_retries(calling: Caller, *, alone: bool) -> None:
+    from weir.cli.retries import retry_lines
+
+    if not alone:
+        raise click.UsageError("--retries stands alone: decisions are counted by cluster, since the start.")
+    with failures():
+        click.echo("\n".join(retry_lines(calling.call("GetStatus", {}))))
 
 
 def _check_usage(

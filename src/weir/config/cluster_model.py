@@ -9,10 +9,11 @@ from pydantic import Field
 from weir.config import balance_kinds, kinds
 from weir.config.health_model import Ejection, Health
 from weir.config.overload_model import Breaker, Limit, Queue
-from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, RetryPlan, StickyPlan
+from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, StickyPlan
+from weir.config.retry_model import Hedge, Retry
 from weir.config.table import Table, required, setting
 
-__all__ = ["Cluster", "Ejection", "Health", "Pool", "Retry", "Sticky"]
+__all__ = ["Cluster", "Pool", "Sticky"]
 
 
 class Pool(Table):
@@ -58,20 +59,6 @@ class Pool(Table):
         "give_back_ms",
         "How long a connection beyond `max_idle` waits for room before it is closed.",
         example="1s",
-    )
-
-
-class Retry(Table):
-    """The budget of repeated requests. Only what is proven to be safe is repeated."""
-
-    ratio: Annotated[int, kinds.ratio()] = setting(
-        RetryPlan, "ratio_percent", "Repetitions allowed, as a part of all requests, ...", example="10%"
-    )
-    min_per_second: Annotated[int, kinds.count(0, 1_000_000)] = setting(
-        RetryPlan, "min_per_second", "... and so many a second in any case.", example=10
-    )
-    attempts: Annotated[int, kinds.count(1, 10)] = setting(
-        RetryPlan, "attempts", "Attempts at one request in all, the first included. 1: nothing is repeated.", example=3
     )
 
 
@@ -227,5 +214,6 @@ class Cluster(Table):
     queue: Queue = Field(default_factory=Queue, description="Requests that wait for a connection.")
     limit: Limit = Field(default_factory=Limit, description="How many requests are in progress at a time.")
     breaker: Breaker = Field(default_factory=Breaker, description="Requests are refused while too many fail.")
-    retry: Retry = Field(default_factory=Retry, description="The budget of repeated requests.")
+    retry: Retry = Field(default_factory=Retry, description="Requests that are sent once more.")
+    hedge: Hedge = Field(default_factory=Hedge, description="Second requests while the first has no response yet.")
     sticky: Sticky = Field(default_factory=Sticky, description="A cookie that keeps a client with its endpoint.")

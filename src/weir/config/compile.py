@@ -13,6 +13,7 @@ from weir.config.plan import (
     ClusterPlan,
     EndpointPlan,
     FaultPlan,
+    HedgePlan,
     HistoryPlan,
     LimitPlan,
     ListenerPlan,
@@ -178,6 +179,10 @@ def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
     matters = any(
         endpoint.zone == zone for endpoint in cluster.endpoints if isinstance(endpoint, EndpointPlan) and zone
     )
+    retry = cluster.retry
+    response_header_timeout = cluster.response_header_timeout
+    if "response_header_timeout" not in cluster.model_fields_set and retry.attempt_timeout >= response_header_timeout:
+        response_header_timeout = retry.attempt_timeout * retry.attempts
     return ClusterPlan(
         name=cluster.name,
         endpoints=tuple(_endpoint(endpoint, zone) if matters else endpoint for endpoint in cluster.endpoints),
@@ -209,13 +214,20 @@ def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
             ratio_percent=cluster.retry.ratio,
             min_per_second=cluster.retry.min_per_second,
             attempts=cluster.retry.attempts,
+            on=cluster.retry.on,
+            attempt_timeout_ms=cluster.retry.attempt_timeout,
+            backoff_ms=cluster.retry.backoff,
+            same_endpoint=cluster.retry.same_endpoint,
+            idempotency_key=cluster.retry.idempotency_key,
+            max_replay_body_bytes=cluster.retry.max_replay_body,
         ),
         health=health_plan(cluster.health),
         ejection=ejection_plan(cluster.ejection),
         panic_below_percent=cluster.panic_below,
+        hedge=HedgePlan(*cluster.hedge.after),
         host=cluster.host,
         connect_timeout_ms=cluster.connect_timeout,
-        response_header_timeout_ms=cluster.response_header_timeout,
+        response_header_timeout_ms=response_header_timeout,
         stream_idle_timeout_ms=cluster.stream_idle_timeout,
         max_response_head_bytes=cluster.max_response_head,
         max_response_fields=cluster.max_response_fields,

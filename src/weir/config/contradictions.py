@@ -25,6 +25,7 @@ from weir.config.model import (
     Ejection,
     Fault,
     Health,
+    Hedge,
     Limit,
     Listener,
     Log,
@@ -47,6 +48,10 @@ Raw = Mapping[str, Any]
 # Comparing thousands of wrong names with thousands of right ones takes minutes, and nobody reads as many suggestions.
 MOST_SUGGESTIONS = 20
 MOST_NAMES = 8
+ONLY_WITH_RETRIES = (
+    *("ratio", "min_per_second", "attempt_timeout", "backoff"),
+    *("same_endpoint", "idempotency_key", "max_replay_body"),
+)
 MOST_RATE_LIMITS = 16  # weir.plane.admission: MOST_LIMITS
 MOST_WAIT_MS = 600_000
 
@@ -274,11 +279,30 @@ def _clusters(raw: Raw) -> Iterator[Finding]:
         yield from _ejection((*loc, "ejection"), _table(cluster, "ejection"))
         yield from _overload(loc, cluster)
         retry = _table(cluster, "retry")
-        if _value(Retry, retry, "attempts") == 1:
-            for key in ("ratio", "min_per_second"):
-                if key in retry:
-                    message = "without effect: attempts is 1, nothing is repeated"
-                    yield Finding((*loc, "retry", key), "key", message, "take it out")
+        yield from _retry(loc, cluster, retry)
+
+
+def _retry(loc: Loc, cluster: Raw, retry: Raw) -> Iterator[Finding]:
+    here, message = (*loc, "retry"), "without effect: attempts is 1, nothing is repeated"
+    if _value(Retry, retry, "attempts") == 1:
+        for key in ONLY_WITH_RETRIES:
+            if key in retry:
+                yield Finding((*here, key), "key", message, "take it out")
+        if any(_value(Hedge, _table(cluster, "hedge"), "after") or ()):
+            yield Finding((*loc, "hedge", "after"), "key", message, "take it out")
+        return
+    timeout = _value(Retry, retry, "attempt_timeout") or 0
+    total = _value(Cluster, cluster, "response_header_timeout") or 0
+    if timeout >= total > 0 and "response_header_timeout" in cluster:
+        message = f"{quoted(format_duration(timeout))} for an attempt is not below response_header_timeout"
+        yield Finding((*here, "attempt_timeout"), "value", message, "lower it, or raise response_header_timeout")
+    if timeout and "timeout" not in (_value(Retry, retry, "on") or ("timeout",)):
+        yield Finding(
+            (*here, "attempt_timeout"),
+            "key",
+            'without effect: "timeout" is not in `on`',
+            "take it out, or add it there",
+        )
 
 
 def _overload(loc: Loc, cluster: Raw) -> Iterator[Finding]:

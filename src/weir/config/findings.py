@@ -18,6 +18,7 @@ from weir.config.model import (
     Ejection,
     Fault,
     Health,
+    Hedge,
     History,
     Limit,
     Listener,
@@ -55,6 +56,7 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "retry"): Retry,
     ("cluster", "health"): Health,
     ("cluster", "ejection"): Ejection,
+    ("cluster", "hedge"): Hedge,
     ("cluster", "sticky"): Sticky,
 }
 ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("cluster",))
@@ -81,7 +83,10 @@ SYNONYMS = {
     "log_format": ("format",),
     "path": ("page",),
     "proxy_pass": ("to",),
+    "next_upstream": ("on",),
+    "per_try_timeout": ("attempt_timeout",),
     "retries": ("attempts",),
+    "retry_on": ("on",),
     "server": ("endpoints", "listener"),
     "servers": ("endpoints",),
     "shutdown_timeout": ("drain_timeout",),

@@ -14,11 +14,13 @@ from pydantic.fields import FieldInfo
 
 from weir.config import balance_kinds, kinds, process_kinds
 from weir.config.admin_model import Admin, History, Otlp
-from weir.config.cluster_model import Cluster, Ejection, Health, Pool, Retry, Sticky
+from weir.config.cluster_model import Cluster, Pool, Sticky
+from weir.config.health_model import Ejection, Health
 from weir.config.limit_model import Fault, RateLimit
 from weir.config.listener_model import Listener
 from weir.config.overload_model import Breaker, Limit, Queue
 from weir.config.plan import LogPlan, Plan, StatsPlan
+from weir.config.retry_model import Hedge, Retry
 from weir.config.table import Table, setting
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Ejection",
     "Fault",
     "Health",
+    "Hedge",
     "History",
     "Limit",
     "Listener",
@@ -184,6 +187,13 @@ class Config(Table):
     )
 
 
+# Tables within the file's own.
+MODELS = (
+    *(Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats),
+    *(Breaker, Hedge, Limit, Sticky),
+)
+
+
 def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
     """How the values of a field are read and shown; None for tables and arrays."""
     return next((entry for entry in field.metadata if isinstance(entry, kinds.Kind)), None)
@@ -192,11 +202,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    models = (
-        *(Admin, Breaker, Cluster, Ejection, Fault, Health, History, Limit, Listener, Log, Otlp, Pool, Queue),
-        *(RateLimit, Retry, Stats, Sticky),
-    )
-    tables = {model.__name__: model for model in models}
+    tables: dict[str, type[Table]] = {model.__name__: model for model in MODELS}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
     _finish(made, Config)

@@ -26,6 +26,7 @@ __all__ = [
     "ErrorPagePlan",
     "FaultPlan",
     "HealthPlan",
+    "HedgePlan",
     "HistoryPlan",
     "LimitPlan",
     "ListenerPlan",
@@ -131,11 +132,25 @@ class BreakerPlan:
 
 @dataclass(frozen=True, slots=True)
 class RetryPlan:
-    """The budget that replays are charged to."""
+    """What is sent once more, and the budget that it is charged to."""
 
-    ratio_percent: int = 20  # replays allowed, in percent of requests ...
+    on: tuple[str, ...] = ("connect", "reused", "reset", "timeout")  # what may be tried again
+    ratio_percent: int = 20  # retries allowed, in percent of requests ...
     min_per_second: int = 3  # ... and this many a second in any case
-    attempts: int = 2  # tries of one exchange in all, the first included
+    attempts: int = 3  # of one exchange in all, the first included
+    attempt_timeout_ms: int = 0  # for a response head, per attempt; 0: only response_header_timeout_ms, for all
+    backoff_ms: int = 25  # the first pause between two attempts; doubled each time, up to ten times this
+    same_endpoint: bool = False  # one that has failed the request may be asked again if there is no other
+    idempotency_key: bool = False  # a request with an Idempotency-Key may be repeated, whatever its method
+    max_replay_body_bytes: int = 65_536  # kept of a body that did not come with its head
+
+
+@dataclass(frozen=True, slots=True)
+class HedgePlan:
+    """When a second request is sent beside the first. Both 0: never."""
+
+    after_ms: int = 0
+    after_permille: int = 0  # of how long response heads took lately, in this worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +217,7 @@ class ClusterPlan:
     health: HealthPlan = field(default_factory=HealthPlan)
     ejection: EjectionPlan = field(default_factory=EjectionPlan)
     panic_below_percent: int = 0  # of the endpoints that may be used; with fewer, or none, all are asked
+    hedge: HedgePlan = field(default_factory=HedgePlan)
     host: str = ""  # "": keep the client's Host; else the value to send
     connect_timeout_ms: int = 3_000
     response_header_timeout_ms: int = 60_000

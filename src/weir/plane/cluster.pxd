@@ -1,4 +1,4 @@
-# A cluster: its endpoints' pools, whose turn it is, the queue, and the retry budget.
+# A cluster: its endpoints' pools, whose turn it is, and the queue.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -10,7 +10,9 @@ from weir.plane.ejection cimport Ejector
 from weir.plane.head cimport Head
 from weir.plane.keys cimport KeyRule
 from weir.plane.limiter cimport Limiter
-from weir.plane.pool cimport Acquired, Pool, PoolOwner
+from weir.plane.outcome cimport PoolOwner
+from weir.plane.pool cimport Acquired, Pool
+from weir.plane.retry cimport HedgeDelay, Retries
 from weir.plane.roster cimport GroupEntry, Roster
 from weir.plane.sticky cimport Sticky
 from weir.plane.upstream cimport UpstreamHome, UpstreamUser
@@ -51,12 +53,8 @@ cdef class Cluster(PoolOwner):
     cdef bint request_start                 # endpoints are told when a request came
     cdef uint32_t max_response_head_bytes
     cdef uint32_t max_response_fields
-    cdef uint32_t attempts
-    cdef int64_t budget                     # retries allowed now, in hundredths
-    cdef int64_t budget_limit
-    cdef int64_t budget_ratio               # hundredths per request (percent)
-    cdef int64_t budget_per_second          # hundredths
-    cdef int64_t budget_filled_ms
+    cdef readonly Retries retry
+    cdef readonly HedgeDelay hedge          # None: nothing is hedged
     cdef int64_t rate_since_ms              # since when the queue's rate is measured
     cdef uint64_t rate_taken                # how many had been taken out of it by then
     cdef Pool chosen                        # after acquire: where the user got its place (not for A_QUEUED)
@@ -95,8 +93,5 @@ cdef class Cluster(PoolOwner):
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept
     # This endpoint has failed the user: it is not asked again for it.
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1
-
-    # -- the retry budget
-    cdef void count_request(self) noexcept              # pays into the budget
-    cdef bint may_retry(self) noexcept                  # takes out of it
+    cdef bint has_other(self, UpstreamUser user) except -1  # whether there is one that has not failed it
     cdef int64_t retry_after_s(self) noexcept           # what a 503 tells the client to wait

@@ -1,15 +1,16 @@
-"""A named group of endpoints: who of them may get requests, the bounded queue and the retry budget."""
+"""A named group of endpoints: who of them may get requests, and the bounded queue."""
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.breaker cimport Breaker
 from weir.plane.choice cimport Choice, is_usable, weight_of
 from weir.plane.codes cimport R_CIRCUIT_OPEN, R_NO_ENDPOINT, R_QUEUE_FULL, R_RESPONSE_TIMEOUT, Reason
-from weir.plane.columns cimport CF_BREAKER_OPENINGS, CF_RETRIES, CF_RETRIES_DENIED
+from weir.plane.columns cimport CF_BREAKER_OPENINGS
 from weir.plane.ejection cimport Ejector
 from weir.plane.head cimport Head
 from weir.plane.keys cimport KeyRule
 from weir.plane.limiter cimport Limiter
+from weir.plane.outcome cimport Outcomes, PoolOwner
 from weir.plane.pool cimport (
     A_FAILED,
     A_FULL,
@@ -17,8 +18,9 @@ from weir.plane.pool cimport (
     A_TAKEN,
     Acquired,
     Pool,
-    PoolOwner,
 )
+from weir.plane.retry cimport ON_CONNECT, HedgeDelay, Retries
+from weir.plane.retrywords cimport RW_CONNECT
 from weir.plane.roster cimport HEALTH_UNHEALTHY, HEALTH_UNKNOWN, ORDER_READY, Roster
 from weir.plane.states cimport CB_OPEN
 from weir.plane.sticky cimport Sticky
@@ -28,7 +30,6 @@ from weir.plane.workspace cimport Workspace
 from weir.config.plan import ADAPTIVE
 
 cdef enum:
-    BUDGET_BURST = 100      # retries saved up at most
     RATE_SPAN_MS = 10_000  # over how long the queue's rate is taken, about
     RETRY_AFTER_MOST_S = 60
 
@@ -61,12 +62,8 @@ cdef class Cluster(PoolOwner):
         self.request_start = plan.request_start == "on"
         self.max_response_head_bytes = plan.max_response_head_bytes
         self.max_response_fields = plan.max_response_fields
-        self.attempts = plan.retry.attempts
-        self.budget_ratio = plan.retry.ratio_percent
-        self.budget_per_second = plan.retry.min_per_second * 100
-        self.budget_limit = BUDGET_BURST * 100
-        self.budget = min(self.budget_limit, self.budget_per_second * 10)
-        self.budget_filled_ms = workspace.clock.now_us // 1000
+        self.retry = Retries(workspace.clock, plan.retry, self.group)
+        self.hedge = HedgeDelay(plan.hedge) if plan.hedge.after_ms or plan.hedge.after_permille else None
         self.failure = R_NO_ENDPOINT
         self.choice = Choice(plan, workspace.id_state)
         self.balancer = self.choice.balancer
@@ -158,7 +155,7 @@ cdef class Cluster(PoolOwner):
             self.look_again_us != 0 and self.workspace.clock.now_us >= self.look_again_us
         )
 
-    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1:
+    cdef int on_failing(self, Outcomes pool, uint32_t why) except -1:
         if self.ejector.eject(self.pools, <Pool>pool, why):
             self.look()
         return 0
@@ -264,6 +261,7 @@ cdef class Cluster(PoolOwner):
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *:
         """As acquire(), but who finds no room is in no line: A_FULL."""
         cdef bint full = False
+        cdef bint failed = False
         cdef Pool pool, bound
         cdef Acquired result
         if self.is_stale():
@@ -277,15 +275,20 @@ cdef class Cluster(PoolOwner):
             pool = bound if bound is not None else self.balancer.pick(user, self.stamp)
             if pool is None:
                 break
+            if failed:
+                self.retry.count(RW_CONNECT)
             result = pool.acquire(user, now)
             if result == A_FULL:
                 full = True
                 user.strays = bound is not None or user.strays
                 pool.mark = self.stamp
             elif result == A_FAILED:
+                failed = True
                 self.avoid(user, pool)
                 pool.mark = self.stamp
                 self.failure = pool.failure
+                if self.retry.on & ON_CONNECT == 0:
+                    return A_FAILED
             else:
                 self.chosen = pool
                 return result
@@ -313,6 +316,13 @@ cdef class Cluster(PoolOwner):
             user.tried = set()
         user.tried.add(home)
         return 0
+
+    cdef bint has_other(self, UpstreamUser user) except -1:
+        cdef Pool pool
+        for pool in self.balancer.pools:
+            if user.tried is None or pool not in user.tried:
+                return True
+        return False
 
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept:
         if user.waiting == W_QUEUE:
@@ -360,28 +370,6 @@ cdef class Cluster(PoolOwner):
         else:
             user.on_line(self.chosen)
         return result
-
-    # -- the retry budget ---------------------------------------------------------------------------------
-
-    cdef void count_request(self) noexcept:
-        self.budget += self.budget_ratio
-        if self.budget > self.budget_limit:
-            self.budget = self.budget_limit
-
-    cdef bint may_retry(self) noexcept:
-        cdef int64_t now_ms = self.workspace.clock.now_us // 1000
-        cdef int64_t earned = (now_ms - self.budget_filled_ms) * self.budget_per_second // 1000
-        if earned > 0:
-            self.budget_filled_ms = now_ms
-            self.budget += earned
-            if self.budget > self.budget_limit:
-                self.budget = self.budget_limit
-        if self.budget < 100:
-            self.group.figures[CF_RETRIES_DENIED] += 1
-            return False
-        self.budget -= 100
-        self.group.figures[CF_RETRIES] += 1
-        return True
 
     cdef int64_t retry_after_s(self) noexcept:
         # By then the queue will be empty, if as many get their turn as did since it was empty last.

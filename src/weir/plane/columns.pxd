@@ -64,3 +64,4 @@ cdef enum:
     CF_OPEN_BREAKERS = 6
     CF_BREAKER_OPENINGS = 7
     CLUSTER_FIGURES = 64
+    CLUSTER_DECISIONS = 32     # then RETRY_WORDS places

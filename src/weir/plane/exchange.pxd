@@ -12,7 +12,7 @@ from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.pool cimport Acquired, Pool
 from weir.plane.relay cimport Relay
 from weir.plane.stream cimport Stream, StreamOwner
-from weir.plane.upstream cimport Upstream, UpstreamHome, UpstreamUser
+from weir.plane.upstream cimport Upstream, UpstreamUser
 from weir.plane.workspace cimport Workspace
 
 cdef enum:
@@ -44,6 +44,16 @@ cdef class ExchangeOwner(StreamOwner):
     # Sends a few bytes, or keeps them in `out`. FAILED: the client is gone.
     cdef Step send_small(self, const char* p, uint32_t n) except *
 
+# Whether an attempt that ends so is the endpoint's failure.
+cdef bint is_of_endpoint(Reason reason) noexcept
+
+# A second request beside the first: hedging. Whichever has a response head first is the exchange's.
+cdef class SecondTry(UpstreamUser):
+    # Gives it up, wherever it is.
+    cdef int cancel(self) except -1
+    # The first has failed: whether this one goes on in its place (it was sent), or is given up.
+    cdef bint promote(self) except -1
+
 cdef class Exchange(UpstreamUser):
     cdef Workspace workspace
     cdef ExchangeOwner owner
@@ -54,6 +64,7 @@ cdef class Exchange(UpstreamUser):
     cdef Relay request
     cdef Relay response
     cdef Buffer head_buf                # of a response head that is not complete, or held
+    cdef SecondTry second               # None: there is none
     cdef Exchange next_free
 
     # -- the request, from its head
@@ -73,7 +84,9 @@ cdef class Exchange(UpstreamUser):
     cdef bint expect
     cdef bint tied                      # its connection may be taken for this client's: not to be used again
     cdef Framing framing                # of the request
-    cdef bint request_whole             # all of it stands in inbuf: it can be sent again
+    cdef bint request_whole             # all of it stands in inbuf
+    cdef bint body_read                 # more of its body was read than stands in inbuf
+    cdef bint may_repeat                # it may be sent again though it may have been processed
     cdef uint32_t body_in_inbuf         # bytes after the head that belong to this request
 
     # -- progress
@@ -91,9 +104,13 @@ cdef class Exchange(UpstreamUser):
     cdef uint32_t interim_bytes
     cdef uint8_t attempts
     cdef uint8_t retries
+    cdef bint forgiven                  # endpoints that failed it may be tried again
     cdef Pool raced                     # where a used connection broke as it was used again; None: nowhere
     cdef Reason reason
     cdef int64_t gives_up_ms            # when the client waits no longer; 0: it does not say; DEADLINE_BAD: not well
+    cdef int64_t deadline_ms            # of the response head, over all attempts; 0: no request was sent whole yet
+    cdef int64_t attempt_ends_ms        # ... for this attempt; 0: only the deadline
+    cdef int64_t hedge_at_ms            # when a second request is sent; 0: it cannot be hedged
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none
     cdef int64_t head_us                # the whole request head was there
@@ -119,8 +136,16 @@ cdef class Exchange(UpstreamUser):
     cdef uint32_t consumed(self) noexcept
 
     # -- ends
-    # The endpoint is gone before a response: once more with proof, or fail.
+    # The endpoint is gone before a response: once more, or fail.
     cdef int lost(self, Reason reason) except -1
+    # This attempt has failed (RetryOn), before a byte of its response went to the client: once more, or fail.
+    cdef int try_again(self, uint16_t failure, Reason reason) except -1
+    # As try_again, but False, and nothing done, if there is no other attempt. R_NONE: it has answered.
+    cdef bint tries_again(self, uint16_t failure, Reason reason) except -1
+    # The request head for the endpoint, in the workspace's compose buffer; 0: it could not be composed.
+    cdef uint32_t compose_request(self) noexcept
+    # The second request's connection, and what has come on it, are this exchange's from here on.
+    cdef int take_over(self, Upstream upstream, Buffer buf) except -1
     # An error: answered if that is still possible, else visibly cut.
     cdef int fail(self, Reason reason) except -1
     # Over without another word to the client.

@@ -8,7 +8,7 @@ How it is sent is forward's part, how its answer comes back is response's. The r
 - Whatever the end, it is counted once, logged once, and gives everything back.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.accesslog cimport L_CONNECT, L_DATA, L_QUEUE, L_REQUEST_HEAD, L_RESPONSE_HEAD, LogRecord
@@ -41,6 +41,7 @@ from weir.plane.ids cimport identify
 from weir.plane.options cimport Route
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
+from weir.plane.retry cimport ON_REUSED, Retries, carries_key
 from weir.plane.states cimport E_BODY, E_HELD, E_OVER, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport StreamOwner
 from weir.plane.upstream cimport W_NOT, Upstream, UpstreamUser
@@ -73,8 +74,17 @@ cdef class ExchangeOwner(StreamOwner):
         raise NotImplementedError(f"{type(self).__name__}.send_small")
 
 
-cdef inline bint is_of_endpoint(Reason reason) noexcept:
-    """Whether an attempt that ends so is the endpoint's failure."""
+cdef class SecondTry(UpstreamUser):
+    """A second request, as the exchange sees it."""
+
+    cdef int cancel(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.cancel")
+
+    cdef bint promote(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.promote")
+
+
+cdef bint is_of_endpoint(Reason reason) noexcept:
     return reason in (
         R_UPSTREAM_CLOSED, R_UPSTREAM_RESET, R_UPSTREAM_TRUNCATED, R_BAD_RESPONSE, R_BAD_RESPONSE_FRAMING,
         R_RESPONSE_HEAD_TOO_LARGE, R_RESPONSE_TIMEOUT,
@@ -88,6 +98,7 @@ cdef class Exchange(UpstreamUser):
         cdef Head* head = &self.workspace.request_head
         cdef uint32_t base = owner.inbuf.start
         cdef uint32_t held = owner.inbuf.end - base - head.length
+        cdef Retries retry = route.cluster.retry
         self.owner = owner
         self.route = route
         self.cluster = route.cluster
@@ -108,6 +119,9 @@ cdef class Exchange(UpstreamUser):
         self.keep_alive = framing.keep_alive
         self.tied = ties_connection(owner.inbuf.data + base, head, F_AUTHORIZATION)
         self.idempotent = head.method in (M_GET, M_HEAD, M_PUT, M_DELETE, M_OPTIONS)
+        self.may_repeat = self.idempotent or (
+            retry.takes_keys and carries_key(owner.inbuf.data + base, head)
+        )
         self.started_us = started_us
         if owner.options.deadline_length:
             self.gives_up_ms = read_deadline(
@@ -122,8 +136,10 @@ cdef class Exchange(UpstreamUser):
         else:
             self.body_in_inbuf = held if framing.kind == B_CHUNKED else 0
         self.repeatable = (
-            self.idempotent and self.cluster.attempts > 1
-            and (framing.kind == B_NONE or (framing.kind == B_LENGTH and self.body_in_inbuf == framing.length))
+            self.may_repeat and retry.attempts > 1 and retry.on & ON_REUSED
+            and (framing.kind == B_NONE or (framing.kind == B_LENGTH and (
+                self.body_in_inbuf == framing.length or framing.length <= retry.max_replay_body
+            )))
         )
         self.request.start(framing.kind, framing.length, False, False)
         self.response.payload = 0
@@ -151,6 +167,18 @@ cdef class Exchange(UpstreamUser):
 
     cdef int lost(self, Reason reason) except -1:
         raise NotImplementedError(f"{type(self).__name__}.lost")
+
+    cdef int try_again(self, uint16_t failure, Reason reason) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.try_again")
+
+    cdef bint tries_again(self, uint16_t failure, Reason reason) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.tries_again")
+
+    cdef uint32_t compose_request(self) noexcept:
+        return 0
+
+    cdef int take_over(self, Upstream upstream, Buffer buf) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.take_over")
 
     cdef int on_failure(self, Reason reason) except -1:
         if self.state == E_OVER:
@@ -205,11 +233,14 @@ cdef class Exchange(UpstreamUser):
         cdef ExchangeOwner owner = self.owner
         cdef Upstream upstream = self.upstream
         cdef Pool pool = self.pool
+        cdef SecondTry second = self.second     # held: it lets go of itself
         if self.waiting != W_NOT:
             self.cluster.forget(self, pool)
         if self.admitted or self.tries:
             self.cluster.let_go(self)
         self.workspace.wheel.disarm(self)
+        if second is not None:
+            second.cancel()
         self.workspace.exchanges -= 1
         self._account()
         try:
@@ -332,6 +363,11 @@ cdef class Exchange(UpstreamUser):
         self.state = E_OVER
         self.tried = None
         self.fresh = False
+        self.forgiven = False
+        self.body_read = False
+        self.deadline_ms = 0
+        self.attempt_ends_ms = 0
+        self.hedge_at_ms = 0
         self.raced = None
         self.upgrade = False
         self.te_trailers = False

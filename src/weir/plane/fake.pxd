@@ -9,6 +9,7 @@ cdef class FakeStream(Stream):
     cdef bytearray outgoing         # what was written and take_sent() has not fetched
     cdef bint incoming_end
     cdef bint broken
+    cdef public bint hides_its_end      # is_spoiled() says no: the kernel has not heard of it yet
     cdef readonly bint write_closed
     cdef readonly bint was_reset
     cdef readonly object peer       # the Address that was dialled; None: an accepted one

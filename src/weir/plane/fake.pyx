@@ -142,7 +142,7 @@ cdef class FakeStream(Stream):
         self.write_closed = True
 
     cdef bint is_spoiled(self) noexcept:
-        return len(self.incoming) > 0 or self.incoming_end or self.broken
+        return not self.hides_its_end and (len(self.incoming) > 0 or self.incoming_end or self.broken)
 
     cdef int watch(self) except -1:
         self.watching = True

@@ -2,13 +2,14 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+from weir.plane.attempts cimport Trying
+from weir.plane.codes cimport Step
 from weir.plane.exchange cimport Exchange
 from weir.plane.pool cimport Acquired
 from weir.plane.workspace cimport Workspace
 
-cdef class Forward(Exchange):
+cdef class Forward(Trying):
     cdef int _go_on(self) except -1
-    cdef int _acquire(self) except -1
     cdef bint _is_late(self) noexcept
     cdef int _too_late(self) except -1
     cdef void _wait(self, int64_t ms) noexcept
@@ -16,6 +17,7 @@ cdef class Forward(Exchange):
     cdef int _acquired(self, Acquired how) except -1
     cdef bint _restore_head(self) noexcept
     cdef int _send_request(self) except -1
+    cdef Step _prepare_body(self) except *
     cdef int _pump_request(self) except -1
     cdef int _request_broken(self) except -1
 

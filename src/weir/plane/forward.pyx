@@ -4,13 +4,14 @@ What is hard here: the endpoint may close a connection just as a request is writ
 
 - An endpoint that stops taking the request may already have answered: a failed write is no verdict until
   the answer was looked for.
-- A request is sent again only with proof that nothing was lost by it: the connection had been used before,
-  no byte of a response has come, and the method is idempotent or no byte was accepted.
+- A request may have to be sent again (attempts). The body of one that may be repeated is kept in copy, up to a
+  limit, unless all of it came with the head and still stands there.
 """
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
+from weir.plane.attempts cimport Trying
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -18,13 +19,14 @@ from weir.plane.codes cimport (
     NEED_MORE,
     R_BAD_CHUNK,
     R_BAD_DEADLINE,
+    R_CIRCUIT_OPEN,
     R_BODY_TIMEOUT,
     R_CLIENT_CLOSED,
     R_CLIENT_STALLED,
     R_DEADLINE_PASSED,
     R_INTERNAL,
+    R_QUEUE_FULL,
     R_QUEUE_TIMEOUT,
-    R_RESPONSE_TIMEOUT,
     R_STREAM_TIMEOUT,
     R_UPSTREAM_CLOSED,
     Reason,
@@ -40,15 +42,13 @@ from weir.plane.options cimport ListenerOptions
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.response cimport pump_response, pump_tunnel, read_response, resume_response
-from weir.plane.states cimport E_BODY, E_HELD, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
+from weir.plane.retry cimport ON_CONNECT
+from weir.plane.retrywords cimport RW_CONNECT, RW_NO_ENDPOINT, RW_NOT_CHOSEN, RW_RESPONSE_BEGUN
+from weir.plane.states cimport E_BODY, E_HELD, E_PAUSE, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.text cimport put_bytes
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
-
-cdef enum:
-    # A used connection that breaks so soon was being closed when the request was sent; later, it broke over it.
-    RACE_US = 1_000_000
 
 
 cdef Exchange take_exchange(Workspace workspace):
@@ -68,7 +68,7 @@ cdef Exchange take_exchange(Workspace workspace):
     return exchange
 
 
-cdef class Forward(Exchange):
+cdef class Forward(Trying):
     """An exchange that an endpoint answers."""
 
     # -- finding a connection -----------------------------------------------------------------------------
@@ -80,7 +80,7 @@ cdef class Forward(Exchange):
 
     cdef int _go_on(self) except -1:
         # What was refused is no reason to send others more often.
-        self.cluster.count_request()
+        self.cluster.retry.count_request()
         return self._acquire()
 
     cdef int _acquire(self) except -1:
@@ -126,6 +126,13 @@ cdef class Forward(Exchange):
             return 0
         if how == A_CONNECTING:
             return self.on_line(self.cluster.chosen)
+        if self.retries and self.cluster.retry.same_endpoint and not self.forgiven:
+            # The others could not be reached: one of those that were is better than none.
+            self.forgiven = True
+            self.tried = None
+            return self._pause(self.cluster.retry.pause_ms(self.retries, True))
+        if self.cluster.failure not in (R_QUEUE_FULL, R_CIRCUIT_OPEN):
+            self.cluster.retry.count(RW_NO_ENDPOINT if self.cluster.retry.on & ON_CONNECT else RW_NOT_CHOSEN)
         return self.fail(self.cluster.failure)
 
     cdef int on_line(self, UpstreamHome home) except -1:
@@ -139,11 +146,17 @@ cdef class Forward(Exchange):
         return 0
 
     cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1:
+        cdef Acquired how
         self.cluster.failure = reason
         if home is None:        # the cluster has looked at all of them
             return self._acquired(A_FAILED)
         self.cluster.avoid(self, home)
-        return self._acquired(self.cluster.acquire(self, True))
+        if self.cluster.retry.on & ON_CONNECT == 0:
+            return self._acquired(A_FAILED)
+        how = self.cluster.acquire(self, True)
+        if how != A_FAILED:
+            self.cluster.retry.count(RW_CONNECT)
+        return self._acquired(how)
 
     cdef int on_upstream(self, Upstream upstream) except -1:
         self.pool = <Pool>upstream.home
@@ -187,20 +200,15 @@ cdef class Forward(Exchange):
         out = put_bytes(out, b"\r\n", 2)
         return <uint32_t>(out - start)
 
-    cdef int _send_request(self) except -1:
+    cdef uint32_t compose_request(self) noexcept:
         cdef Workspace workspace = self.workspace
         cdef ExchangeOwner owner = self.owner
         cdef ListenerOptions options = owner.options
         cdef Head* head = &workspace.request_head
-        cdef Relay relay = self.request
         cdef RequestPolicy policy
-        cdef Buffer body
         cdef uint32_t n
-        cdef Step step
-        if self.gives_up_ms and self._is_late():
-            return self._too_late()
         if workspace.request_owner is not self and not self._restore_head():
-            return self.fail(R_INTERNAL)
+            return 0
         policy.forwarded = options.forwarded
         policy.via = options.via_request
         policy.host = self.cluster.host
@@ -216,7 +224,7 @@ cdef class Forward(Exchange):
         policy.proto_length = 4
         policy.identity = &self.identity if options.identifies else NULL
         if request_head_bound(head, &policy) > COMPOSE_BYTES - TIME_FIELDS_BYTES:
-            return self.fail(R_INTERNAL)
+            return 0
         if options.deadline_length:
             drop_named(owner.inbuf.data + self.head.at, head, options.deadline, options.deadline_length)
         if self.cluster.request_start:
@@ -231,45 +239,79 @@ cdef class Forward(Exchange):
             n = self._add_times(n)
         if self.cluster.sticky is not None and self.cluster.sticky.removes:
             n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
+        return n
+
+    cdef Step _prepare_body(self) except *:
+        """Makes what is there of the body ready to be written, from its beginning."""
+        cdef Workspace workspace = self.workspace
+        cdef ExchangeOwner owner = self.owner
+        cdef Relay relay = self.request
+        cdef Buffer body
+        if self.body_read:
+            relay.rewind()
+            relay.destination = self.upstream.stream
+            return DONE
+        if self.attempts > 1:
+            relay.release()
         relay.source = owner.stream
         relay.destination = self.upstream.stream
         relay.end_reason = R_CLIENT_CLOSED
         relay.chunk_reason = R_BAD_CHUNK
         relay.limit = self.route.max_body_bytes
-        relay.limits = options.limits
+        relay.limits = owner.options.limits
         relay.start(self.framing.kind, self.framing.length, False, False)
-        relay.scanner.no_trailers = head.nominates
+        relay.scanner.no_trailers = workspace.request_head.nominates
         if self.body_in_inbuf:
             body = workspace.buffers.take(self.body_in_inbuf + RELAY_TAILROOM)
             memcpy(body.data, owner.inbuf.data + self.head.at + self.head.length, self.body_in_inbuf)
             if relay.adopt(body, 0, self.body_in_inbuf) == FAILED:
-                return self.fail(relay.reason)
+                return FAILED
         self.request_whole = relay.source_done
+        if not relay.source_done and self.may_repeat and self.cluster.retry.max_replay_body:
+            if self.attempts < self.cluster.retry.attempts:
+                relay.keep_copy(self.cluster.retry.max_replay_body)
+        return DONE
+
+    cdef int _send_request(self) except -1:
+        cdef Workspace workspace = self.workspace
+        cdef Relay relay = self.request
+        cdef uint32_t n
+        if self.gives_up_ms and self._is_late():
+            return self._too_late()
+        if workspace.request_owner is not self and not self._restore_head():
+            return self.fail(R_INTERNAL)
+        if self._prepare_body() == FAILED:
+            return self.fail(relay.reason)
+        n = self.compose_request()
+        if n == 0:
+            return self.fail(R_INTERNAL)
         self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_SENT)
-        step = relay.send_first(workspace.compose, n)
-        if step == FAILED:
+        if relay.send_first(workspace.compose, n) == FAILED:
             return self.lost(R_UPSTREAM_CLOSED)
         self.accepted = relay.moved
         if relay.done:
-            self._wait(self.cluster.response_header_timeout_ms)
+            self._await_head()
             return 0
         self._wait(self.cluster.stream_idle_timeout_ms)
         return self._pump_request()
 
     cdef int _pump_request(self) except -1:
         cdef Relay relay = self.request
+        cdef bint reads
         cdef Step step
         if relay.done or self.upload_broken:
             return 0
+        reads = not relay.source_done
         step = relay.pump()
         if relay.moved:
             # Also when it only read: it reads no more before all that it had was taken.
             self.accepted = True
+            self.body_read = self.body_read or reads
         if step == FAILED:
             return self._request_broken()
         if relay.done:
             if self.state == E_SENT:
-                self._wait(self.cluster.response_header_timeout_ms)
+                self._await_head()
         elif relay.moved and self.state == E_SENT:
             self._wait(self.cluster.stream_idle_timeout_ms)
         elif relay.moved:
@@ -314,9 +356,9 @@ cdef class Forward(Exchange):
             self.owner.options.half_close_aborts or self.waiting == W_QUEUE or self.state == E_HELD
         ):
             # It sends no more. One that is queued has most likely given up: it makes room for others.
-            if self.state == E_WAITING or self.state == E_HELD or self.request.source_done:
+            if self.state in (E_WAITING, E_PAUSE, E_HELD) or self.request.source_done:
                 return self.abort(R_CLIENT_CLOSED)
-        if self.state == E_WAITING or self.state == E_HELD:
+        if self.state in (E_WAITING, E_PAUSE, E_HELD):
             return 0
         if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
             pump_response(self)
@@ -343,6 +385,8 @@ cdef class Forward(Exchange):
                     return self.on_no_upstream(self.pool, self.pool.failure)
                 return self._acquired(self.cluster.acquire(self, True))
             return self.fail(R_QUEUE_TIMEOUT)
+        if self.state == E_PAUSE:
+            return self._acquire()
         if self.state == E_HELD:
             return self._go_on() if let_go(self) else 0
         if self.state == E_TUNNEL:
@@ -353,41 +397,10 @@ cdef class Forward(Exchange):
                 return resume_response(self)
             if self.response.wants_write():
                 return self.abort(R_CLIENT_STALLED)
+            self.cluster.retry.count(RW_RESPONSE_BEGUN)
             return self.fail(R_STREAM_TIMEOUT)
         if self.head_held:
             return read_response(self)
         if self.request.done:
-            return self.fail(R_RESPONSE_TIMEOUT)
+            return self._overdue()
         return self.fail(R_STREAM_TIMEOUT if self.request.wants_write() else R_BODY_TIMEOUT)
-
-    cdef int lost(self, Reason reason) except -1:
-        """The endpoint is gone before a response: once more with proof, or an error."""
-        cdef bint proof = (
-            self.upstream.reused
-            and not self.response_begun
-            and self.attempts < self.cluster.attempts
-            and ((self.idempotent and self.request_whole) or not self.accepted)
-        )
-        if self.upstream.reused and not self.response_begun and (
-            self.workspace.clock.tick() - self.connected_us < RACE_US
-        ):
-            self.pool.lost_race(self.upstream)
-            self.raced = self.pool
-        if not (proof and self.cluster.may_retry()):
-            return self.fail(reason)
-        self.pool.give(self.upstream, False)
-        self.upstream = None
-        self._return_leftover()
-        self.request.release()
-        if self.head_buf is not None:
-            self.workspace.buffers.give(self.head_buf)
-            self.head_buf = None
-        self.upload_broken = False
-        self.accepted = False
-        self.fresh = True
-        self.retries += 1
-        self.waits_us = self.workspace.clock.tick()
-        self.connecting_us = 0
-        self.connected_us = 0
-        self.connect_us = 0
-        return self._acquire()

@@ -47,7 +47,7 @@ MACHINES: tuple[Machine, ...] = (
         "exchange",
         "over",
         ("over",),
-        ("over", "waiting", "sent", "body", "tunnel", "held"),
+        ("over", "waiting", "sent", "body", "tunnel", "pause", "held"),
         (
             ("over", "waiting"),
             ("over", "held"),
@@ -56,6 +56,10 @@ MACHINES: tuple[Machine, ...] = (
             ("waiting", "sent"),
             ("waiting", "over"),
             ("sent", "waiting"),
+            ("sent", "pause"),
+            ("waiting", "pause"),
+            ("pause", "waiting"),
+            ("pause", "over"),
             ("sent", "body"),
             ("sent", "tunnel"),
             ("sent", "over"),
@@ -84,6 +88,18 @@ MACHINES: tuple[Machine, ...] = (
             ("busy", "idle"),
             ("busy", "surplus"),
             ("busy", "closed"),
+        ),
+    ),
+    Machine(
+        "hedge",
+        "over",
+        ("over",),
+        ("over", "waiting", "sent"),
+        (
+            ("over", "waiting"),
+            ("waiting", "sent"),
+            ("waiting", "over"),
+            ("sent", "over"),
         ),
     ),
     Machine(

@@ -308,6 +308,10 @@ cdef class Plane:
             "open_breakers": of.breaker is not None and of.breaker.state != CB_CLOSED,
         }
 
+    def retries(self, int cluster) -> list[int]:
+        """How often each decision about a retry (`weir.stats.retrywords.RETRY_WORDS`, in order) was made."""
+        return (<Cluster>self.clusters[cluster]).retry.counted()
+
     def cluster_number(self, int cluster) -> int:
         """Its number in the statistics table; -1 if it has none."""
         return (<Cluster>self.clusters[cluster]).group.number

@@ -1,15 +1,12 @@
 # Connections to one endpoint: idle ones kept newest first, dials that race with connections given back.
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason
-from weir.plane.engine cimport Source
 from weir.plane.keepalive cimport IdleLearner
-from weir.plane.peak cimport Peak
-from weir.plane.roster cimport Entry
+from weir.plane.outcome cimport Outcomes
 from weir.plane.stream cimport Address
-from weir.plane.upstream cimport Line, Upstream, UpstreamHome, UpstreamUser
-from weir.plane.workspace cimport Workspace
+from weir.plane.upstream cimport Line, Upstream, UpstreamUser
 
 cpdef enum Acquired:
     A_TAKEN = 0         # Pool.taken is yours
@@ -19,24 +16,8 @@ cpdef enum Acquired:
     A_FAILED = 4        # Pool.failure says why
     A_QUEUED = 5        # Cluster only: in the cluster's queue
 
-# The cluster, as a pool sees it: its queue gets what is free before it rests, and the cluster is put into
-# the engine's ready list when a closed connection has made room.
-cdef class PoolOwner(Source):
-    cdef Line queue
-    cdef bint observes              # it wants to be told what came of attempts
-    # Who is given a free connection next: taken out of the queue. None: nobody, or nobody may go on yet.
-    cdef UpstreamUser next_waiting(self)
-    # What came of an attempt: a final response head with this status, or none (0), for this reason.
-    cdef int observe(self, uint16_t status, Reason reason, int64_t us) except -1
-    cdef uint32_t busy              # exchanges in progress with its pools
-    # A pool of it has failed as often in a row as eject_failures or eject_5xx says; `why` for its standing.
-    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1
-
-cdef class Pool(UpstreamHome):
-    cdef Workspace workspace
-    cdef PoolOwner owner
+cdef class Pool(Outcomes):
     cdef readonly str name          # the endpoint as configured
-    cdef readonly Entry entry       # its standing among all workers, and this worker's figures of it
     cdef uint32_t mark              # Cluster's: the choice in which it was found wanting last
     # Choice's: as configured, and as it is now.
     cdef uint32_t base_weight
@@ -48,8 +29,6 @@ cdef class Pool(UpstreamHome):
     cdef readonly uint32_t level
     cdef readonly uint32_t share    # weight * ramp
     cdef double lag                 # RoundRobin's, between two of its Turns
-    cdef bint timed                 # the peak is wanted
-    cdef Peak peak
     cdef uint64_t mark_of_sticky    # Sticky's; 0: none
     cdef bytes sticky_line
     cdef list addresses             # of Address; [] until the name is resolved
@@ -63,15 +42,9 @@ cdef class Pool(UpstreamHome):
     cdef int64_t give_back_ms
     cdef int64_t connect_timeout_ms
     cdef int64_t backoff_ms         # after a failed early dial
-    cdef bint closed
     cdef readonly IdleLearner learner
     cdef int64_t unused_limit_ms    # of a connection that has carried nothing yet
     cdef Upstream probe             # rests on when its time is over, to see when the endpoint closes it; or None
-    # In a row, as this worker sees it; how many are too many is the owner's to set, 0: none.
-    cdef uint32_t failing           # attempts without a valid response
-    cdef uint32_t failing_5xx
-    cdef uint32_t eject_failures
-    cdef uint32_t eject_5xx
 
     cdef Upstream idle              # newest first, linked by next and previous
     cdef Upstream surplus
@@ -98,11 +71,6 @@ cdef class Pool(UpstreamHome):
     cdef int retire(self) except -1
     cdef uint32_t active(self) noexcept         # exchanges in progress
     cdef uint32_t load(self) noexcept           # ... and those in line for a connection
-    # What came of an attempt on one of its connections: a final response head after so long, or nothing valid.
-    cdef int responded(self, uint16_t status, int64_t us) except -1
-    cdef int failed(self, Reason reason) except -1
-    # After failed(): this failure says something of the endpoint, not of this machine or of a connection that was old.
-    cdef int suspect(self, Reason reason) except -1
 
     # A used connection broke before a byte of a response, soon after a request was sent on it.
     cdef void lost_race(self, Upstream upstream) noexcept

@@ -6,30 +6,20 @@ line, connections come from either side, and the first in line gets the next one
 to the first in line, but only if fewer dials than waiting exchanges are left.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 
-from weir.plane.codes cimport (
-    R_INTERNAL,
-    R_NO_ENDPOINT,
-    R_NONE,
-    R_OUT_OF_DESCRIPTORS,
-    R_OUT_OF_MEMORY,
-    R_OUT_OF_PORTS,
-    Reason,
-)
+from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, R_OUT_OF_MEMORY, Reason
 from weir.plane.columns cimport (
-    EF_ATTEMPTS, EF_DIAL_FAILURES, EF_DIALS, EF_ERRORS_5XX, EF_FAILURES, EF_PASSED_OVER, EF_RACES_LOST,
-    EF_RESPONSE_US, EF_RESPONSES, EF_RETIRED, EF_REUSES, EF_SPOILED,
+    EF_ATTEMPTS, EF_DIAL_FAILURES, EF_DIALS, EF_PASSED_OVER, EF_RACES_LOST, EF_RETIRED, EF_REUSES, EF_SPOILED,
 )
 from weir.plane.debug cimport invariant
-from weir.plane.engine cimport Source
-from weir.plane.keepalive cimport IdleLearner
-from weir.plane.peak cimport PEAK_FAILED_US, peak_note
+from weir.plane.keepalive cimport TEACHES_MS, UNUSED_LIMIT_MS, UNUSED_SAFE_MS, IdleLearner
+from weir.plane.outcome cimport Outcomes, PoolOwner
 from weir.plane.roster cimport Entry
 from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_PROBE, U_SURPLUS
 from weir.plane.stream cimport Address, Stream
 from weir.plane.syscalls cimport EMFILE, ENFILE, ENOBUFS, ENOMEM
-from weir.plane.upstream cimport W_POOL, Line, Upstream, UpstreamHome, UpstreamUser, connect_reason
+from weir.plane.upstream cimport W_POOL, Line, Upstream, UpstreamUser, connect_reason
 from weir.plane.workspace cimport Workspace, move
 
 cdef enum:
@@ -37,39 +27,11 @@ cdef enum:
     # idle for seconds; a close that epoll has not told of yet, after so short a rest, is a race that asking
     # would rarely win.
     TRUST_IDLE_MS = 500
-    # A response that came over a longer time may have been written long before its end was read here: the endpoint's
-    # idle timeout may have begun with its first byte. That rest says nothing of how long the timeout is.
-    TEACHES_MS = 100
-    # One that was dialled early and has carried nothing is under the endpoint's timeout for a first request, of which
-    # nothing is learned: there are few of them. gunicorn's is 7 s, others' 10 s and more.
-    UNUSED_LIMIT_MS = 4000
-    UNUSED_SAFE_MS = 2500
     BACKOFF_FIRST_MS = 100
     BACKOFF_LAST_MS = 5000
-    # weir.stats.roster: what a standing says where no reason does, with a figure above it.
-    WHY_ERRORS_5XX = 130
-    WHY_FIGURE = 8
 
 
-cdef class PoolOwner(Source):
-    """The cluster, as a pool sees it."""
-
-    cdef UpstreamUser next_waiting(self):
-        return self.queue.take()
-
-    cdef int observe(self, uint16_t status, Reason reason, int64_t us) except -1:
-        return 0
-
-    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1:
-        raise NotImplementedError(f"{type(self).__name__}.on_failing")
-
-
-cdef inline bint is_local(Reason reason) noexcept:
-    """Whether a failure says something of this machine only."""
-    return reason in (R_OUT_OF_PORTS, R_OUT_OF_DESCRIPTORS, R_OUT_OF_MEMORY, R_NO_ENDPOINT, R_INTERNAL)
-
-
-cdef class Pool(UpstreamHome):
+cdef class Pool(Outcomes):
     """Connections to one endpoint; the settings are those of `weir.config.plan.PoolPlan`."""
 
     def __cinit__(self, Workspace workspace not None, PoolOwner owner not None, Entry entry not None, str name not None,
@@ -406,10 +368,7 @@ cdef class Pool(UpstreamHome):
             self.learner.probed(now_ms - upstream.idle_since_ms, now_ms)
             return self._close(upstream)
         self._unlist(upstream)
-        if upstream.state == U_IDLE:
-            self._time_over(upstream, now_ms)
-        else:
-            self._close(upstream)
+        self._time_over(upstream, now_ms) if upstream.state == U_IDLE else self._close(upstream)
         return self.keep_warm() if self.min_idle else 0
 
     # -- learning how long the endpoint keeps what rests ---------------------------------------------------
@@ -445,58 +404,22 @@ cdef class Pool(UpstreamHome):
         return 0
 
     cdef void _learn_close(self, Upstream upstream, int64_t rest_ms, int64_t now_ms) noexcept:
-        cdef uint32_t left = self.idle_count + self.surplus_count + (self.probe is not None)
         # One that has carried nothing yet waits under another timeout of the endpoint's.
         if upstream.requests and upstream.doubt_ms <= TEACHES_MS:
-            self.learner.closed(rest_ms, now_ms, left)
+            self.learner.closed(rest_ms, now_ms, self.idle_count + self.surplus_count + (self.probe is not None))
 
     cdef void lost_race(self, Upstream upstream) noexcept:
         self.entry.figures[EF_RACES_LOST] += 1
         if upstream.requests > 1:
             self._learn_close(upstream, upstream.rested_ms, self.workspace.clock.now_us // 1000)
 
-    # -- what came of it ----------------------------------------------------------------------------------
+    # -- how busy it is -----------------------------------------------------------------------------------
 
     cdef uint32_t active(self) noexcept:
         return self.open - self.idle_count - self.surplus_count - self.connecting - (self.probe is not None)
 
     cdef uint32_t load(self) noexcept:
         return self.active() + self.line.length
-
-    cdef int responded(self, uint16_t status, int64_t us) except -1:
-        cdef uint64_t* figures = self.entry.figures
-        figures[EF_RESPONSES] += 1
-        figures[EF_RESPONSE_US] += <uint64_t>us
-        if self.owner.observes:
-            self.owner.observe(status, R_NONE, us)
-        # An error is often quick: it says nothing good of the endpoint.
-        if self.timed and (status < 500 or us > self.peak.us):
-            peak_note(&self.peak, us, self.workspace.clock.now_us)
-        self.failing = 0
-        if status < 500:
-            self.failing_5xx = 0
-            return 0
-        figures[EF_ERRORS_5XX] += 1
-        self.failing_5xx += 1
-        if self.eject_5xx and self.failing_5xx >= self.eject_5xx:
-            return self.owner.on_failing(self, WHY_ERRORS_5XX | self.failing_5xx << WHY_FIGURE)
-        return 0
-
-    cdef int failed(self, Reason reason) except -1:
-        self.entry.figures[EF_FAILURES] += 1
-        if self.owner.observes and not is_local(reason):
-            self.owner.observe(0, reason, 0)
-        if self.timed:
-            peak_note(&self.peak, PEAK_FAILED_US, self.workspace.clock.now_us)
-        return 0
-
-    cdef int suspect(self, Reason reason) except -1:
-        if not self.eject_failures or self.closed or is_local(reason):
-            return 0
-        self.failing += 1
-        if self.failing >= self.eject_failures:
-            return self.owner.on_failing(self, <uint32_t>reason)
-        return 0
 
     # -- staying warm -------------------------------------------------------------------------------------
 

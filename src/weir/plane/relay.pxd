@@ -29,6 +29,8 @@ cdef class Relay:
     cdef Stream destination
     cdef Buffer buf
     cdef uint32_t raw_end
+    cdef Buffer kept                    # a copy of all that was to be written, so that it can be again; None: no copy
+    cdef uint32_t kept_limit            # its bytes, at most
     cdef uint8_t kind                   # BodyKind
     cdef bint wrap                      # B_CLOSE goes on as chunks
     cdef bint source_done               # the body's end was read
@@ -66,8 +68,15 @@ cdef class Relay:
     cdef int64_t pace_ms(self) noexcept
     cdef bint wants_write(self) noexcept
     cdef uint64_t unsent(self) noexcept         # bytes read and not written
-    cdef void release(self) noexcept            # gives the buffer back, forgets the streams
+    cdef void release(self) noexcept            # gives the buffers back, forgets the streams
+    # From here on a copy of what is to be written is kept, of at most `limit` bytes; it is let go when there is more,
+    # or when memory is short. Before the first write.
+    cdef void keep_copy(self, uint32_t limit) noexcept
+    cdef void let_go(self) noexcept
+    # What was kept is to be written once more, from its beginning; reading goes on where it was.
+    cdef int rewind(self) except -1
 
+    cdef void _copy(self, uint32_t at) noexcept
     cdef Step _scan(self) noexcept
     cdef Step _flush(self) noexcept
     cdef uint32_t _allowed(self, uint32_t wanted) noexcept

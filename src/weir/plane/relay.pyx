@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from weir.plane.buffer cimport Buffer
+from weir.plane.buffer cimport Buffer, BufferPool
 from weir.plane.chunked cimport chunk_scan, chunk_start
 from weir.plane.codes cimport (
     DONE,
@@ -60,8 +60,66 @@ cdef class Relay:
         if self.buf is not None:
             self.workspace.buffers.give(self.buf)
             self.buf = None
+        if self.kept is not None:
+            self.let_go()
         self.source = None
         self.destination = None
+
+    # -- what may have to be written again ------------------------------------------------------------------
+
+    cdef void keep_copy(self, uint32_t limit) noexcept:
+        cdef BufferPool buffers = self.workspace.buffers
+        if self.kind == B_LENGTH and self.left + self.unsent() > limit:
+            return
+        # When very much is out already, requests are rather not repeated than more memory is used.
+        if buffers.live_bytes > buffers.generous_limit:
+            return
+        try:
+            self.kept = buffers.take(<uint32_t>(self.left + self.unsent()) if self.kind == B_LENGTH else 1)
+        except MemoryError:
+            return
+        self.kept_limit = limit
+        if self.buf is not None:
+            self._copy(self.buf.start)
+
+    cdef void let_go(self) noexcept:
+        if self.kept is not None:
+            self.workspace.buffers.give(self.kept)
+            self.kept = None
+
+    cdef void _copy(self, uint32_t at) noexcept:
+        """buf.data[at:buf.end] has become ready to be written."""
+        cdef Buffer kept = self.kept
+        cdef uint32_t got = self.buf.end - at
+        if kept.end + got > self.kept_limit:
+            self.let_go()
+            return
+        if kept.size - kept.end < got:
+            try:
+                kept = self.kept = self.workspace.buffers.regrow(kept, max(kept.end + got, kept.size * 2))
+            except MemoryError:
+                self.let_go()
+                return
+        invariant(kept.size - kept.end >= got)
+        memcpy(kept.data + kept.end, self.buf.data + at, got)
+        kept.end += got
+
+    cdef int rewind(self) except -1:
+        cdef Buffer buf = self.buf
+        cdef Buffer kept = self.kept
+        cdef uint32_t behind = 0 if buf is None else self.raw_end - buf.end
+        cdef Buffer other = self.workspace.buffers.take(kept.end + behind + RELAY_TAILROOM)
+        memcpy(other.data, kept.data, kept.end)
+        if buf is not None:
+            memcpy(other.data + kept.end, buf.data + buf.end, behind)
+            self.workspace.buffers.give(buf)
+        other.end = kept.end
+        self.buf = other
+        self.raw_end = kept.end + behind
+        self.done = False
+        self.failed_source = False
+        self.reason = R_NONE
+        return 0
 
     # -- at a pace ----------------------------------------------------------------------------------------
 
@@ -109,7 +167,8 @@ cdef class Relay:
     cdef Step _scan(self) noexcept:
         """Makes what was read ready to be written."""
         cdef Buffer buf = self.buf
-        cdef uint32_t got = self.raw_end - buf.end
+        cdef uint32_t before = buf.end
+        cdef uint32_t got = self.raw_end - before
         cdef uint32_t out_end, rest, digits
         cdef char* at
         cdef Step step
@@ -156,6 +215,8 @@ cdef class Relay:
                 self.raw_end += 2
             buf.end = self.raw_end
         invariant(buf.start <= buf.end and buf.end <= self.raw_end and self.raw_end <= buf.size)
+        if self.kept is not None:
+            self._copy(before)
         if self.limit and self.payload > self.limit:
             # Nothing of this piece goes on: the end of the body may stand in it, and an endpoint that has all of a
             # request acts on it, while its client is told that it was refused.

@@ -5,7 +5,7 @@ in pieces; the client may take it at once or not at all. In the common case, a s
 one read, it leaves in one write.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove, memset
 
 from weir.plane.accesslog cimport LEDGER_PARTS
@@ -25,7 +25,7 @@ from weir.plane.codes cimport (
     Step,
 )
 from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
-from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner
+from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner, SecondTry
 from weir.plane.fields cimport (
     ResponsePolicy,
     check_response,
@@ -37,7 +37,6 @@ from weir.plane.framing cimport (
     B_CHUNKED,
     B_CLOSE,
     B_LENGTH,
-    B_NONE,
     B_TUNNEL,
     Framing,
     frame_response,
@@ -49,6 +48,8 @@ from weir.plane.head cimport (
 from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.options cimport ListenerOptions
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
+from weir.plane.retry cimport ON_BAD_RESPONSE, status_failure
+from weir.plane.retrywords cimport RW_RESPONSE_BEGUN
 from weir.plane.states cimport E_BODY, E_TUNNEL, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED, Stream
 from weir.plane.syscalls cimport ECONNRESET, ssize_t
@@ -93,14 +94,14 @@ cdef int read_response(Exchange exchange) except -1:
         exchange.response_scanned = 0
         step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)
         while step == DONE and head.status < 200 and head.status != 101:
-            if pass_interim(exchange, buf) < 0:     # the exchange has ended in there
+            if pass_interim(exchange, buf) < 0:     # the exchange, or this attempt, has ended in there
                 return 0
             head.scanned = 0
             step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)
         if step == DONE:
-            return on_response_head(exchange, buf)
+            return on_response_head(exchange, buf, got == 0)
         if step == FAILED:
-            return exchange.fail(head.reason)
+            return exchange.try_again(ON_BAD_RESPONSE, head.reason)
         if not stream.may_read:
             break
     if got == IO_BLOCKED or got > 0:
@@ -115,7 +116,7 @@ cdef int read_response(Exchange exchange) except -1:
 
 
 cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
-    """Passes a 1xx head on; -1 if that ended the exchange."""
+    """Passes a 1xx head on; -1 if that ended the exchange, or the attempt."""
     cdef Head* head = &exchange.workspace.response_head
     cdef ResponsePolicy policy
     cdef Framing framing
@@ -128,11 +129,14 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
         or frame_response(p, head, exchange.method, exchange.upgrade, &framing) == FAILED
         or check_response(p, head) == FAILED
     ):
-        exchange.fail(R_BAD_RESPONSE)
+        exchange.try_again(ON_BAD_RESPONSE, R_BAD_RESPONSE)
         return -1
     buf.start += head.length
     # HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
     if exchange.version_minor == 0:
+        return 0
+    # The client was told to go on in an attempt before this one.
+    if head.status == 100 and exchange.continued and exchange.retries:
         return 0
     memset(&policy, 0, sizeof(policy))
     policy.interim = 1
@@ -146,6 +150,10 @@ cdef int pass_interim(Exchange exchange, Buffer buf) except -2:
     return 0
 
 
+cdef inline bint promises_body(const Framing* framing) noexcept:
+    return framing.kind in (B_CHUNKED, B_CLOSE) or (framing.kind == B_LENGTH and framing.length > 0)
+
+
 cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) except -1:
     """Whether the head waits for the beginning of its body: at most HOLD_HEAD_MS and a tick of the wheel.
 
@@ -157,12 +165,15 @@ cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) excep
     if (
         exchange.head_held
         or buf.end - buf.start != head.length
-        or exchange.upstream.stream.peer_done
-        or framing.kind == B_NONE
-        or framing.kind == B_TUNNEL
-        or (framing.kind == B_LENGTH and framing.length == 0)
+        or not promises_body(framing)
     ):
         return False
+    if exchange.upstream.stream.peer_done:
+        if framing.kind == B_CLOSE:
+            return False
+        # All that there will be is here. If that is no byte of the body, the client has nothing yet that would
+        # have to be cut: look at once.
+        exchange.workspace.engine.put_ready(exchange.upstream.stream)
     exchange.head_held = True
     exchange.workspace.wheel.arm(exchange, HOLD_HEAD_MS)
     return True
@@ -180,15 +191,16 @@ cdef bint was_asked(Exchange exchange, Buffer buf) noexcept:
     return switches_as_asked(p, asked, buf.data + buf.start, &workspace.response_head)
 
 
-cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
+cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1:
     cdef Head* head = &exchange.workspace.response_head
     cdef Framing framing
+    cdef uint16_t failure
     if frame_response(buf.data + buf.start, head, exchange.method, exchange.upgrade, &framing) == FAILED:
-        return exchange.fail(framing.reason)
+        return exchange.try_again(ON_BAD_RESPONSE, framing.reason)
     if check_response(buf.data + buf.start, head) == FAILED:
-        return exchange.fail(head.reason)
+        return exchange.try_again(ON_BAD_RESPONSE, head.reason)
     if framing.kind == B_TUNNEL and not was_asked(exchange, buf):
-        return exchange.fail(R_BAD_RESPONSE)
+        return exchange.try_again(ON_BAD_RESPONSE, R_BAD_RESPONSE)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
         exchange.pool.answered(exchange.upstream, exchange.first_byte_us // 1000)
@@ -198,8 +210,16 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
         if head.count[<int>F_KEEP_ALIVE]:
             exchange.pool.learner.said(keep_alive_timeout_ms(buf.data + buf.start, head))
         exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
+        if exchange.hedge_at_ms:
+            exchange.cluster.hedge.observe(exchange.first_byte_us - exchange.connected_us)
+        if head.status >= 429:
+            failure = status_failure(head.status) & exchange.cluster.retry.on
+            if failure and exchange.tries_again(failure, R_NONE):
+                return 0
     if hold_head(exchange, buf, &framing):
         return 0
+    if ended and framing.kind != B_CLOSE and buf.end - buf.start == head.length and promises_body(&framing):
+        return exchange.try_again(ON_BAD_RESPONSE, R_UPSTREAM_TRUNCATED)
     exchange.status = head.status
     if framing.kind == B_TUNNEL:
         return start_tunnel(exchange, buf)
@@ -214,6 +234,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     cdef uint32_t n, begin = buf.start
     cdef bint old_client = exchange.version_minor == 0
     cdef bint wrap = framing.kind == B_CLOSE and not old_client
+    cdef SecondTry second = exchange.second     # held: it lets go of itself
     cdef Step step
     exchange.upstream_keep_alive = (
         framing.keep_alive and not exchange.tied and not ties_connection(buf.data + begin, head, F_WWW_AUTHENTICATE)
@@ -235,11 +256,15 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     if exchange.bytes_per_s:
         relay.pace(exchange.bytes_per_s)
     exchange.head_buf = None
+    if second is not None:
+        second.cancel()
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
     if wrap:
         relay.buf = buf
     elif relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
-        return exchange.fail(relay.reason)
+        return exchange.try_again(ON_BAD_RESPONSE, relay.reason)
+    # From here on there is no other attempt.
+    exchange.request.let_go()
     if not exchange.request.done and (
         exchange.upload_broken
         or relay.source_done
@@ -335,6 +360,7 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
         )
     if step == FAILED:
         if relay.failed_source:
+            exchange.cluster.retry.count(RW_RESPONSE_BEGUN)
             return exchange.fail(relay.reason)
         return exchange.abort(R_CLIENT_CLOSED)
     if step == NEED_MORE:

@@ -29,8 +29,10 @@ cdef enum ExchangeState:
     E_BODY = 3
     # after 101: bytes both ways
     E_TUNNEL = 4
+    # between two attempts
+    E_PAUSE = 5
     # before it is sent: refused by a rate limit, or made to wait by one or by an injected fault
-    E_HELD = 5
+    E_HELD = 6
 
 # A connection to an endpoint.
 cdef enum UpstreamState:
@@ -47,6 +49,15 @@ cdef enum UpstreamState:
     # its descriptor is given back
     U_CLOSED = 5
 
+# A second request beside the first of an exchange.
+cdef enum HedgeState:
+    # it has won, or was given up
+    H_OVER = 0
+    # for a connection: in a pool's line
+    H_WAITING = 1
+    # the request is on its way, no final response head yet
+    H_SENT = 2
+
 # The circuit breaker of a cluster, in one worker.
 cdef enum BreakerState:
     # requests go on, and what comes of them is counted
@@ -60,10 +71,11 @@ cdef enum Machine:
     MACHINE_DOWNSTREAM = 0
     MACHINE_EXCHANGE = 1
     MACHINE_UPSTREAM = 2
-    MACHINE_BREAKER = 3
+    MACHINE_HEDGE = 3
+    MACHINE_BREAKER = 4
 
 cdef enum:
-    MACHINE_COUNT = 4
+    MACHINE_COUNT = 5
     STATE_PLACES = 8
 
 # Whether the table has this move: bit 8 x old + new of a machine's mask.
@@ -72,9 +84,11 @@ cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexce
     if machine == MACHINE_DOWNSTREAM:
         mask = <uint64_t>0x0000002030213d3e
     elif machine == MACHINE_EXCHANGE:
-        mask = <uint64_t>0x00000301011b0522
+        mask = <uint64_t>0x00030301013b2542
     elif machine == MACHINE_UPSTREAM:
         mask = <uint64_t>0x0000003620323836
+    elif machine == MACHINE_HEDGE:
+        mask = <uint64_t>0x0000000000010502
     elif machine == MACHINE_BREAKER:
         mask = <uint64_t>0x0000000000030402
     return mask >> (STATE_PLACES * old + new) & 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BUCKETS", "CLUSTER_FIGURES", "CLUSTER_PLACES", "COUNTERS", "COUNTER_PLACES", "ENDPOINT_FIGURES", "ENDPOINT_PLACES", "HISTOGRAMS", "PARTS", "REASONS_AT", "REASON_PLACES", "SKETCH_BYTES", "CounterInfo", "FigureInfo"]
+__all__ = ["BUCKETS", "CLUSTER_FIGURES", "CLUSTER_PLACES", "COUNTERS", "COUNTER_PLACES", "DECISIONS_AT", "ENDPOINT_FIGURES", "ENDPOINT_PLACES", "HISTOGRAMS", "PARTS", "REASONS_AT", "REASON_PLACES", "SKETCH_BYTES", "CounterInfo", "FigureInfo"]
 
 
 class CounterInfo(NamedTuple):
@@ -32,6 +32,7 @@ PARTS = 5
 SKETCH_BYTES = 4096
 ENDPOINT_PLACES = 32
 CLUSTER_PLACES = 64
+DECISIONS_AT = 32
 
 COUNTERS: tuple[CounterInfo, ...] = (
     CounterInfo("requests", "1", "Exchanges that ended, well or not."),
@@ -80,7 +81,7 @@ ENDPOINT_FIGURES: tuple[FigureInfo, ...] = (
 
 CLUSTER_FIGURES: tuple[FigureInfo, ...] = (
     FigureInfo("queued", "gauge", "Exchanges in the cluster's queue."),
-    FigureInfo("retries", "counter", "Attempts after the first."),
+    FigureInfo("retries", "counter", "Attempts after the first, second requests of hedging included."),
     FigureInfo("retries_denied", "counter", "Attempts that would have been safe and that the budget did not allow."),
     FigureInfo("panics", "gauge", "1 while so few of its endpoints may be used that all are asked."),
     FigureInfo("in_progress", "gauge", "Exchanges in progress, of those that the cluster's limit counts; without a limit, with its endpoints."),

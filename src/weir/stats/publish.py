@@ -8,9 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from weir.stats import layout
-from weir.stats.columns import CLUSTER_FIGURES, CLUSTER_PLACES, ENDPOINT_FIGURES, ENDPOINT_PLACES, FigureInfo
+from weir.stats.columns import (
+    CLUSTER_FIGURES,
+    CLUSTER_PLACES,
+    DECISIONS_AT,
+    ENDPOINT_FIGURES,
+    ENDPOINT_PLACES,
+    FigureInfo,
+)
+from weir.stats.retrywords import RETRY_WORDS
 
-__all__ = ["clear", "publish", "write_figures"]
+__all__ = ["clear", "publish", "write_decisions", "write_figures"]
 
 
 def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[tuple[int, str], ...]:
@@ -66,6 +74,18 @@ def write_figures(memory: Any, worker: int, endpoint: int, **figures: int) -> No
     places = {figure.name: place for place, figure in enumerate(ENDPOINT_FIGURES)}
     for name, value in figures.items():
         struct.pack_into("Q", memory, at + places[name] * 8, value)
+
+
+def write_decisions(memory: Any, worker: int, cluster: int, **counts: int) -> None:
+    """Writes a cluster's decisions about retries by word, as the plane of that worker would: for tests.
+
+    KeyError for a word that there is not; LayoutError as in read_header().
+    """
+    where = layout.read_header(memory).places
+    at = where.workers_at + worker * where.worker_bytes + where.cluster_figures_at + cluster * CLUSTER_PLACES * 8
+    places = {one.word: DECISIONS_AT + place for place, one in enumerate(RETRY_WORDS)}
+    for word, count in counts.items():
+        struct.pack_into("Q", memory, at + places[word] * 8, count)
 
 
 def store(memory: Any, at: int, gauges: tuple[tuple[int, str], ...], numbers: Mapping[str, Any]) -> None:

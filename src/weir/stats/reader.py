@@ -22,6 +22,7 @@ from weir.stats.columns import (
     CLUSTER_FIGURES,
     CLUSTER_PLACES,
     COUNTER_PLACES,
+    DECISIONS_AT,
     ENDPOINT_FIGURES,
     ENDPOINT_PLACES,
     HISTOGRAMS,
@@ -29,6 +30,7 @@ from weir.stats.columns import (
     SKETCH_BYTES,
     FigureInfo,
 )
+from weir.stats.retrywords import RETRY_WORDS
 
 __all__ = [
     "BUCKETS_USED",
@@ -172,6 +174,8 @@ class ClusterState(NamedTuple):
     limit: int = 0
     open_breakers: int = 0
     breaker_openings: int = 0
+    # How often each decision about a retry (`weir.stats.retrywords.RETRY_WORDS`, in order) was made.
+    decisions: tuple[int, ...] = (0,) * len(RETRY_WORDS)
 
 
 class Distinct(NamedTuple):
@@ -262,7 +266,14 @@ def clusters(memory: Any) -> list[ClusterState]:
         memory, header, header.places.cluster_figures_at, CLUSTER_PLACES, len(names), CLUSTER_FIGURES
     )
     return [
-        ClusterState(number, name, *figures[: len(CLUSTER_FIGURES)])
+        ClusterState._make(
+            (
+                number,
+                name,
+                *figures[: len(CLUSTER_FIGURES)],
+                tuple(figures[DECISIONS_AT : DECISIONS_AT + len(RETRY_WORDS)]),
+            )
+        )
         for number, (name, figures) in enumerate(zip(names, sums, strict=True))
     ]
 
