@@ -91,8 +91,21 @@ def test_no_attempt_begins_after_it(stage: Stage) -> None:
     scene.send(client, get("X-Wait-Ms: 100"))
     scene.clock.advance(150_000)
     scene.end(scene.endpoint())
-    assert b"deadline_passed" in client.take_sent()
+    assert b"upstream_closed" in client.take_sent()
     assert scene.dials == 1
+
+
+def test_no_attempt_after_a_pause_begins_after_it(stage: Stage) -> None:
+    scene = stage(endpoints=2, listener=LISTENER)
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    scene.send(client, get("X-Wait-Ms: 100"))
+    scene.clock.advance(99_000)
+    scene.end(scene.endpoint())
+    assert scene.dials == 2
+    assert scene.endpoint().take_sent() == get("X-Wait-Ms: 1")
+    scene.wait_ms(10)
+    assert b"deadline_passed" in client.take_sent()
 
 
 @pytest.mark.parametrize(
