@@ -102,7 +102,7 @@ def test_no_attempt_after_a_pause_begins_after_it(stage: Stage) -> None:
     scene.send(client, get("X-Wait-Ms: 100"))
     scene.clock.advance(99_000)
     scene.end(scene.endpoint())
-    assert scene.dials == 2
+    assert scene.dials == 3
     assert scene.endpoint().take_sent() == get("X-Wait-Ms: 1")
     scene.wait_ms(10)
     assert b"deadline_passed" in client.take_sent()
