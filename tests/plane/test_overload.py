@@ -116,6 +116,23 @@ def test_a_repeated_request_stays_in_its_place(stage: Stage) -> None:
     assert client.take_sent() == OK
 
 
+def test_a_hedge_is_of_its_exchange(stage: Stage) -> None:
+    """It needs no place of its own, and gives none back."""
+    scene = stage(endpoints=2, limit={"max_requests": 1}, hedge={"after_ms": 50})
+    client = scene.client(get(0))
+    scene.wait_ms(60)
+    assert scene.dials == 2
+    assert scene.plane.load(0)["in_progress"] == 1
+    scene.send(scene.endpoint(1), OK)
+    assert client.take_sent() == OK
+    assert scene.plane.load(0)["in_progress"] == 0
+    scene.send(client, get(1))
+    assert scene.plane.load(0)["in_progress"] == 1
+    waiting = scene.client(get(2))
+    assert scene.plane.queued(0) == 1
+    scene.reset(waiting)
+
+
 # -- the order ------------------------------------------------------------------------------------------------
 
 
