@@ -57,6 +57,12 @@ class Reason(IntEnum):
     EVICTED = 34
     OUT_OF_MEMORY = 35
     OUT_OF_PORTS = 36
+    BAD_PROXY_HEADER = 37
+    PROXY_HEADER_TIMEOUT = 38
+    UNTRUSTED_PROXY = 39
+    CLIENT_LIMIT = 40
+    BODY_TOO_SLOW = 41
+    CLIENT_TOO_SLOW = 42
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -97,4 +103,10 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("evicted", 0, "weir", "The connection was closed to make room for others: it had waited longest, without a request in progress."),
     ReasonInfo("out_of_memory", 503, "weir", "There is no memory for this request at the moment."),
     ReasonInfo("out_of_ports", 503, "weir", "No more connections to the endpoint can be opened at the moment."),
+    ReasonInfo("bad_proxy_header", 0, "downstream", "The connection did not begin with a valid PROXY protocol header."),
+    ReasonInfo("proxy_header_timeout", 0, "downstream", "The PROXY protocol header did not arrive in time."),
+    ReasonInfo("untrusted_proxy", 0, "downstream", "PROXY protocol headers are taken from trusted proxies only, and this was none."),
+    ReasonInfo("client_limit", 503, "downstream", "This client has as many connections open, or requests in progress, as it may have."),
+    ReasonInfo("body_too_slow", 408, "downstream", "The request body came too slowly."),
+    ReasonInfo("client_too_slow", 0, "downstream", "The client took its response too slowly."),
 )

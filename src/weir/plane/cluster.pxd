@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason
 from weir.plane.pool cimport Acquired, Pool, PoolOwner
+from weir.plane.proxyproto cimport ProxyVersion
 from weir.plane.upstream cimport UpstreamUser
 from weir.plane.workspace cimport Workspace
 
@@ -14,6 +15,7 @@ cdef class Cluster(PoolOwner):
     cdef uint32_t turn                      # round robin
     # from the plan
     cdef bytes host                         # b"": keep the client's
+    cdef ProxyVersion proxy_header          # that connections to endpoints begin with
     cdef uint32_t queue_size
     cdef int64_t queue_timeout_ms
     cdef int64_t response_header_timeout_ms

@@ -12,11 +12,15 @@ from weir.plane.pool cimport (
     Pool,
     PoolOwner,
 )
+from weir.plane.private cimport PrivatePool
+from weir.plane.proxyproto cimport PROXY_OFF, PROXY_V1, PROXY_V2
 from weir.plane.upstream cimport W_QUEUE, Line, UpstreamUser
 from weir.plane.workspace cimport Workspace
 
 cdef enum:
     BUDGET_BURST = 100      # retries saved up at most
+
+_PROXY_HEADER = {"off": PROXY_OFF, "v1": PROXY_V1, "v2": PROXY_V2}
 
 
 cdef class Cluster(PoolOwner):
@@ -40,8 +44,10 @@ cdef class Cluster(PoolOwner):
         self.budget = min(self.budget_limit, self.budget_per_second * 10)
         self.budget_filled_ms = workspace.clock.now_us // 1000
         self.failure = R_NO_ENDPOINT
+        self.proxy_header = _PROXY_HEADER[plan.proxy_protocol]
+        make_pool = PrivatePool if self.proxy_header != PROXY_OFF else Pool
         self.pools = [
-            Pool(workspace, self, number, address.text, plan.pool, plan.connect_timeout_ms)
+            make_pool(workspace, self, number, address.text, plan.pool, plan.connect_timeout_ms)
             for number, address in enumerate(plan.endpoints)
         ]
 

@@ -22,6 +22,7 @@ from weir.plane.head cimport (
 )
 from weir.plane.ids cimport identify
 from weir.plane.options cimport Route
+from weir.plane.pace cimport pace_start
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
 from weir.plane.states cimport E_BODY, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
@@ -112,6 +113,14 @@ cdef class Exchange(UpstreamUser):
 
     cdef int on_client_event(self, uint32_t what) except -1:
         raise NotImplementedError(f"{type(self).__name__}.on_client_event")
+
+    cdef int refuse(self, Reason reason) except -1:
+        self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_WAITING)
+        return self.fail(reason)
+
+    cdef bint keep(self, Upstream upstream) except -1:
+        self.owner.kept = upstream
+        return True
 
     cdef int lost(self, Reason reason) except -1:
         raise NotImplementedError(f"{type(self).__name__}.lost")
@@ -305,6 +314,7 @@ cdef class Exchange(UpstreamUser):
         self.connecting_us = 0
         self.connected_us = 0
         self.connect_us = 0
+        pace_start(&self.pace)
         if self.workspace.spare_exchanges < SPARE_EXCHANGES:
             self.next_free = <Exchange>self.workspace.spare_exchange
             self.workspace.spare_exchange = self

@@ -3,6 +3,7 @@ from weir.plane.stream import Address, Dialer, Stream
 
 class FakeStream(Stream):
     room: int
+    untaken: int
     def __init__(self, engine: Engine, peer: Address | None = None) -> None: ...
     @property
     def peer(self) -> Address | None: ...

@@ -1,6 +1,6 @@
 """Streams without a world: the peer is a test."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.engine cimport Engine
@@ -143,6 +143,9 @@ cdef class FakeStream(Stream):
 
     cdef bint is_spoiled(self) noexcept:
         return len(self.incoming) > 0 or self.incoming_end or self.broken
+
+    cdef int64_t unacknowledged(self) noexcept:
+        return self.untaken
 
     cdef int watch(self) except -1:
         self.watching = True

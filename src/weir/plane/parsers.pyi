@@ -1,3 +1,5 @@
+from weir.plane.trust import Networks
+
 class Refused(Exception):
     reason: int
     sent: bytes
@@ -50,11 +52,18 @@ def forward_request(
     host: bytes = b"",
     client: bytes = b"192.0.2.1",
     proto: bytes = b"http",
+    keep_proto: bool = False,
+    keep_host: bool = False,
     repeat: int = 1,
 ) -> bytes: ...
 def identified(
     data: bytes, *, request_id: int = 0, trace: int = 0, sample: int = 100, state: int = 0, repeat: int = 1
 ) -> tuple[bytes, bytes, bytes, bytes, int]: ...
+def read_proxy_header(
+    data: bytes, step: int | None = None
+) -> tuple[int, bool, tuple[str, int] | None, tuple[str, int] | None] | None: ...
+def make_proxy_header(version: int, source: bytes, destination: bytes, *, local: bool = False) -> bytes: ...
+def client_of(data: bytes, hop: bytes, trusted: Networks, *, repeat: int = 1) -> tuple[str, int, bool, bool]: ...
 def prefers(data: bytes) -> str: ...
 def check(data: bytes, *, repeat: int = 1) -> tuple[bool, bool, bool]: ...
 def forward_response(

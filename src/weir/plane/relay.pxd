@@ -35,6 +35,7 @@ cdef class Relay:
     cdef bint failed_source             # FAILED: which side
     cdef bint moved                     # the last pump moved bytes
     cdef uint64_t left                  # B_LENGTH: bytes still to come
+    cdef uint64_t written               # bytes that the destination took, framing and head included
     cdef uint64_t payload               # body bytes read, without framing
     cdef uint64_t limit                 # of payload; 0: none
     cdef ChunkScanner scanner

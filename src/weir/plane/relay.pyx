@@ -161,6 +161,7 @@ cdef class Relay:
             return self._fail(False, R_CLIENT_CLOSED)
         if sent < 0:
             sent = 0
+        self.written = <uint64_t>sent
         if <uint32_t>sent < n:
             # The head itself was cut, which takes a full socket: gather what is left in one buffer, and what was
             # read but not scanned with it, even where nothing of the body is ready.
@@ -214,6 +215,7 @@ cdef class Relay:
             if sent < 0:
                 return self._fail(False, R_CLIENT_CLOSED)
             self.moved = True
+            self.written += <uint64_t>sent
             buf.start += <uint32_t>sent
         return DONE
 

@@ -36,6 +36,8 @@ from weir.plane.fields cimport (
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
 from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
 from weir.plane.options cimport ListenerOptions
+from weir.plane.pace cimport pace_start
+from weir.plane.patience cimport await_response
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.states cimport E_BODY, E_TUNNEL, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED, Stream
@@ -221,6 +223,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
         # An interim head still stands in the way (it takes a full socket): this one goes behind it.
         n = prepend_out(exchange, n)
     exchange.state = move(workspace, MACHINE_EXCHANGE, exchange.state, E_BODY)
+    pace_start(&exchange.pace)
     step = relay.send_first(workspace.compose, n)
     if relay.reason != R_NONE and step != FAILED:
         step = FAILED       # what came with the head was cut off: told after what was good
@@ -290,10 +293,7 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
     if step == NEED_MORE:
         exchange.workspace.engine.put_ready(exchange.upstream.stream)
     if relay.moved:
-        exchange.workspace.wheel.arm(
-            exchange,
-            exchange.owner.options.send_timeout_ms if relay.wants_write() else exchange.cluster.stream_idle_timeout_ms,
-        )
+        await_response(exchange)
     return 0
 
 

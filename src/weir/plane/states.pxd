@@ -16,6 +16,8 @@ cdef enum DownstreamState:
     D_LINGER = 4
     # its descriptor is given back
     D_CLOSED = 5
+    # a PROXY protocol header is awaited, under the time for a head
+    D_PREFACE = 6
 
 # One request and its response.
 cdef enum ExchangeState:
@@ -42,6 +44,8 @@ cdef enum UpstreamState:
     U_BUSY = 3
     # its descriptor is given back
     U_CLOSED = 4
+    # said by a PROXY header to be one client's: waits for the next request of that client's connection
+    U_KEPT = 5
 
 cdef enum Machine:
     MACHINE_DOWNSTREAM = 0
@@ -56,9 +60,9 @@ cdef enum:
 cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexcept nogil:
     cdef uint64_t mask = 0
     if machine == MACHINE_DOWNSTREAM:
-        mask = <uint64_t>0x0000002030213d3e
+        mask = <uint64_t>0x0021002030213d7e
     elif machine == MACHINE_EXCHANGE:
         mask = <uint64_t>0x00000001011b0502
     elif machine == MACHINE_UPSTREAM:
-        mask = <uint64_t>0x000000001e1a181e
+        mask = <uint64_t>0x000018003e1a181e
     return mask >> (STATE_PLACES * old + new) & 1
