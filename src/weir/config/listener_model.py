@@ -42,14 +42,14 @@ class Listener(Table):
     )
     min_request_rate: Annotated[int, kinds.size(1, "1GiB", none=True)] = setting(
         ListenerPlan,
-        "min_request_rate",
+        "min_request_rate_bytes",
         "Bytes of a request body that a client has to send a second, until the response begins. Only time in which "
         "nobody but the client is waited for counts, and `rate_grace` may be owed. Then: 408.",
         example="1KiB",
     )
     min_response_rate: Annotated[int, kinds.size(1, "1GiB", none=True)] = setting(
         ListenerPlan,
-        "min_response_rate",
+        "min_response_rate_bytes",
         "Bytes of a response that a client has to take a second, while there are any for it to take. `rate_grace` may be "
         "owed. Then it is disconnected.",
         example="1KiB",
@@ -63,7 +63,7 @@ class Listener(Table):
     )
     notsent_lowat: Annotated[int, kinds.size("4KiB", "1GiB", none=True)] = setting(
         ListenerPlan,
-        "notsent_lowat",
+        "notsent_lowat_bytes",
         "Bytes of a response that the kernel keeps for a client without having sent them (TCP_NOTSENT_LOWAT): what a "
         "client that does not read can hold. `off`: as much as the system allows (`net.ipv4.tcp_wmem`).",
         example="64KiB",

@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 from weir.plane.accesslog cimport L_CONNECT, L_DATA, L_QUEUE, L_REQUEST_HEAD, L_RESPONSE_HEAD, LogRecord
 from weir.plane.account cimport account
 from weir.plane.buffer cimport Buffer
-from weir.plane.codes cimport R_CLIENT_STALLED, R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, Reason, Step
+from weir.plane.codes cimport R_CLIENT_STALLED, R_CLIENT_TOO_SLOW, R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, Reason, Step
 from weir.plane.fields cimport ties_connection
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, Framing
 from weir.plane.head cimport (
@@ -154,7 +154,7 @@ cdef class Exchange(UpstreamUser):
     cdef int abort(self, Reason reason) except -1:
         """Ends it without another word to the client."""
         self.reason = reason
-        if reason == R_CLIENT_STALLED:
+        if reason == R_CLIENT_STALLED or reason == R_CLIENT_TOO_SLOW:
             self.owner.stream.reset()       # what the kernel holds for it is let go, too
         elif self.state == E_BODY and self.version_minor == 0 and self.response.kind in (B_CHUNKED, B_CLOSE):
             # Only the end of the connection ends such a body for HTTP/1.0: a clean end would be a lie.

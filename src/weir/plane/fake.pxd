@@ -11,7 +11,8 @@ cdef class FakeStream(Stream):
     cdef bint broken
     cdef readonly bint write_closed
     cdef readonly bint was_reset
-    cdef readonly object peer       # the Address that was dialled; None: an accepted one
+    cdef readonly object peer       # the Address that was dialled, or of a client; None: an accepted one without any
+    cdef public object local        # the Address of our own end; None: it has none
     cdef public int64_t untaken     # bytes of what was written that the peer has not acknowledged
     cdef Py_ssize_t _room           # bytes the "kernel" takes; -1: any number
     cdef uint32_t pending           # events to be told

@@ -17,7 +17,7 @@ from weir.plane.stream cimport (
     Stream,
     StreamOwner,
 )
-from weir.plane.syscalls cimport ECONNRESET, EPIPE, ssize_t
+from weir.plane.syscalls cimport ECONNRESET, EPIPE, sockaddr_storage, ssize_t
 
 
 cdef class FakeStream(Stream):
@@ -33,10 +33,11 @@ cdef class FakeStream(Stream):
 
     # -- the peer's side ----------------------------------------------------------------------------------
 
-    def feed(self, bytes data not None) -> None:
-        """The peer sends."""
+    def feed(self, bytes data not None, bint quietly=False) -> None:
+        """The peer sends; `quietly`: the engine has not been told of it yet."""
         self.incoming += data
-        self._tell(STREAM_READ)
+        if not quietly:
+            self._tell(STREAM_READ)
 
     def feed_end(self) -> None:
         """The peer closes its sending side."""
@@ -146,6 +147,12 @@ cdef class FakeStream(Stream):
 
     cdef int64_t unacknowledged(self) noexcept:
         return self.untaken
+
+    cdef bint local_address(self, sockaddr_storage* address) noexcept:
+        if self.local is None:
+            return False
+        address[0] = (<Address>self.local).storage
+        return True
 
     cdef int watch(self) except -1:
         self.watching = True

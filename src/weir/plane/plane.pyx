@@ -12,7 +12,7 @@ from weir.plane.machines import MACHINES
 from weir.plane.pool cimport Pool
 from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport STATE_PLACES
-from weir.plane.stream cimport Dialer, TcpDialer
+from weir.plane.stream cimport Address, Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
 from weir.plane.workspace cimport Workspace
 
@@ -134,6 +134,11 @@ cdef class Plane:
             "upstreams": self.workspace.upstreams,
             "buffers": self.workspace.buffers.live,
             "buffer_bytes": self.workspace.buffers.live_bytes,
+            "clients": sum([
+                (<ListenerOptions>options).clients.held
+                for options, _ in self.options
+                if (<ListenerOptions>options).clients is not None
+            ]),
         }
 
     def reasons(self) -> list[int]:
@@ -185,9 +190,11 @@ cdef class Plane:
         return (<Cluster>self.clusters[cluster]).queue.length
 
     def welcome(self, int listener, FakeStream stream not None) -> None:
-        """For tests: a client's connection that is no socket."""
+        """For tests: a client's connection that is no socket. It comes from the stream's peer, if it has one."""
         cdef sockaddr_storage peer
         peer.ss_family = AF_UNIX
+        if stream.peer is not None:
+            peer = (<Address?>stream.peer).storage
         (<Listener>self.listeners[listener]).accepted += 1
         (<Listener>self.listeners[listener]).welcome(stream, &peer)
 

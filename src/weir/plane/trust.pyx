@@ -90,7 +90,9 @@ cdef bint trust_read_member(const char* p, uint32_t at, uint32_t end, Origin* sa
 
 
 cdef const Field* trust_only(const Head* head, FieldId known) noexcept nogil:
-    return &head.fields[head.first[<int>known] - 1] if head.count[<int>known] == 1 else NULL
+    if head.count[<int>known] != 1:
+        return NULL
+    return &head.fields[head.first[<int>known] - 1]
 
 
 cdef bint has_good_proto(const char* p, const Head* head) noexcept nogil:
