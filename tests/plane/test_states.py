@@ -171,9 +171,21 @@ def in_line(stage: Stage) -> Scene:
     return scene
 
 
+def introduced(stage: Stage) -> Scene:
+    scene = stage(listener={"proxy_protocol": "require"}, cluster={"proxy_protocol": "v1"})
+    header = b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n"
+    client = scene.client(header[:9])
+    scene.send(client, header[9:] + GET)
+    scene.send(scene.endpoint(), OK)
+    scene.send(client, GET)
+    scene.send(scene.endpoint(), OK)
+    scene.client(GET)
+    return scene
+
+
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
-    *(dials, surplus, surplus_taken, in_line),
+    *(dials, surplus, surplus_taken, in_line, introduced),
 )
 
 
