@@ -30,8 +30,10 @@ PLANE_ORDER = (
     *("workspace", "fake", "account", "answers"),
     *(
         "upstream",
+        "roster",
         "pool",
         "private",
+        "balance",
         "cluster",
         "options",
         "relay",
@@ -54,10 +56,16 @@ MAY_IMPORT = {
     "weir.stats": ("weir.reasons", "weir.plane.columns"),
     "weir.plane": ("weir.reasons", "weir.config.plan", "weir.stats.columns", "weir.stats.layout"),
     "weir.config": (),
-    "weir.control": ("weir.config.plan", "weir.plane", "weir.stats", "weir.reasons"),
+    "weir.control": (
+        *("weir.config.plan", "weir.config.address", "weir.config.errors"),
+        *("weir.plane", "weir.stats", "weir.reasons"),
+    ),
     "weir._gen": (),
     "weir.client": ("weir._gen",),
-    "weir.admin": ("weir", "weir._gen", "weir.config.plan", "weir.stats", "weir.reasons"),
+    "weir.admin": (
+        *("weir", "weir._gen", "weir.config.plan", "weir.config.address", "weir.config.errors"),
+        *("weir.stats", "weir.reasons"),
+    ),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": ("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
     "weir.__main__": ("weir.cli.main",),
@@ -153,6 +161,10 @@ TESTED_IN = {
     "control/stock.py": "control/test_sockets.py",
     "config/admin_kinds.py": "config/test_load.py",
     "config/admin_model.py": "config/test_load.py",
+    "plane/roster.pyx": "plane/test_members.py",
+    "plane/balance.pyx": "plane/test_members.py",
+    "stats/bytemap.py": "stats/test_layout.py",
+    "stats/entries.py": "stats/test_layout.py",
     "config/cluster_model.py": "config/test_load.py",
     "config/network_kinds.py": "config/test_load.py",
     "config/listener_model.py": "config/test_load.py",
@@ -279,6 +291,8 @@ def test_shown_commands_and_options_exist(document: str) -> None:
     with click.Context(group) as context:
         for words in _shown_commands(document):
             command = group if words[0].startswith("-") else group.get_command(context, words[0])
+            if isinstance(command, click.Group) and command is not group and len(words) > 1:
+                command = command.get_command(context, words[1])
             known = [] if command is None else [o for p in command.get_params(context) for o in p.opts]
             wrong += [] if command is not None else [words]
             wrong += [words for word in words if re.match("--?[a-z]", word) and word.split("=")[0] not in known]

@@ -15,7 +15,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROTOS = ("weir/v1/stats.proto", "grpc/health/v1/health.proto", "io/prometheus/client/metrics.proto")
+PROTOS = (
+    "weir/v1/stats.proto",
+    "weir/v1/endpoints.proto",
+    "grpc/health/v1/health.proto",
+    "io/prometheus/client/metrics.proto",
+)
 TARGET = ROOT / "src" / "weir" / "_gen"
 PACKAGE = '"""The RPC contract in Python. Made by tools/gen_proto.py from proto/; do not edit."""\n'
 

@@ -4,7 +4,7 @@
     python tools/gen_tables.py --check   exit 1, naming them, if any would change
 
 spec/reasons.toml   -> src/weir/plane/codes.pxd, src/weir/reasons.py, docs/reasons.md
-spec/counters.toml  -> src/weir/plane/columns.pxd, src/weir/stats/columns.py
+spec/counters.toml and spec/figures.toml -> src/weir/plane/columns.pxd, src/weir/stats/columns.py
 spec/states.toml    -> src/weir/plane/states.pxd, src/weir/plane/machines.py, docs/states.md
 spec/strictness.toml -> docs/strictness.md
 spec/metrics.toml   -> src/weir/admin/metric_table.py, docs/metric-table.md
@@ -86,9 +86,9 @@ def reasons_md() -> str:
 
 
 def columns_pxd() -> str:
-    spec = table("counters.toml")
+    spec, figures = table("counters.toml"), table("figures.toml")
     lines = [
-        "# " + NOTE.format(spec="counters.toml"),
+        "# " + NOTE.format(spec="counters.toml and spec/figures.toml"),
         "",
         "# Places of the counters in a row of the shared table.",
         "cdef enum:",
@@ -99,11 +99,15 @@ def columns_pxd() -> str:
     lines += [f"    REASON_PLACES = {row['reasons']}", f"    ROW_HISTOGRAMS = {row['histograms']}"]
     lines += [f"    ROW_BUCKETS = {row['buckets']}", f"    ROUTE_PARTS = {route['parts']}"]
     lines += [f"    SKETCH_BITS = {route['sketch_bits']}", ""]
+    for kind, prefix in (("endpoint", "EF"), ("cluster", "CF")):
+        lines += [f"# Places of a worker's figures of {'an' if kind == 'endpoint' else 'a'} {kind}.", "cdef enum:"]
+        lines += [f"    {prefix}_{figure['name'].upper()} = {n}" for n, figure in enumerate(figures[f"{kind}_figure"])]
+        lines += [f"    {kind.upper()}_FIGURES = {figures[kind]['places']}", ""]
     return "\n".join(lines)
 
 
 def columns_py() -> str:
-    spec = table("counters.toml")
+    spec, figures = table("counters.toml"), table("figures.toml")
     row, route = spec["row"], spec["route"]
     numbers = {
         "COUNTER_PLACES": row["counters"],
@@ -113,9 +117,15 @@ def columns_py() -> str:
         "BUCKETS": row["buckets"],
         "PARTS": route["parts"],
         "SKETCH_BYTES": 1 << route["sketch_bits"],
+        "ENDPOINT_PLACES": figures["endpoint"]["places"],
+        "CLUSTER_PLACES": figures["cluster"]["places"],
     }
-    names = sorted(["COUNTERS", "CounterInfo", *numbers], key=lambda name: (not name.isupper(), name))
-    lines = [f'"""The counters of a row of the shared table, in order. {NOTE.format(spec="counters.toml")}"""', ""]
+    of = ("ENDPOINT_FIGURES", "CLUSTER_FIGURES")
+    names = sorted(
+        ["COUNTERS", "CounterInfo", "FigureInfo", *of, *numbers], key=lambda name: (not name.isupper(), name)
+    )
+    note = NOTE.format(spec="counters.toml and spec/figures.toml")
+    lines = [f'"""What is counted in the shared table, in order. {note}"""', ""]
     lines += ["from __future__ import annotations", "", "from typing import NamedTuple", ""]
     lines += ["__all__ = [" + ", ".join(f'"{name}"' for name in names) + "]", "", ""]
     lines += [
@@ -124,10 +134,18 @@ def columns_py() -> str:
         "",
     ]
     lines += ["    name: str", "    unit: str", "    text: str", "", ""]
+    lines += ["class FigureInfo(NamedTuple):"]
+    lines += ['    """A figure of an endpoint or a cluster: `kind` is "gauge" or "counter"."""', ""]
+    lines += ["    name: str", "    kind: str", "    text: str", "", ""]
     lines += [*(f"{name} = {number}" for name, number in numbers.items()), ""]
     lines += ["COUNTERS: tuple[CounterInfo, ...] = ("]
     lines += [f'    CounterInfo("{c["name"]}", "{c["unit"]}", "{c["text"]}"),' for c in spec["counter"]]
-    return "\n".join([*lines, ")", ""])
+    lines += [")", ""]
+    for name in of:
+        lines += [f"{name}: tuple[FigureInfo, ...] = ("]
+        lines += [f'    FigureInfo("{f["name"]}", "{f["kind"]}", "{f["text"]}"),' for f in figures[name.lower()[:-1]]]
+        lines += [")", ""]
+    return "\n".join(lines)
 
 
 def moves(machine: dict[str, Any]) -> list[tuple[int, int]]:

@@ -29,10 +29,11 @@ class Counted:
 
     rows: int = 64
     routes: Sequence[str] = ("main", "api")
+    endpoints: Sequence[tuple[str, str]] = ()
     table: layout.Table = field(init=False)
 
     def __post_init__(self) -> None:
-        self.table = layout.create(self.rows, list(self.routes), workers=2)
+        self.table = layout.create(self.rows, list(self.routes), workers=2, endpoints=self.endpoints, spare_endpoints=2)
         self.workers = [Counters(self.table, number) for number in range(2)]
 
     def count(self, path: bytes, times: int = 1, us: int = 1000, route: int = 0, **more: int) -> None:

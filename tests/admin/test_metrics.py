@@ -34,15 +34,16 @@ from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.columns import COUNTERS, REASONS_AT
 from weir.stats.frame import take
-from weir.stats.publish import publish
+from weir.stats.publish import publish, write_figures
 from weir.stats.reader import BUCKETS_USED
 
 PLACES = {counter.name: place for place, counter in enumerate(COUNTERS)}
+ENDPOINTS = [("app", "127.0.0.1:1"), ("app", "127.0.0.1:2")]
 HOSTILE = 'a"\\\n}'
 
 
 def made() -> layout.Table:
-    table = layout.create(6, ["main", HOSTILE], workers=2, endpoints=[("app", "127.0.0.1:1"), ("app", "127.0.0.1:2")])
+    table = layout.create(6, ["main", HOSTILE], workers=2, endpoints=ENDPOINTS, clusters=["app"])
     for worker in range(2):
         counters = Counters(table, worker)
         for route, path, us in ((0, b"/a", 1000), (0, b"/b", 300_000), (1, b"/a", 40)):
@@ -51,8 +52,10 @@ def made() -> layout.Table:
             table,
             worker,
             gauges={"downstreams": 3, "exchanges": 1, "accepted": 70},
-            endpoints=[(0, {"open": 5, "idle": 2, "surplus": 1, "dials": 9, "queued": 4})],
+            endpoints=[(0, {"open": 5, "idle": 2, "surplus": 1})],
+            clusters=[(0, {"queued": 4})],
         )
+        write_figures(table, worker, 0, dials=9)
     return table
 
 

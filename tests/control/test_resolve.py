@@ -16,9 +16,9 @@ class Told:
     """Takes down what the plane would be told."""
 
     def __init__(self) -> None:
-        self.addresses: dict[tuple[int, int], list[str]] = {}
+        self.addresses: dict[tuple[int, str], list[str]] = {}
 
-    def set_addresses(self, cluster: int, endpoint: int, addresses: list[Any]) -> None:
+    def set_addresses(self, cluster: int, endpoint: str, addresses: list[Any]) -> None:
         self.addresses[cluster, endpoint] = [address.text for address in addresses]
 
 
@@ -36,7 +36,7 @@ async def test_literals_are_told_at_once() -> None:
     )
     one = resolver(told, *names)
     one.start()
-    assert told.addresses == {(0, 0): ["192.0.2.1:80"], (0, 1): ["[::1]:81"], (0, 2): ["unix:/run/x.sock"]}
+    assert told.addresses == {(0, "a"): ["192.0.2.1:80"], (0, "b"): ["[::1]:81"], (0, "c"): ["unix:/run/x.sock"]}
     await one.wait_first(0.1)
     await one.stop()
 
@@ -53,9 +53,9 @@ async def test_a_name_is_looked_up_again_and_again(monkeypatch: pytest.MonkeyPat
     one = resolver(told, AddressPlan("app:80", "app", 80))
     one.start()
     await one.wait_first(1)
-    assert told.addresses == {(0, 0): ["192.0.2.1:80", "192.0.2.2:80"]}
+    assert told.addresses == {(0, "app:80"): ["192.0.2.1:80", "192.0.2.2:80"]}
     await asyncio.sleep(0.1)
-    assert told.addresses == {(0, 0): ["192.0.2.3:80"]}
+    assert told.addresses == {(0, "app:80"): ["192.0.2.3:80"]}
     await one.stop()
 
 
@@ -79,7 +79,7 @@ async def test_a_failing_look_up_is_said_once_and_keeps_the_last_answer(
         await asyncio.sleep(0.15)
     await one.stop()
     assert calls > 3
-    assert told.addresses == {(0, 0): ["[fe80::1]:80"]}
+    assert told.addresses == {(0, "app:80"): ["[fe80::1]:80"]}
     assert [record.getMessage() for record in caplog.records] == [
         "cluster app: cannot resolve endpoint app:80: Name or service not known (trying again)"
     ]

@@ -78,7 +78,14 @@ class Scene:
         )
         self.clock = Clock(fake=True)
         self.engine = Engine(self.clock)
-        self.memory = layout.create(self.plan.stats.rows, ["main"], workers=1)
+        self.memory = layout.create(
+            self.plan.stats.rows,
+            ["main"],
+            workers=1,
+            endpoints=[("app", name.text) for name in names],
+            clusters=["app"],
+            spare_endpoints=8,
+        )
         self.log = AccessLog(log_format, 1 << 20)
         self.dialer = FakeDialer()
         self.plane = Plane(
@@ -86,7 +93,7 @@ class Scene:
         )
         self.listener = self.plane.listen(0, -1)
         for number in range(endpoints):
-            self.plane.set_addresses(0, number, [Address(host=f"192.0.2.{number + 1}", port=80)])
+            self.plane.set_addresses(0, f"192.0.2.{number + 1}:80", [Address(host=f"192.0.2.{number + 1}", port=80)])
 
     def turn(self, times: int = 4) -> None:
         """Lets the engine serve what is there."""

@@ -114,7 +114,7 @@ def test_what_is_no_request_is_refused_and_closed(stage: Stage, request_bytes: b
 
 def test_error_answer_to_head_has_no_body(stage: Stage) -> None:
     scene = stage()
-    scene.plane.set_addresses(0, 0, [])
+    scene.plane.set_addresses(0, "192.0.2.1:80", [])
     client = scene.client(b"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\n")
     head, _, body = client.take_sent().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 502 ")

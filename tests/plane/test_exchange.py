@@ -283,7 +283,7 @@ def test_each_endpoint_is_asked_once_at_most(stage: Stage) -> None:
 
 def test_no_addresses(stage: Stage) -> None:
     scene = stage()
-    scene.plane.set_addresses(0, 0, [])
+    scene.plane.set_addresses(0, "192.0.2.1:80", [])
     client = scene.client(GET)
     assert b"no_endpoint" in client.take_sent()
 

@@ -221,7 +221,8 @@ def test_the_tutorial_wait_for_an_idle_connection(stage: Stage) -> None:
 
 def test_the_second_address_of_a_name(stage: Stage) -> None:
     scene = stage()
-    scene.plane.set_addresses(0, 0, [Address(host="192.0.2.8", port=80), Address(host="192.0.2.9", port=80)])
+    two = [Address(host="192.0.2.8", port=80), Address(host="192.0.2.9", port=80)]
+    scene.plane.set_addresses(0, "192.0.2.1:80", two)
     scene.dialer.mode = "wait"
     scene.client(GET)
     scene.wait_ms(30)

@@ -43,7 +43,7 @@ class Rig:
         listener = replace(ListenerPlan(AddressPlan("x", "", 1), 0, via="off"), max_connections=most)
         plan = Plan((listener,), (RoutePlan("main", 0),), (ClusterPlan("app", (address,)),))
         self.plane = Plane(plan, self.engine, Counters(self.memory, 0), AccessLog("off", 4096), lambda: b"", 100)
-        self.plane.set_addresses(0, 0, [Address(host=host, port=port)])
+        self.plane.set_addresses(0, f"{host}:{port}", [Address(host=host, port=port)])
         self.plane.listen(0, self.listening.fileno())
         self.open: list[socket.socket] = []
 

@@ -210,7 +210,9 @@ def test_several_addresses_of_one_name(stage: Stage) -> None:
     from weir.plane.stream import Address
 
     scene = stage()
-    scene.plane.set_addresses(0, 0, [Address(host="2001:db8::1", port=80), Address(host="192.0.2.9", port=80)])
+    scene.plane.set_addresses(
+        0, "192.0.2.1:80", [Address(host="2001:db8::1", port=80), Address(host="192.0.2.9", port=80)]
+    )
     scene.dialer.mode = "wait"
     client = scene.client(GET)
     scene.endpoint(0).connect(errno.ENETUNREACH)

@@ -6,12 +6,15 @@ import gc
 import os
 import re
 import struct
+import time
 from pathlib import Path
 
 import pytest
 
-from weir.stats import layout
-from weir.stats.columns import COUNTERS
+from weir.stats import bytemap, layout, reader
+from weir.stats.columns import CLUSTER_FIGURES, COUNTERS, ENDPOINT_FIGURES, FigureInfo
+from weir.stats.publish import write_figures
+from weir.stats.roster import change, standing
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "shared-memory.md"
 FORMATS = {"u32": "I", "u64": "Q"}
@@ -32,7 +35,8 @@ def documented(heading: str) -> dict[str, tuple[str, int]]:
     [
         ("Header", layout.HEADER),
         ("Route", layout.ROUTE),
-        ("Endpoint", layout.ENDPOINT),
+        ("Endpoint", {**layout.ENDPOINT, **bytemap.STANDING}),
+        ("Cluster", bytemap.CLUSTER),
         ("Directory", layout.DIRECTORY),
         ("Worker", layout.WORKER),
     ],
@@ -50,7 +54,24 @@ def test_document_names_the_counters() -> None:
     ]
 
 
-@pytest.mark.parametrize("fields", [layout.HEADER, layout.ROUTE, layout.ENDPOINT, layout.DIRECTORY, layout.WORKER])
+@pytest.mark.parametrize(("kind", "figures"), [("Endpoint", ENDPOINT_FIGURES), ("Cluster", CLUSTER_FIGURES)])
+def test_document_names_the_figures(kind: str, figures: tuple[FigureInfo, ...]) -> None:
+    section = DOCUMENT.read_text().split(f"\n## {kind}'s figures\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (\w+) \| (.*) \|$", section, re.MULTILINE)
+    assert rows == [(str(place), figure.name, figure.kind, figure.text) for place, figure in enumerate(figures)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        layout.HEADER,
+        layout.ROUTE,
+        {**layout.ENDPOINT, **bytemap.STANDING},
+        bytemap.CLUSTER,
+        layout.DIRECTORY,
+        layout.WORKER,
+    ],
+)
 def test_fields_are_aligned_and_apart(fields: dict[str, tuple[str, int]]) -> None:
     end = 0
     for form, offset in sorted(fields.values(), key=lambda field: field[1]):
@@ -64,19 +85,20 @@ def test_fields_are_aligned_and_apart(fields: dict[str, tuple[str, int]]) -> Non
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("endpoints", [0, 40])
 def test_areas_follow_one_another(rows: int, workers: int, endpoints: int) -> None:
-    where = layout.places(rows, 1, workers, endpoints)
+    where = layout.places(rows, 1, workers, endpoints, 2)
     assert where.index_entries >= 4 * rows
     assert where.index_entries & (where.index_entries - 1) == 0
-    assert where.routes_at == layout.HEADER_BYTES
+    assert where.routes_at == bytemap.HEADER_BYTES
     assert where.directory_at >= where.endpoints_at + endpoints * layout.ENDPOINT_BYTES
     assert where.index_at >= where.directory_at + rows * layout.DIRECTORY_BYTES
     assert where.workers_at >= where.index_at + 8 * where.index_entries
     assert where.histograms_at >= where.counters_at + rows * 128 * 8
-    assert where.endpoints_at >= where.routes_at + layout.ROUTE_BYTES
+    assert where.endpoints_at >= where.routes_at + bytemap.ROUTE_BYTES
     assert where.parts_at >= where.histograms_at + rows * 2 * 256 * 4
     assert where.sketches_at >= where.parts_at + 5 * 256 * 4
-    assert where.gauges_at >= where.sketches_at + 4096
-    assert where.worker_bytes >= where.gauges_at + endpoints * 16 * 8
+    assert where.endpoint_figures_at >= where.sketches_at + 4096
+    assert where.cluster_figures_at >= where.endpoint_figures_at + endpoints * 32 * 8
+    assert where.worker_bytes >= where.cluster_figures_at + 2 * 64 * 8
     assert where.total_bytes == where.workers_at + workers * where.worker_bytes
     assert not any(value % 4096 for name, value in where._asdict().items() if name != "index_entries")
 
@@ -124,6 +146,20 @@ def test_new_names_take_spare_places_and_known_ones_keep_theirs() -> None:
         layout.write(table, 0, layout.HEADER, routes_named=5)
         with pytest.raises(layout.LayoutError, match="more names than places"):
             layout.read_header(table)
+
+
+def test_the_place_of_an_endpoint_that_has_left_is_given_again() -> None:
+    with layout.create(8, ["main"], 2, endpoints=[("app", ":1"), ("app", ":2")]) as table:
+        write_figures(table, 1, 0, dials=7)
+        change(table, 0, weight=3)
+        with pytest.raises(ValueError, match="places for 2 endpoints, 2 are taken and 1 are new"):
+            layout.name_endpoints(table, [("app", ":3")])
+        long_ago = time.monotonic_ns() // 1000 - 601_000_000
+        change(table, 0, seen_us=max(long_ago, 1))
+        assert layout.name_endpoints(table, [("app", ":3"), ("app", ":2")]) == [0, 1]
+        assert layout.endpoint_names(table) == [("app", ":3"), ("app", ":2")]
+        assert standing(table, 0).weight == 0
+        assert reader.endpoints(table)[0].dials == 0
 
 
 def test_attach_through_the_descriptor() -> None:

@@ -14,14 +14,16 @@ import pytest
 from weir.plane.counters import Counters
 from weir.stats import layout
 from weir.stats.columns import BUCKETS, COUNTERS
-from weir.stats.publish import publish
+from weir.stats.publish import publish, write_figures
 from weir.stats.reader import (
     BUCKETS_USED,
     OTHER,
     PARTS_OF_TIME,
+    ClusterState,
     Counts,
     EndpointState,
     bucket_end_us,
+    clusters,
     difference,
     distinct,
     endpoints,
@@ -149,15 +151,20 @@ def test_distinct_paths_under_other_are_estimated(paths: int) -> None:
 
 
 def test_endpoints_and_workers_say_what_they_have() -> None:
-    table = layout.create(8, ["main"], workers=2, endpoints=[("app", "127.0.0.1:1"), ("app", "127.0.0.1:2")])
+    table = layout.create(
+        8, ["main"], workers=2, endpoints=[("app", "127.0.0.1:1"), ("app", "127.0.0.1:2")], clusters=["app"]
+    )
     pools: list[tuple[int, dict[str, Any]]]
-    pools = [(1, {"open": 5, "idle": 3, "dials": 9, "endpoint": "of no interest"}), (0, {"waiting": 1, "queued": 4})]
+    pools = [(1, {"open": 5, "idle": 3, "dials": 9, "endpoint": "of no interest"}), (0, {"waiting": 1})]
     for worker in range(2):
-        publish(table, worker, gauges={"downstreams": 7, "accepted": 100 + worker}, endpoints=pools)
+        gauges = {"downstreams": 7, "accepted": 100 + worker}
+        publish(table, worker, gauges=gauges, endpoints=pools, clusters=[(0, {"queued": 4})])
+        write_figures(table, worker, 1, attempts=8)
     assert endpoints(table) == [
-        EndpointState("app", "127.0.0.1:1", waiting=2, queued=8),
-        EndpointState("app", "127.0.0.1:2", open=10, idle=6, dials=18),
+        EndpointState(0, "app", "127.0.0.1:1", waiting=2, queued=8),
+        EndpointState(1, "app", "127.0.0.1:2", open=10, idle=6, attempts=16, queued=8),
     ]
+    assert clusters(table) == [ClusterState(0, "app", queued=8)]
     states = snapshot(table).workers
     assert [(state.downstreams, state.accepted) for state in states] == [(7, 100), (7, 101)]
     assert all(0 <= time.monotonic() - state.heartbeat_us / 1e6 < 60 for state in states)
@@ -165,6 +172,10 @@ def test_endpoints_and_workers_say_what_they_have() -> None:
         publish(table, 2, gauges={})
     with pytest.raises(ValueError, match="endpoint 2 of 2"):
         publish(table, 0, gauges={}, endpoints=[(2, {})])
+    with pytest.raises(ValueError, match="cluster 1 of 1"):
+        publish(table, 0, gauges={}, clusters=[(1, {})])
+    with pytest.raises(KeyError):
+        write_figures(table, 0, 1, attemps=8)
     with pytest.raises(KeyError):
         publish(table, 0, gauges={"upstreem": 1})
 

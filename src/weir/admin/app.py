@@ -18,11 +18,13 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
-from weir._gen import health_pb, stats_pb
+from weir._gen import endpoints_pb, health_pb, stats_pb
+from weir._gen.endpoints_connect import EndpointsASGIApplication
 from weir._gen.health_connect import HealthASGIApplication
 from weir._gen.stats_connect import StatsASGIApplication
 from weir.admin import metrics, page
 from weir.admin.codec import StrictJSON
+from weir.admin.endpoints import EndpointsService
 from weir.admin.health import HealthService
 from weir.admin.rpc import StatsService
 from weir.admin.state import AdminState
@@ -40,12 +42,13 @@ def make_app(state: AdminState) -> Starlette:
 
 
 def rpc_routes(state: AdminState) -> Iterable[BaseRoute]:
-    """weir.v1.Stats, the standard health service and reflection, each under the path of its name."""
-    described = (stats_pb.desc(), health_pb.desc())
+    """weir.v1.Stats, weir.v1.Endpoints, the standard health service and reflection, each under the path of its name."""
+    described = (stats_pb.desc(), endpoints_pb.desc(), health_pb.desc())
     limit = MOST_REQUEST_BYTES
     codecs = (proto_binary_codec(), StrictJSON())
     applications = (
         StatsASGIApplication(StatsService(state), read_max_bytes=limit, codecs=codecs),
+        EndpointsASGIApplication(EndpointsService(state), read_max_bytes=limit, codecs=codecs),
         HealthASGIApplication(HealthService(state), read_max_bytes=limit, codecs=codecs),
         ServerReflectionASGIApplication(ServerReflectionService(*described), read_max_bytes=limit),
         ServerReflectionAlphaASGIApplication(ServerReflectionAlphaService(*described), read_max_bytes=limit),

@@ -111,7 +111,8 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Caller:
-    """Calls methods of weir.v1.Stats at one address. Each call has a connection of its own.
+    """Calls methods of weir.v1.Stats, or of the service that stands before them, as in
+    `weir.v1.Endpoints/ListEndpoints`, at one address. Each call has a connection of its own.
 
     `token` is sent as a bearer token if it is not empty. `timeout_s` bounds a unary call as a whole, and the start of a
     stream. Not to be used by two threads at once, but for close().
@@ -198,7 +199,9 @@ class Caller:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         prefix = "" if self.target.kind == "unix" else self.target.path
-        connection.request("POST", f"{prefix}{SERVICE}{method}", body, headers)
+        connection.request(
+            "POST", f"{prefix}/{method}" if "/" in method else f"{prefix}{SERVICE}{method}", body, headers
+        )
         self._socket = connection.sock
         if self._closed:
             raise CallError("the call was given up", "canceled", retry=True)

@@ -83,7 +83,7 @@ def command(
     token_file: Path | None,
     timeout: float,
 ) -> None:
-    """Show what was counted for each path, or all that is known of PATH.
+    """Show what was counted for each path, or all about PATH.
 
     \b
     weir stats --sort p99 --since 15m

@@ -181,7 +181,7 @@ class LogWriter:
             return
         while True:
             try:
-                fcntl.lockf(self._turns, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(self._turns, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
                 break
             except BlockingIOError:
                 # Asked for again and again, rather than waited for, so that giving up is noticed.
@@ -191,7 +191,7 @@ class LogWriter:
         try:
             yield
         finally:
-            fcntl.lockf(self._turns, fcntl.LOCK_UN)
+            fcntl.lockf(self._turns, fcntl.LOCK_UN, 1, 0)
 
     def _write_some(self, piece: memoryview) -> int:
         while True:

@@ -40,20 +40,32 @@ class Resolver:
     def __init__(self, plane: Plane, clusters: tuple[ClusterPlan, ...]) -> None:
         self._plane = plane
         self._clusters = clusters
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
         self._first: list[asyncio.Event] = []
 
     def start(self) -> None:
         """Begins; needs a running loop."""
         for number, cluster in enumerate(self._clusters):
-            for place, address in enumerate(cluster.endpoints):
-                known = literal(address)
-                if known is not None:
-                    self._plane.set_addresses(number, place, [known])
-                    continue
-                event = asyncio.Event()
-                self._first.append(event)
-                self._tasks.append(asyncio.create_task(self._watch(number, place, address, cluster, event)))
+            for address in cluster.endpoints:
+                self.watch(number, address)
+
+    def watch(self, cluster: int, address: AddressPlan) -> None:
+        """A member of a cluster, which the plane has by `address.text`: tells its addresses now and from now on."""
+        known = literal(address)
+        if known is not None:
+            self._plane.set_addresses(cluster, address.text, [known])
+            return
+        event = asyncio.Event()
+        self._first.append(event)
+        self._tasks[cluster, address.text] = asyncio.create_task(
+            self._watch(cluster, address, self._clusters[cluster], event)
+        )
+
+    def forget(self, cluster: int, endpoint: str) -> None:
+        """It is no member any more."""
+        task = self._tasks.pop((cluster, endpoint), None)
+        if task is not None:
+            task.cancel()
 
     async def wait_first(self, timeout_s: float) -> None:
         """Waits until each name was tried once, but no longer than timeout_s."""
@@ -65,14 +77,13 @@ class Resolver:
 
     async def stop(self) -> None:
         """Ends the look-ups."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
-    async def _watch(
-        self, number: int, place: int, address: AddressPlan, cluster: ClusterPlan, first: asyncio.Event
-    ) -> None:
+    async def _watch(self, number: int, address: AddressPlan, cluster: ClusterPlan, first: asyncio.Event) -> None:
         failing = ""
         while True:
             try:
@@ -91,7 +102,7 @@ class Resolver:
                 if failing:
                     failing = ""
                     log.warning("cluster %s: endpoint %s is resolved again", cluster.name, address.text)
-                self._plane.set_addresses(number, place, found)
+                self._plane.set_addresses(number, address.text, found)
                 pause_s = cluster.resolve_interval_ms / 1000
             first.set()
             await asyncio.sleep(pause_s)

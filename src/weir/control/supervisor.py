@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from weir.config.plan import Plan
 from weir.control import child
@@ -66,10 +67,7 @@ class Supervisor:
         try:
             # Beside those who serve, the next ones and a few of the last ones who still drain.
             self.slots = 2 * workers + 2
-            rows, routes = plan.stats.rows, len(plan.routes)
-            spare = max(0, min(max(routes, 32), rows // 8, rows - routes - 1))
-            endpoints = sum(len(cluster.endpoints) for cluster in plan.clusters)
-            self.memory = make_table(plan, self.slots, spare_routes=spare, spare_endpoints=max(endpoints, 64))
+            self.memory = make_table(plan, self.slots, growing=True)
             self.admin = AdminKeeper(admin, plan.admin)
         except BaseException:
             stock.close()
@@ -146,13 +144,14 @@ class Supervisor:
             # Stopped and continued: the workers may have been as well.
             self._checked = now
         self._woken = now
+        # First, and whatever poll() saw: a terminal's INT goes to the workers as well, who may have said so by now.
+        with suppress(BlockingIOError):
+            for number in self._wakeup[0].recv(4096):
+                self._on_signal(signal.Signals(number))
         for fd, _event in events:
-            if fd == self._wakeup[0].fileno():
-                for number in self._wakeup[0].recv(4096):
-                    self._on_signal(signal.Signals(number))
-            elif fd in lines:
+            if fd in lines:
                 self._on_line(lines[fd])
-            else:
+            elif fd != self._wakeup[0].fileno():
                 self.reloading.on_readable()
         self._reap()
 
@@ -408,6 +407,7 @@ class Supervisor:
                 self.memory,
                 [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
             )
+            layout.name_clusters(self.memory, [cluster.name for cluster in plan.clusters])
         except ValueError as error:
             stock.close(keep=self.crew.stock)
             self.admin.abandon()

@@ -19,6 +19,7 @@ from weir.config.plan import Plan
 from weir.control.errors import StartError
 from weir.control.heart import HEARTBEAT_S, Heart
 from weir.control.logs import LogWriter
+from weir.control.members import Members
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
 from weir.plane.accesslog import AccessLog
@@ -44,6 +45,9 @@ _FIRST_LOOK_UP_S = 0.2
 # Listening sockets, log, shared memory, epoll and what asyncio has: not for clients. Of the rest they get 80 %, all
 # listeners together, so that there is always one left for an endpoint.
 _OWN_DESCRIPTORS = 32
+
+# Places in the statistics table for endpoints that come later: by a name that changes, or added by an operator.
+_SPARE_ENDPOINTS = 256
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Worker:
         )
         self.plane.on_log_wanted(self._flush)
         self.resolver = Resolver(self.plane, plan.clusters)
+        self.members = Members(self.memory, plan.clusters, self.plane, self.resolver)
         self.sockets: list[socket.socket] = []
         self._bound: Bound = ()
         self._adopted = False
@@ -110,6 +115,7 @@ class Worker:
     async def start(self) -> None:
         """Resolves, accepts and serves; bind() or adopt() comes before."""
         self.resolver.start()
+        self.members.keep()
         await self.resolver.wait_first(_FIRST_LOOK_UP_S)
         for number, sock in self._bound:
             self.plane.listen(number, sock.fileno())
@@ -168,6 +174,7 @@ class Worker:
 
     def _beat(self) -> None:
         self._heart.beat()
+        self.members.keep()
         self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _make_page(self) -> bytes:
@@ -198,15 +205,20 @@ def own_seat(plan: Plan, memory: layout.Table) -> Seat:
     return Seat(memory, 0, layout.name_routes(memory, [route.name for route in plan.routes]))
 
 
-def make_table(plan: Plan, workers: int, *, spare_routes: int = 0, spare_endpoints: int = 0) -> layout.Table:
-    """A statistics table for a plan, with places for names that later plans bring."""
+def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Table:
+    """A statistics table for a plan, with places for endpoints that come later and, if `growing`, for names that later
+    plans bring."""
+    endpoints = [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints]
+    routes, rows = len(plan.routes), plan.stats.rows
     return layout.create(
-        plan.stats.rows,
+        rows,
         [route.name for route in plan.routes],
         workers,
-        endpoints=[(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
-        spare_routes=spare_routes,
-        spare_endpoints=spare_endpoints,
+        endpoints=endpoints,
+        clusters=[cluster.name for cluster in plan.clusters],
+        spare_routes=max(0, min(max(routes, 32), rows // 8, rows - routes - 1)) if growing else 0,
+        spare_endpoints=max(len(endpoints), _SPARE_ENDPOINTS),
+        spare_clusters=max(len(plan.clusters), 32) if growing else 0,
     )
 
 

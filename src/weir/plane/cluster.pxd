@@ -2,17 +2,26 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from weir.plane.balance cimport Balancer
 from weir.plane.codes cimport Reason
 from weir.plane.pool cimport Acquired, Pool, PoolOwner
 from weir.plane.proxyproto cimport ProxyVersion
-from weir.plane.upstream cimport UpstreamUser
+from weir.plane.roster cimport GroupEntry, Roster
+from weir.plane.upstream cimport UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
 
 cdef class Cluster(PoolOwner):
     cdef Workspace workspace
+    cdef Roster roster
     cdef readonly str name
-    cdef list pools                         # of Pool
-    cdef uint32_t turn                      # round robin
+    cdef object plan
+    cdef GroupEntry group                   # this worker's figures of it
+    cdef list pools                         # of Pool: its members
+    cdef dict members                       # the same, by endpoint
+    cdef Balancer balancer                  # chooses from those that may get requests
+    cdef uint64_t seen                      # Roster.changed() when that was last found out
+    cdef int64_t look_again_us              # when it changes by time alone; 0: never
+    cdef uint32_t stamp                     # of the choice that is made
     # from the plan
     cdef bytes host                         # b"": keep the client's
     cdef ProxyVersion proxy_header          # that connections to endpoints begin with
@@ -30,13 +39,24 @@ cdef class Cluster(PoolOwner):
     cdef int64_t budget_filled_ms
     cdef Pool chosen                        # after acquire: where the user got its place (not for A_QUEUED)
     cdef Reason failure
-    cdef readonly uint64_t retries
-    cdef readonly uint64_t retries_denied
 
+    # -- members
+    cdef Pool add(self, str endpoint)                   # or the one that there is
+    cdef int remove(self, str endpoint) except -1
+    cdef Pool member(self, str endpoint)                # None: there is none
+    # Finds out who may get requests: members or standings have changed.
+    cdef int look(self) except -1
+
+    # -- connections
     # Sets chosen, failure, and for A_TAKEN chosen.taken. `now`: do not wait for an idle connection.
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *
+    cdef Acquired _choose(self, UpstreamUser user, bint now) except *
     cdef Acquired _dial_for(self, UpstreamUser user) except *
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept
+    # This endpoint has failed the user: it is not asked again for it.
+    cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1
+
+    # -- the retry budget
     cdef void count_request(self) noexcept              # pays into the budget
     cdef bint may_retry(self) noexcept                  # takes out of it
     cdef int64_t retry_after_s(self) noexcept           # what a 503 tells the client to wait

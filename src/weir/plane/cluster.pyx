@@ -1,8 +1,10 @@
-"""A named group of endpoints: round robin, the bounded queue and the retry budget."""
+"""A named group of endpoints: who of them may get requests, the bounded queue and the retry budget."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from weir.plane.balance cimport make_balancer
 from weir.plane.codes cimport R_NO_ENDPOINT, R_QUEUE_FULL
+from weir.plane.columns cimport CF_RETRIES, CF_RETRIES_DENIED
 from weir.plane.pool cimport (
     A_FAILED,
     A_FULL,
@@ -14,7 +16,8 @@ from weir.plane.pool cimport (
 )
 from weir.plane.private cimport PrivatePool
 from weir.plane.proxyproto cimport PROXY_OFF, PROXY_V1, PROXY_V2
-from weir.plane.upstream cimport W_QUEUE, Line, UpstreamUser
+from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_READY, Roster
+from weir.plane.upstream cimport W_QUEUE, Line, UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
 
 cdef enum:
@@ -26,9 +29,12 @@ _PROXY_HEADER = {"off": PROXY_OFF, "v1": PROXY_V1, "v2": PROXY_V2}
 cdef class Cluster(PoolOwner):
     """A cluster; the settings are those of `weir.config.plan.ClusterPlan`."""
 
-    def __cinit__(self, Workspace workspace not None, plan):
+    def __cinit__(self, Workspace workspace not None, Roster roster not None, plan):
         self.workspace = workspace
+        self.roster = roster
         self.name = plan.name
+        self.plan = plan
+        self.group = roster.group(plan.name)
         self.queue = Line()
         self.host = plan.host.encode()
         self.queue_size = plan.queue.size
@@ -45,42 +51,113 @@ cdef class Cluster(PoolOwner):
         self.budget_filled_ms = workspace.clock.now_us // 1000
         self.failure = R_NO_ENDPOINT
         self.proxy_header = _PROXY_HEADER[plan.proxy_protocol]
-        make_pool = PrivatePool if self.proxy_header != PROXY_OFF else Pool
-        self.pools = [
-            make_pool(workspace, self, number, address.text, plan.pool, plan.connect_timeout_ms)
-            for number, address in enumerate(plan.endpoints)
-        ]
+        self.balancer = make_balancer(plan)
+        self.pools = []
+        self.members = {}
+        for address in plan.endpoints:
+            self.add(address.text)
+        self.look()
+
+    # -- members ------------------------------------------------------------------------------------------
+
+    cdef Pool member(self, str endpoint):
+        return <Pool>self.members.get(endpoint)
+
+    cdef Pool add(self, str endpoint):
+        cdef Pool pool = self.member(endpoint)
+        if pool is None:
+            pool = (Pool if self.proxy_header == PROXY_OFF else PrivatePool)(
+                self.workspace, self, self.roster.entry(self.name, endpoint), endpoint, self.plan.pool,
+                self.plan.connect_timeout_ms,
+            )
+            self.pools.append(pool)
+            self.members[endpoint] = pool
+            self.look_again_us = 1
+        return pool
+
+    cdef int remove(self, str endpoint) except -1:
+        cdef Pool pool = self.member(endpoint)
+        if pool is not None:
+            self.pools.remove(pool)
+            del self.members[endpoint]
+            self.look()
+            pool.retire()
+        return 0
+
+    cdef int look(self) except -1:
+        cdef uint64_t now_us = <uint64_t>self.workspace.clock.now_us
+        cdef uint64_t next_us = 0
+        cdef uint64_t until_us
+        cdef list ready = []
+        cdef list usable = []
+        cdef Pool pool
+        # First: what changes from here on is looked at again.
+        self.seen = self.roster.changed()
+        for pool in self.pools:
+            if pool.entry.standing.order != ORDER_READY:
+                continue
+            ready.append(pool)
+            until_us = pool.entry.standing.ejected_until_us
+            if until_us > now_us:
+                next_us = min(next_us, until_us) if next_us else until_us
+            elif pool.entry.standing.health != HEALTH_UNHEALTHY:
+                usable.append(pool)
+        self.look_again_us = <int64_t>next_us
+        # Nobody left is more likely a mistake of those who judge than the truth: then all are asked.
+        self.balancer.rebuild(usable if usable else ready)
+        return 0
+
+    # -- connections --------------------------------------------------------------------------------------
 
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *:
-        cdef uint32_t count = <uint32_t>len(self.pools)
-        cdef uint32_t first = self.turn
-        cdef uint32_t i
+        cdef Acquired result = self._choose(user, now)
+        if result == A_FULL:
+            if self.queue.length >= self.queue_size:
+                self.failure = R_QUEUE_FULL
+                return A_FAILED
+            self.queue.join(user, W_QUEUE)
+            return A_QUEUED
+        return result
+
+    cdef Acquired _choose(self, UpstreamUser user, bint now) except *:
+        """As acquire(), but who finds no room is in no line: A_FULL."""
         cdef bint full = False
         cdef Pool pool
         cdef Acquired result
-        self.turn = first + 1 if first + 1 < count else 0
-        for i in range(count):
-            pool = <Pool>self.pools[(first + i) % count]
-            if user.tried >> (pool.number & 63) & 1:
-                continue
+        if self.seen != self.roster.changed() or (
+            self.look_again_us and self.workspace.clock.now_us >= self.look_again_us
+        ):
+            self.look()
+        self.stamp += 1
+        if user.tried is not None:
+            for pool in user.tried:
+                pool.mark = self.stamp
+        while True:
+            pool = self.balancer.pick(user, self.stamp)
+            if pool is None:
+                break
             result = pool.acquire(user, now)
             if result == A_FULL:
                 full = True
+                pool.mark = self.stamp
             elif result == A_FAILED:
-                user.tried |= <uint64_t>1 << (pool.number & 63)
+                self.avoid(user, pool)
+                pool.mark = self.stamp
                 self.failure = pool.failure
             else:
                 self.chosen = pool
                 return result
-        if not full:
-            if count == 0:
-                self.failure = R_NO_ENDPOINT
-            return A_FAILED
-        if self.queue.length >= self.queue_size:
-            self.failure = R_QUEUE_FULL
-            return A_FAILED
-        self.queue.join(user, W_QUEUE)
-        return A_QUEUED
+        if full:
+            return A_FULL
+        if not self.balancer.pools:
+            self.failure = R_NO_ENDPOINT
+        return A_FAILED
+
+    cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1:
+        if user.tried is None:
+            user.tried = set()
+        user.tried.add(home)
+        return 0
 
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept:
         if user.waiting == W_QUEUE:
@@ -106,15 +183,15 @@ cdef class Cluster(PoolOwner):
         return 0
 
     cdef Acquired _dial_for(self, UpstreamUser user) except *:
-        cdef Acquired result = self.acquire(user, True)
+        cdef Acquired result = self._choose(user, True)
         if result == A_TAKEN:
             user.on_upstream(self.chosen.taken)
         elif result == A_FAILED:
             user.on_no_upstream(None, self.failure)
-        elif result == A_QUEUED:
-            # No room after all. It keeps its place: first, where the line has put it last.
-            self.queue.leave(user)
+        elif result == A_FULL:
+            # No room after all. It keeps its place: first.
             self.queue.join_first(user, W_QUEUE)
+            return A_QUEUED
         else:
             user.on_line(self.chosen)
         return result
@@ -135,10 +212,10 @@ cdef class Cluster(PoolOwner):
             if self.budget > self.budget_limit:
                 self.budget = self.budget_limit
         if self.budget < 100:
-            self.retries_denied += 1
+            self.group.figures[CF_RETRIES_DENIED] += 1
             return False
         self.budget -= 100
-        self.retries += 1
+        self.group.figures[CF_RETRIES] += 1
         return True
 
     cdef int64_t retry_after_s(self) noexcept:

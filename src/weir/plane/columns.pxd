@@ -1,4 +1,4 @@
-# Made by tools/gen_tables.py from spec/counters.toml; do not edit.
+# Made by tools/gen_tables.py from spec/counters.toml and spec/figures.toml; do not edit.
 
 # Places of the counters in a row of the shared table.
 cdef enum:
@@ -27,3 +27,29 @@ cdef enum:
     ROW_BUCKETS = 256
     ROUTE_PARTS = 5
     SKETCH_BITS = 12
+
+# Places of a worker's figures of an endpoint.
+cdef enum:
+    EF_OPEN = 0
+    EF_IDLE = 1
+    EF_SURPLUS = 2
+    EF_CONNECTING = 3
+    EF_WAITING = 4
+    EF_ACTIVE = 5
+    EF_DIALS = 6
+    EF_DIAL_FAILURES = 7
+    EF_REUSES = 8
+    EF_SPOILED = 9
+    EF_ATTEMPTS = 10
+    EF_FAILURES = 11
+    EF_ERRORS_5XX = 12
+    EF_RESPONSES = 13
+    EF_RESPONSE_US = 14
+    ENDPOINT_FIGURES = 32
+
+# Places of a worker's figures of a cluster.
+cdef enum:
+    CF_QUEUED = 0
+    CF_RETRIES = 1
+    CF_RETRIES_DENIED = 2
+    CLUSTER_FIGURES = 64

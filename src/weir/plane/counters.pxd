@@ -15,6 +15,9 @@ cdef class Counters:
     cdef object _view
     cdef char* _base
 
+    cdef char* base(self) noexcept nogil    # of the table
+    cdef char* block(self) noexcept nogil   # of this worker's part of it
+    cdef object memory(self)
     # The row of a series: found, claimed, or the route's (other) row. Never fails. p[0:n] is the path as received.
     cdef uint32_t find(self, uint32_t route, const char* path, uint32_t n) noexcept nogil
     # This worker's own counters of a row: ROW_COUNTERS places (K_*), to be added to in place.

@@ -34,8 +34,8 @@ cdef extern from *:
         uint32_t rows, routes, workers, counters, histograms, buckets, index_entries, path_bytes;
         uint64_t routes_at, directory_at, index_at, workers_at, worker_bytes, counters_at, histograms_at;
         uint64_t seed_0, seed_1;
-        uint32_t endpoints, parts, sketch_bytes, gauges;
-        uint64_t endpoints_at, parts_at, sketches_at, gauges_at;
+        uint32_t endpoints, parts, sketch_bytes, endpoint_figures;
+        uint64_t endpoints_at, parts_at, sketches_at, endpoint_figures_at;
         uint8_t spare[8];
         uint32_t rows_taken;
     } weir_table_header;
@@ -56,7 +56,7 @@ cdef extern from *:
     } weir_table_worker;
 
     _Static_assert(offsetof(weir_table_header, routes_at) == 64, "header");
-    _Static_assert(offsetof(weir_table_header, gauges_at) == 176, "header");
+    _Static_assert(offsetof(weir_table_header, endpoint_figures_at) == 176, "header");
     _Static_assert(offsetof(weir_table_header, rows_taken) == 192, "header");
     _Static_assert(offsetof(weir_table_row, path) == 56 && sizeof(weir_table_row) == 256, "directory");
     _Static_assert(offsetof(weir_table_worker, exchanges_crowded) == 48, "worker");
@@ -205,6 +205,15 @@ cdef class Counters:
         own.pid = getpid()
         own.started_us = time.time_ns() // 1000
         settle_spare(<TableHeader*>self._base, own)
+
+    cdef char* base(self) noexcept nogil:
+        return self._base
+
+    cdef char* block(self) noexcept nogil:
+        return <char*>own_header(self._base, self.worker)
+
+    cdef object memory(self):
+        return self._memory
 
     cdef uint32_t find(self, uint32_t route, const char* path, uint32_t n) noexcept nogil:
         cdef TableHeader* header = <TableHeader*>self._base

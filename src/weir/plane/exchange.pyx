@@ -14,7 +14,22 @@ from libc.string cimport memcpy
 from weir.plane.accesslog cimport L_CONNECT, L_DATA, L_QUEUE, L_REQUEST_HEAD, L_RESPONSE_HEAD, LogRecord
 from weir.plane.account cimport account
 from weir.plane.buffer cimport Buffer
-from weir.plane.codes cimport R_CLIENT_STALLED, R_CLIENT_TOO_SLOW, R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, Reason, Step
+from weir.plane.codes cimport (
+    R_BAD_RESPONSE,
+    R_BAD_RESPONSE_FRAMING,
+    R_CLIENT_STALLED,
+    R_CLIENT_TOO_SLOW,
+    R_NONE,
+    R_QUEUE_FULL,
+    R_QUEUE_TIMEOUT,
+    R_RESPONSE_HEAD_TOO_LARGE,
+    R_RESPONSE_TIMEOUT,
+    R_UPSTREAM_CLOSED,
+    R_UPSTREAM_RESET,
+    R_UPSTREAM_TRUNCATED,
+    Reason,
+    Step,
+)
 from weir.plane.fields cimport ties_connection
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, Framing
 from weir.plane.head cimport (
@@ -55,6 +70,14 @@ cdef class ExchangeOwner(StreamOwner):
 
     cdef Step send_small(self, const char* p, uint32_t n) except *:
         raise NotImplementedError(f"{type(self).__name__}.send_small")
+
+
+cdef inline bint is_of_endpoint(Reason reason) noexcept:
+    """Whether an attempt that ends so is the endpoint's failure."""
+    return reason in (
+        R_UPSTREAM_CLOSED, R_UPSTREAM_RESET, R_UPSTREAM_TRUNCATED, R_BAD_RESPONSE, R_BAD_RESPONSE_FRAMING,
+        R_RESPONSE_HEAD_TOO_LARGE, R_RESPONSE_TIMEOUT,
+    )
 
 
 cdef class Exchange(UpstreamUser):
@@ -137,6 +160,8 @@ cdef class Exchange(UpstreamUser):
         cdef ExchangeOwner owner = self.owner
         cdef bint keep
         cdef int64_t retry_after_s = 0
+        if self.upstream is not None and is_of_endpoint(reason):
+            self.pool.failed(reason)
         if self.state == E_BODY or self.state == E_TUNNEL:
             return self.abort(reason)
         self.reason = reason
@@ -286,7 +311,7 @@ cdef class Exchange(UpstreamUser):
         self.cluster = None
         self.pool = None
         self.state = E_OVER
-        self.tried = 0
+        self.tried = None
         self.fresh = False
         self.upgrade = False
         self.te_trailers = False

@@ -156,7 +156,7 @@ cdef class Forward(Exchange):
 
     cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1:
         if home is not None:
-            self.tried |= <uint64_t>1 << (home.number & 63)
+            self.cluster.avoid(self, home)
         self.cluster.failure = reason
         return self._acquired(self.cluster.acquire(self, True))
 

@@ -8,13 +8,16 @@ from weir.plane.engine cimport Engine
 from weir.plane.fake cimport FakeStream
 from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
-from weir.plane.machines import MACHINES
 from weir.plane.pool cimport Pool
+from weir.plane.roster cimport Roster
 from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport STATE_PLACES
 from weir.plane.stream cimport Address, Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
 from weir.plane.workspace cimport Workspace
+
+from weir.plane.machines import MACHINES
+from weir.stats.columns import ENDPOINT_FIGURES
 
 
 cdef class Plane:
@@ -31,7 +34,8 @@ cdef class Plane:
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
         self.workspace = workspace
-        self.clusters = [Cluster(workspace, cluster) for cluster in plan.clusters]
+        roster = Roster(counters)
+        self.clusters = [Cluster(workspace, roster, cluster) for cluster in plan.clusters]
         numbers = range(len(plan.routes)) if route_numbers is None else route_numbers
         if not all([0 <= number < <int>counters.routes for number in numbers]):
             raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
@@ -65,9 +69,32 @@ cdef class Plane:
         """`call()` is called when the access log's batch should be taken before its next flush is due."""
         self.workspace.on_log_wanted = call
 
-    def set_addresses(self, int cluster, int endpoint, addresses) -> None:
-        """What an endpoint's name resolves to now: `weir.plane.stream.Address`es, in order of preference."""
-        cdef Pool pool = <Pool>(<Cluster>self.clusters[cluster]).pools[endpoint]
+    def add_endpoint(self, int cluster, str endpoint) -> None:
+        """A new member of a cluster, by its text; nothing happens if there is one of that text."""
+        (<Cluster>self.clusters[cluster]).add(endpoint)
+
+    def remove_endpoint(self, int cluster, str endpoint) -> None:
+        """A member leaves: exchanges in progress with it end as they would have; nothing new goes there."""
+        (<Cluster>self.clusters[cluster]).remove(endpoint)
+
+    def endpoints(self, int cluster) -> list[str]:
+        """The members of a cluster, by their texts."""
+        return list((<Cluster>self.clusters[cluster]).members)
+
+    def endpoint_numbers(self) -> list[int]:
+        """The numbers in the statistics table of all members of all clusters that have one."""
+        cdef Cluster cluster
+        cdef Pool pool
+        return [pool.entry.number for cluster in self.clusters for pool in cluster.pools if pool.entry.number >= 0]
+
+    def set_addresses(self, int cluster, str endpoint, addresses) -> None:
+        """What an endpoint's name resolves to now: `weir.plane.stream.Address`es, in order of preference.
+
+        KeyError if the cluster has no such member.
+        """
+        cdef Pool pool = (<Cluster>self.clusters[cluster]).member(endpoint)
+        if pool is None:
+            raise KeyError(endpoint)
         new = list(addresses)
         if [address.text for address in new] == [address.text for address in pool.addresses]:
             return
@@ -171,23 +198,30 @@ cdef class Plane:
         states = []
         for pool in (<Cluster>self.clusters[cluster]).pools:
             states.append({
-                "endpoint": pool.endpoint_text.decode(),
+                "number": pool.entry.number,
+                "endpoint": pool.name,
                 "addresses": [address.text for address in pool.addresses],
                 "open": pool.open,
                 "idle": pool.idle_count,
                 "surplus": pool.surplus_count,
                 "connecting": pool.connecting,
+                "active": pool.active(),
                 "waiting": pool.line.length,
-                "dials": pool.dials,
-                "dial_failures": pool.dial_failures,
-                "reuses": pool.reuses,
-                "spoiled": pool.spoiled,
+                **{
+                    figure.name: pool.entry.figures[place]
+                    for place, figure in enumerate(ENDPOINT_FIGURES)
+                    if figure.kind == "counter"
+                },
             })
         return states
 
     def queued(self, int cluster) -> int:
         """Exchanges in a cluster's queue."""
         return (<Cluster>self.clusters[cluster]).queue.length
+
+    def cluster_number(self, int cluster) -> int:
+        """Its number in the statistics table; -1 if it has none."""
+        return (<Cluster>self.clusters[cluster]).group.number
 
     def welcome(self, int listener, FakeStream stream not None) -> None:
         """For tests: a client's connection that is no socket. It comes from the stream's peer, if it has one."""

@@ -1,9 +1,10 @@
 # Connections to one endpoint: idle ones kept newest first, dials that race with connections given back.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason
 from weir.plane.engine cimport Source
+from weir.plane.roster cimport Entry
 from weir.plane.stream cimport Address
 from weir.plane.upstream cimport Line, Upstream, UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
@@ -24,6 +25,9 @@ cdef class PoolOwner(Source):
 cdef class Pool(UpstreamHome):
     cdef Workspace workspace
     cdef PoolOwner owner
+    cdef readonly str name          # the endpoint as configured
+    cdef readonly Entry entry       # its standing among all workers, and this worker's figures of it
+    cdef uint32_t mark              # Cluster's: the choice in which it was found wanting last
     cdef list addresses             # of Address; [] until the name is resolved
     cdef int preferred              # the address that connected last
     cdef readonly uint32_t max_idle
@@ -48,11 +52,6 @@ cdef class Pool(UpstreamHome):
     cdef Line line
     cdef Upstream taken
     cdef Reason failure
-    # Counted for people.
-    cdef readonly uint64_t dials
-    cdef readonly uint64_t dial_failures
-    cdef readonly uint64_t reuses
-    cdef readonly uint64_t spoiled      # idle connections that the endpoint closed
 
     # For `user`; `now` not to wait for an idle one, but dial at once.
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *
@@ -64,6 +63,12 @@ cdef class Pool(UpstreamHome):
     cdef int give(self, Upstream upstream, bint reusable) except -1
     cdef int keep_warm(self) except -1
     cdef int close_all(self) except -1          # idle ones; busy ones close when given back
+    # It gets nothing new any more: what rests is closed, who waits in its line is still served.
+    cdef int retire(self) except -1
+    cdef uint32_t active(self) noexcept         # exchanges in progress
+    # What came of an attempt on one of its connections: a final response head after so long, or nothing valid.
+    cdef int responded(self, uint16_t status, int64_t us) except -1
+    cdef int failed(self, Reason reason) except -1
 
     cdef Acquired _start_dial(self) except *
     cdef bint _connect_next(self, Upstream upstream) except *

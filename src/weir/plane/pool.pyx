@@ -6,11 +6,23 @@ line, connections come from either side, and the first in line gets the next one
 to the first in line, but only if fewer dials than waiting exchanges are left.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
+from weir.plane.columns cimport (
+    EF_ATTEMPTS,
+    EF_DIAL_FAILURES,
+    EF_DIALS,
+    EF_ERRORS_5XX,
+    EF_FAILURES,
+    EF_RESPONSE_US,
+    EF_RESPONSES,
+    EF_REUSES,
+    EF_SPOILED,
+)
 from weir.plane.debug cimport invariant
 from weir.plane.engine cimport Source
+from weir.plane.roster cimport Entry
 from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_SURPLUS
 from weir.plane.stream cimport Address, Stream
 from weir.plane.syscalls cimport EMFILE, ENFILE
@@ -33,12 +45,13 @@ cdef class PoolOwner(Source):
 cdef class Pool(UpstreamHome):
     """Connections to one endpoint; the settings are those of `weir.config.plan.PoolPlan`."""
 
-    def __cinit__(self, Workspace workspace not None, PoolOwner owner not None, int number, str text not None,
+    def __cinit__(self, Workspace workspace not None, PoolOwner owner not None, Entry entry not None, str name not None,
                   plan, int64_t connect_timeout_ms):
         self.workspace = workspace
         self.owner = owner
-        self.number = number
-        self.endpoint_text = text.encode()
+        self.entry = entry
+        self.name = name
+        self.endpoint_text = name.encode()
         self.addresses = []
         self.line = Line()
         self.max_idle = plan.max_idle
@@ -72,10 +85,10 @@ cdef class Pool(UpstreamHome):
                 continue
             if not user.idempotent or now_ms - upstream.idle_since_ms > TRUST_IDLE_MS:
                 if upstream.stream.is_spoiled():
-                    self.spoiled += 1
+                    self.entry.figures[EF_SPOILED] += 1
                     self._close(upstream)
                     continue
-            self.reuses += 1
+            self.entry.figures[EF_REUSES] += 1
             upstream.reused = True
             self._hand_over(upstream, user)
             if self.min_idle:
@@ -115,6 +128,7 @@ cdef class Pool(UpstreamHome):
         upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_BUSY)
         upstream.user = user
         upstream.requests += 1
+        self.entry.figures[EF_ATTEMPTS] += 1
         self.workspace.wheel.disarm(upstream)
 
     # -- dialling -----------------------------------------------------------------------------------------
@@ -133,6 +147,7 @@ cdef class Pool(UpstreamHome):
         self.workspace.upstreams += 1
         if not self._connect_next(upstream):
             self._close(upstream)
+            self.failed(self.failure)
             return A_FAILED
         if upstream.stream.connecting:
             upstream.next = self.dialling
@@ -154,11 +169,11 @@ cdef class Pool(UpstreamHome):
         while upstream.addresses_tried < count:
             address = self.addresses[(self.preferred + upstream.addresses_tried) % count]
             upstream.addresses_tried += 1
-            self.dials += 1
+            self.entry.figures[EF_DIALS] += 1
             now_us = self.workspace.clock.tick()
             stream = self.workspace.dialer.dial(self.workspace.engine, address)
             if stream is None:
-                self.dial_failures += 1
+                self.entry.figures[EF_DIAL_FAILURES] += 1
                 self.failure = connect_reason(self.workspace.dialer.error)
                 if self.workspace.dialer.error in (EMFILE, ENFILE):
                     self.failure = R_OUT_OF_DESCRIPTORS
@@ -182,7 +197,7 @@ cdef class Pool(UpstreamHome):
 
     cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1:
         cdef UpstreamUser user
-        self.dial_failures += 1
+        self.entry.figures[EF_DIAL_FAILURES] += 1
         upstream.stream.close()
         upstream.stream = None
         if self._connect_next(upstream):
@@ -191,6 +206,7 @@ cdef class Pool(UpstreamHome):
             return self.on_connected(upstream)
         self._unlist(upstream)
         self._close(upstream)
+        self.failed(reason)
         if self.min_idle:
             self._back_off()
         while self.line.length > self.connecting:
@@ -217,7 +233,7 @@ cdef class Pool(UpstreamHome):
         if upstream.stream.may_read:
             # The last read was filled to the brim; bytes behind it have had their edge already.
             if upstream.stream.is_spoiled():
-                self.spoiled += 1
+                self.entry.figures[EF_SPOILED] += 1
                 return self._close(upstream)
             upstream.stream.may_read = False
         return self._settle(upstream)
@@ -314,7 +330,7 @@ cdef class Pool(UpstreamHome):
 
     cdef int on_idle_event(self, Upstream upstream) except -1:
         # Closed by the endpoint, or it speaks without being asked: either way of no use.
-        self.spoiled += 1
+        self.entry.figures[EF_SPOILED] += 1
         self._unlist(upstream)
         self._close(upstream)
         return self.keep_warm() if self.min_idle else 0
@@ -323,6 +339,23 @@ cdef class Pool(UpstreamHome):
         self._unlist(upstream)
         self._close(upstream)
         return self.keep_warm() if self.min_idle else 0
+
+    # -- what came of it ----------------------------------------------------------------------------------
+
+    cdef uint32_t active(self) noexcept:
+        return self.open - self.idle_count - self.surplus_count - self.connecting
+
+    cdef int responded(self, uint16_t status, int64_t us) except -1:
+        cdef uint64_t* figures = self.entry.figures
+        figures[EF_RESPONSES] += 1
+        figures[EF_RESPONSE_US] += <uint64_t>us
+        if status >= 500:
+            figures[EF_ERRORS_5XX] += 1
+        return 0
+
+    cdef int failed(self, Reason reason) except -1:
+        self.entry.figures[EF_FAILURES] += 1
+        return 0
 
     # -- staying warm -------------------------------------------------------------------------------------
 
@@ -350,6 +383,18 @@ cdef class Pool(UpstreamHome):
 
     cdef int on_timeout(self) except -1:
         return self.keep_warm()
+
+    cdef int retire(self) except -1:
+        cdef Upstream upstream
+        self.closed = True
+        while True:
+            upstream = self.idle if self.idle is not None else self.surplus
+            if upstream is None:
+                break
+            self._unlist(upstream)
+            self._close(upstream)
+        self.workspace.wheel.disarm(self)
+        return 0
 
     cdef int close_all(self) except -1:
         cdef Upstream upstream

@@ -7,8 +7,12 @@ when that ends, when it has rested too long, or when its place is needed. One th
 it was dialled for has got another, may be anybody's.
 """
 
+from libc.stdint cimport uint32_t, uint64_t
+
+from weir.plane.columns cimport EF_REUSES, EF_SPOILED
 from weir.plane.debug cimport invariant
 from weir.plane.pool cimport Acquired, Pool
+from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_READY
 from weir.plane.states cimport MACHINE_UPSTREAM, U_KEPT
 from weir.plane.upstream cimport Upstream, UpstreamUser
 from weir.plane.workspace cimport move
@@ -22,13 +26,18 @@ cdef class PrivatePool(Pool):
             return False
         self._unkeep(upstream)
         if (
-            upstream.requests >= self.max_requests
+            self.closed
+            # Who may not be chosen gets no more requests this way either.
+            or self.entry.standing.order != ORDER_READY
+            or self.entry.standing.health == HEALTH_UNHEALTHY
+            or self.entry.standing.ejected_until_us > <uint64_t>self.workspace.clock.now_us
+            or upstream.requests >= self.max_requests
             or self.workspace.clock.now_us // 1000 - upstream.born_ms >= self.max_age_ms
             or upstream.stream.is_spoiled()
         ):
             self._close(upstream)
             return False
-        self.reuses += 1
+        self.entry.figures[EF_REUSES] += 1
         upstream.reused = True
         self._hand_over(upstream, user)
         return True
@@ -87,13 +96,21 @@ cdef class PrivatePool(Pool):
     cdef int on_idle_event(self, Upstream upstream) except -1:
         if upstream.state != U_KEPT:
             return Pool.on_idle_event(self, upstream)
-        self.spoiled += 1
+        self.entry.figures[EF_SPOILED] += 1
         return self.drop(upstream)
 
     cdef int on_upstream_timeout(self, Upstream upstream) except -1:
         if upstream.state != U_KEPT:
             return Pool.on_upstream_timeout(self, upstream)
         return self.drop(upstream)
+
+    cdef uint32_t active(self) noexcept:
+        return Pool.active(self) - self.kept
+
+    cdef int retire(self) except -1:
+        while self.kept_last is not None:
+            self.drop(self.kept_last)
+        return Pool.retire(self)
 
     cdef int close_all(self) except -1:
         self.closed = True

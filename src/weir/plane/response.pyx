@@ -167,6 +167,7 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
         return exchange.fail(head.reason)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
+        exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
     if hold_head(exchange, buf, &framing):
         return 0
     exchange.status = head.status

@@ -18,7 +18,7 @@ cdef class UpstreamUser(TimerOwner):
     cdef UpstreamUser line_next
     cdef UpstreamUser line_previous
     cdef uint8_t waiting            # Waiting
-    cdef uint64_t tried             # bit per endpoint (number modulo 64) that failed this user
+    cdef set tried                  # of UpstreamHome: those that failed this user; None: none has
     cdef bint idempotent            # what it will send may be sent twice
     cdef bint fresh                 # a replay: no connection that was used before
     # The upstream is yours: connected, BUSY, and tells you of its events.
@@ -43,7 +43,6 @@ cdef class Line:
 
 # Where connections live: a pool.
 cdef class UpstreamHome(TimerOwner):
-    cdef int number                                 # of the endpoint in its cluster
     cdef bytes endpoint_text
     cdef int on_connected(self, Upstream upstream) except -1
     cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1

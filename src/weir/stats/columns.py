@@ -1,10 +1,10 @@
-"""The counters of a row of the shared table, in order. Made by tools/gen_tables.py from spec/counters.toml; do not edit."""
+"""What is counted in the shared table, in order. Made by tools/gen_tables.py from spec/counters.toml and spec/figures.toml; do not edit."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BUCKETS", "COUNTERS", "COUNTER_PLACES", "HISTOGRAMS", "PARTS", "REASONS_AT", "REASON_PLACES", "SKETCH_BYTES", "CounterInfo"]
+__all__ = ["BUCKETS", "CLUSTER_FIGURES", "CLUSTER_PLACES", "COUNTERS", "COUNTER_PLACES", "ENDPOINT_FIGURES", "ENDPOINT_PLACES", "HISTOGRAMS", "PARTS", "REASONS_AT", "REASON_PLACES", "SKETCH_BYTES", "CounterInfo", "FigureInfo"]
 
 
 class CounterInfo(NamedTuple):
@@ -15,6 +15,14 @@ class CounterInfo(NamedTuple):
     text: str
 
 
+class FigureInfo(NamedTuple):
+    """A figure of an endpoint or a cluster: `kind` is "gauge" or "counter"."""
+
+    name: str
+    kind: str
+    text: str
+
+
 COUNTER_PLACES = 128
 REASONS_AT = 64
 REASON_PLACES = 64
@@ -22,6 +30,8 @@ HISTOGRAMS = 2
 BUCKETS = 256
 PARTS = 5
 SKETCH_BYTES = 4096
+ENDPOINT_PLACES = 32
+CLUSTER_PLACES = 64
 
 COUNTERS: tuple[CounterInfo, ...] = (
     CounterInfo("requests", "1", "Exchanges that ended, well or not."),
@@ -42,4 +52,28 @@ COUNTERS: tuple[CounterInfo, ...] = (
     CounterInfo("connect_us", "us", "Tc: sum of the times that the connects of these connections took, as far as the exchange was there; 0 for one used before."),
     CounterInfo("response_head_us", "us", "Tr: sum of the times from there to the final response head, the sending of the request included."),
     CounterInfo("data_us", "us", "Td: sum of the times from there to the end. TR, Tw, Tc, Tr and Td sum to total_us."),
+)
+
+ENDPOINT_FIGURES: tuple[FigureInfo, ...] = (
+    FigureInfo("open", "gauge", "Connections open, in whatever state."),
+    FigureInfo("idle", "gauge", "Connections that wait for a request."),
+    FigureInfo("surplus", "gauge", "Idle connections beyond `max_idle`, kept for a moment."),
+    FigureInfo("connecting", "gauge", "Connections being made."),
+    FigureInfo("waiting", "gauge", "Exchanges that wait for one of its connections."),
+    FigureInfo("active", "gauge", "Exchanges in progress on its connections."),
+    FigureInfo("dials", "counter", "Connections that were begun."),
+    FigureInfo("dial_failures", "counter", "Connections that could not be made."),
+    FigureInfo("reuses", "counter", "Attempts on a connection that had served before."),
+    FigureInfo("spoiled", "counter", "Idle connections that the endpoint has closed or written to."),
+    FigureInfo("attempts", "counter", "Attempts: exchanges that were given one of its connections."),
+    FigureInfo("failures", "counter", "Attempts that it has failed: no connection, no valid response, or a response cut short."),
+    FigureInfo("errors_5xx", "counter", "Responses of it with a status of 500 to 599."),
+    FigureInfo("responses", "counter", "Final response heads received."),
+    FigureInfo("response_us", "counter", "Sum of the times from the connection being the attempt's to the response head, microseconds."),
+)
+
+CLUSTER_FIGURES: tuple[FigureInfo, ...] = (
+    FigureInfo("queued", "gauge", "Exchanges in the cluster's queue."),
+    FigureInfo("retries", "counter", "Attempts after the first."),
+    FigureInfo("retries_denied", "counter", "Attempts that would have been safe and that the budget did not allow."),
 )

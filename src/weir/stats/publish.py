@@ -5,11 +5,20 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from weir.stats import layout
+from weir.stats.columns import CLUSTER_FIGURES, CLUSTER_PLACES, ENDPOINT_FIGURES, ENDPOINT_PLACES, FigureInfo
 
-__all__ = ["publish", "published"]
+__all__ = ["publish", "write_figures"]
+
+
+def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[tuple[int, str], ...]:
+    return tuple((place, figure.name) for place, figure in enumerate(figures) if figure.kind == "gauge")
+
+
+ENDPOINT_GAUGES: Final = gauges_of(ENDPOINT_FIGURES)
+CLUSTER_GAUGES: Final = gauges_of(CLUSTER_FIGURES)
 
 
 def publish(
@@ -18,13 +27,15 @@ def publish(
     *,
     gauges: Mapping[str, int],
     endpoints: Iterable[tuple[int, Mapping[str, Any]]] = (),
+    clusters: Iterable[tuple[int, Mapping[str, Any]]] = (),
 ) -> None:
     """Worker `worker` is alive, and this is what it has.
 
-    `gauges` are fields of the worker's header by name ("downstreams", "accepted", ...; see `weir.stats.layout.WORKER`);
-    `endpoints` are pairs of an endpoint's number in the table and its pool's numbers by name (GAUGE_NAMES; those that
-    are missing are 0). Meant to be called about once a second. KeyError for a gauge that there is not; ValueError for a
-    worker or an endpoint that the table has no place for; LayoutError as in read_header().
+    `gauges` are fields of the worker's header by name ("downstreams", "accepted", ...: `weir.stats.bytemap.WORKER`);
+    `endpoints` and `clusters` are pairs of a number in the table and its gauges by name (spec/figures.toml; those that
+    are missing are 0). What is counted the worker counts in place, by itself. Meant to be called about once a second.
+    KeyError for a gauge that there is not; ValueError for a worker, an endpoint or a cluster that the table has no
+    place for; LayoutError as in read_header().
     """
     header = layout.read_header(memory)
     if not 0 <= worker < header.workers:
@@ -34,23 +45,27 @@ def publish(
     for number, numbers in endpoints:
         if not 0 <= number < header.endpoints:
             raise ValueError(f"endpoint {number} of {header.endpoints}")
-        own = [int(numbers.get(name, 0)) for name in layout.GAUGE_NAMES]
-        struct.pack_into(f"{len(own)}Q", memory, at + header.places.gauges_at + number * layout.GAUGES * 8, *own)
+        store(memory, at + header.places.endpoint_figures_at + number * ENDPOINT_PLACES * 8, ENDPOINT_GAUGES, numbers)
+    for number, numbers in clusters:
+        if not 0 <= number < header.clusters:
+            raise ValueError(f"cluster {number} of {header.clusters}")
+        store(memory, at + header.places.cluster_figures_at + number * CLUSTER_PLACES * 8, CLUSTER_GAUGES, numbers)
     # Last: who sees it sees the rest.
     layout.write(memory, at, layout.WORKER, heartbeat_us=time.monotonic_ns() // 1000)
 
 
-def published(memory: Any, worker: int, endpoint: int) -> dict[str, int]:
-    """What worker `worker`, or who had its place before, has last said of an endpoint: by GAUGE_NAMES.
+def write_figures(memory: Any, worker: int, endpoint: int, **figures: int) -> None:
+    """Writes an endpoint's figures by name, counters as well, as the plane of that worker would: for tests.
 
-    ValueError and LayoutError as in publish().
+    KeyError for a figure that there is not; LayoutError as in read_header().
     """
-    header = layout.read_header(memory)
-    if not 0 <= worker < header.workers:
-        raise ValueError(f"worker {worker} of {header.workers}")
-    if not 0 <= endpoint < header.endpoints:
-        raise ValueError(f"endpoint {endpoint} of {header.endpoints}")
-    at = header.places.workers_at + worker * header.places.worker_bytes + header.places.gauges_at
-    names = layout.GAUGE_NAMES
-    own = struct.unpack_from(f"{len(names)}Q", memory, at + endpoint * layout.GAUGES * 8)
-    return dict(zip(names, own, strict=True))
+    where = layout.read_header(memory).places
+    at = where.workers_at + worker * where.worker_bytes + where.endpoint_figures_at + endpoint * ENDPOINT_PLACES * 8
+    places = {figure.name: place for place, figure in enumerate(ENDPOINT_FIGURES)}
+    for name, value in figures.items():
+        struct.pack_into("Q", memory, at + places[name] * 8, value)
+
+
+def store(memory: Any, at: int, gauges: tuple[tuple[int, str], ...], numbers: Mapping[str, Any]) -> None:
+    for place, name in gauges:
+        struct.pack_into("Q", memory, at + place * 8, int(numbers.get(name, 0)))

@@ -16,12 +16,24 @@ from operator import add, sub
 from typing import Any, Final, NamedTuple
 
 from weir.stats import layout
-from weir.stats.columns import BUCKETS, COUNTER_PLACES, HISTOGRAMS, PARTS, SKETCH_BYTES
+from weir.stats.bytemap import INDEX_ENTRY_BYTES
+from weir.stats.columns import (
+    BUCKETS,
+    CLUSTER_FIGURES,
+    CLUSTER_PLACES,
+    COUNTER_PLACES,
+    ENDPOINT_FIGURES,
+    ENDPOINT_PLACES,
+    HISTOGRAMS,
+    PARTS,
+    SKETCH_BYTES,
+)
 
 __all__ = [
     "BUCKETS_USED",
     "OTHER",
     "PARTS_OF_TIME",
+    "ClusterState",
     "Counts",
     "Distinct",
     "EndpointState",
@@ -29,6 +41,7 @@ __all__ = [
     "Snapshot",
     "WorkerState",
     "bucket_end_us",
+    "clusters",
     "difference",
     "distinct",
     "endpoints",
@@ -112,12 +125,13 @@ class WorkerState(NamedTuple):
 
 
 class EndpointState(NamedTuple):
-    """Connections to one endpoint, summed over the workers, as they were at their last heartbeats.
+    """One endpoint: figures summed over the workers (spec/figures.toml says what they are), gauges as they were at the
+    last heartbeats.
 
-    The names are those of docs/shared-memory.md; `queued` is the queue of the endpoint's cluster, the same for all its
-    endpoints.
+    `number` is its place in the table; `queued` is the queue of its cluster, the same for all its endpoints.
     """
 
+    number: int
     cluster: str
     endpoint: str
     open: int = 0
@@ -125,11 +139,27 @@ class EndpointState(NamedTuple):
     surplus: int = 0
     connecting: int = 0
     waiting: int = 0
+    active: int = 0
     dials: int = 0
     dial_failures: int = 0
     reuses: int = 0
     spoiled: int = 0
+    attempts: int = 0
+    failures: int = 0
+    errors_5xx: int = 0
+    responses: int = 0
+    response_us: int = 0
     queued: int = 0
+
+
+class ClusterState(NamedTuple):
+    """One cluster, as EndpointState."""
+
+    number: int
+    cluster: str
+    queued: int = 0
+    retries: int = 0
+    retries_denied: int = 0
 
 
 class Distinct(NamedTuple):
@@ -200,19 +230,36 @@ def reasons(memory: Any) -> tuple[int, ...]:
 
 
 def endpoints(memory: Any) -> list[EndpointState]:
-    """The connections to each endpoint that has ever been configured."""
+    """Each endpoint that has ever been configured."""
     header = layout.read_header(memory)
-    states = []
+    names, queues = layout.endpoint_names(memory), {state.cluster: state.queued for state in clusters(memory)}
+    sums = sums_of_figures(memory, header, header.places.endpoint_figures_at, ENDPOINT_PLACES, len(names))
+    return [
+        EndpointState._make((number, cluster, name, *figures[: len(ENDPOINT_FIGURES)], queues.get(cluster, 0)))
+        for number, ((cluster, name), figures) in enumerate(zip(names, sums, strict=True))
+    ]
+
+
+def clusters(memory: Any) -> list[ClusterState]:
+    """Each cluster that has ever been configured."""
+    header = layout.read_header(memory)
+    names = layout.cluster_names(memory)
+    sums = sums_of_figures(memory, header, header.places.cluster_figures_at, CLUSTER_PLACES, len(names))
+    return [
+        ClusterState(number, name, *figures[: len(CLUSTER_FIGURES)])
+        for number, (name, figures) in enumerate(zip(names, sums, strict=True))
+    ]
+
+
+def sums_of_figures(memory: Any, header: layout.Header, at: int, size: int, count: int) -> list[list[int]]:
+    # `count` entries of `size` numbers, which lie at `at` of each worker's block.
+    total = [0] * (size * count)
     with memoryview(memory) as view:
-        for number, name in enumerate(layout.endpoint_names(view)):
-            total = [0] * len(layout.GAUGE_NAMES)
-            for worker in range(header.workers):
-                block = header.places.workers_at + worker * header.places.worker_bytes + header.places.gauges_at
-                at = block + number * layout.GAUGES * 8
-                with view[at : at + len(total) * 8].cast("Q") as own:
-                    total = list(map(add, total, own.tolist()))
-            states.append(EndpointState(*name, *total))
-    return states
+        for worker in range(header.workers):
+            block = header.places.workers_at + worker * header.places.worker_bytes + at
+            with view[block : block + 8 * len(total)].cast("Q") as own:
+                total = list(map(add, total, own.tolist()))
+    return [total[size * number : size * (number + 1)] for number in range(count)]
 
 
 def route_parts(memory: Any) -> dict[str, list[list[int]]]:
@@ -289,7 +336,7 @@ def live_rows(view: memoryview, header: layout.Header) -> list[int]:
     """The `(other)` rows, and those that the index names: a row is published there, and nowhere else."""
     at, entries = header.places.index_at, header.places.index_entries
     mask = (1 << layout.INDEX_ROW_BITS) - 1
-    with view[at : at + entries * layout.INDEX_ENTRY_BYTES].cast("Q") as index:
+    with view[at : at + entries * INDEX_ENTRY_BYTES].cast("Q") as index:
         claimed = sorted((entry & mask) - 1 for entry in index.tolist() if entry)
     return [*range(header.routes_named), *claimed]
 
