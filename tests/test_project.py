@@ -166,7 +166,6 @@ TESTED_IN = {
     "stats/bytemap.py": "stats/test_layout.py",
     "stats/entries.py": "stats/test_layout.py",
     "config/cluster_model.py": "config/test_load.py",
-    "config/network_kinds.py": "config/test_load.py",
     "config/listener_model.py": "config/test_load.py",
     "config/table.py": "config/test_load.py",
     "config/errors.py": "config/test_load.py",

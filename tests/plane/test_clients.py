@@ -98,7 +98,7 @@ def test_ipv6_is_counted_by_its_network(stage: Stage) -> None:
     scene = stage(listener=LIMITED)
     clients = [scene.client(b"", f"2001:db8::{n}") for n in range(1, 4)]
     assert [client.is_closed for client in clients] == [False, False, True]
-    scene = stage(listener={**LIMITED, "client_ipv6_prefix": 128})
+    scene = stage(listener={**LIMITED, "client_prefix": 128})
     clients = [scene.client(b"", f"2001:db8::{n}") for n in range(1, 4)]
     assert [client.is_closed for client in clients] == [False, False, False]
 

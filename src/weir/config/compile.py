@@ -108,7 +108,7 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         backlog=listener.backlog,
         max_connections=listener.max_connections,
         max_connections_per_client=listener.max_connections_per_client,
-        client_ipv6_prefix=listener.client_ipv6_prefix,
+        client_prefix=listener.client_prefix,
         max_requests=listener.max_requests,
         request_header_timeout_ms=listener.request_header_timeout,
         idle_timeout_ms=listener.idle_timeout,

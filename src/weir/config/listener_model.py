@@ -101,9 +101,9 @@ class Listener(Table):
         "behind a trusted proxy, whose connections belong to many: requests in progress; one more gets 503.",
         example=100,
     )
-    client_ipv6_prefix: Annotated[int, kinds.count(16, 128)] = setting(
+    client_prefix: Annotated[int, kinds.count(16, 128)] = setting(
         ListenerPlan,
-        "client_ipv6_prefix",
+        "client_prefix",
         "Bits of an IPv6 address that make a client for `max_connections_per_client`: who has one address of a network "
         "of this size mostly has all of them.",
         example=56,

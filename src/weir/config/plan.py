@@ -137,7 +137,7 @@ class ListenerPlan:
     backlog: int = 4_096
     max_connections: int = 0  # 0: 80 % of the descriptor limit
     max_connections_per_client: int = 0  # 0: no limit
-    client_ipv6_prefix: int = 64  # bits of an IPv6 address that make a client
+    client_prefix: int = 64  # bits of an IPv6 address that make a client
     max_requests: int = 0  # requests on one connection before it is closed; 0: no limit
     request_header_timeout_ms: int = 10_000
     idle_timeout_ms: int = 60_000

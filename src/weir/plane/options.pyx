@@ -45,7 +45,7 @@ cdef class ListenerOptions:
         self.proxy_header = plan.proxy_protocol == "require"
         self.trusted = Networks(plan.trusted_proxies) if plan.trusted_proxies else None
         if plan.max_connections_per_client:
-            self.clients = ClientTable(plan.max_connections_per_client, plan.client_ipv6_prefix)
+            self.clients = ClientTable(plan.max_connections_per_client, plan.client_prefix)
         self.asks = self.proxy_header or self.trusted is not None or self.clients is not None
         self.min_request_rate = plan.min_request_rate_bytes
         self.min_response_rate = plan.min_response_rate_bytes
