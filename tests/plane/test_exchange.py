@@ -28,7 +28,7 @@ def test_a_request_and_its_response(stage: Stage) -> None:
         "errors": 0,
         "first_bytes": 1,
     }
-    assert scene.plane.ledger() == {"downstreams": 1, "exchanges": 0, "upstreams": 1, "buffers": 0, "buffer_bytes": 0, "clients": 0}
+    assert scene.plane.ledger() == {"downstreams": 1, "exchanges": 0, "upstreams": 1, "buffers": 0, "buffer_bytes": 0}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

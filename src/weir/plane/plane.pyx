@@ -161,12 +161,12 @@ cdef class Plane:
             "upstreams": self.workspace.upstreams,
             "buffers": self.workspace.buffers.live,
             "buffer_bytes": self.workspace.buffers.live_bytes,
-            "clients": sum([
-                (<ListenerOptions>options).clients.held
-                for options, _ in self.options
-                if (<ListenerOptions>options).clients is not None
-            ]),
         }
+
+    def clients_counted(self) -> int:
+        """Connections, and requests behind trusted proxies, that count for `max_connections_per_client` now."""
+        cdef ListenerOptions options
+        return sum([options.clients.held for options, _ in self.options if options.clients is not None])
 
     def reasons(self) -> list[int]:
         """How often each reason (`weir.reasons.REASONS`, in order) has ended something."""
