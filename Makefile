@@ -19,6 +19,9 @@ BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
 JOBS      := $(shell nproc)
 PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+TESTS     := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest
+# pytest's exit status when it has found nothing to do: right where a person has asked for some tests only.
+NONE_CHOSEN = $(if $(PYTEST),[ $$? -eq 5 ],false)
 # Tests that run compiled code; the others would only run the same Python once more.
 OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py)
 # Statistics in plain Python, beside scipy, which keeps memory that the sanitizers would count as lost.
@@ -56,8 +59,11 @@ demo: $(VENV)/.built
 	@$(BIN)/weir demo --listen $(LISTEN) --files $(FILES)
 
 test: packages-test lint
-	@echo "== tests"
-	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest $(PYTEST)
+	@echo "== tests, $(JOBS) files at a time"
+	@$(TESTS) -n $(JOBS) --dist loadfile -m "not figures and not heavy" $(PYTEST) || $(NONE_CHOSEN)
+	@echo "== tests that measure, one at a time"
+	@$(TESTS) -m "figures or heavy" $(PYTEST) || $(NONE_CHOSEN)
+	@$(if $(PYTEST),,$(MAKE) --no-print-directory sanitize SANITIZED="tests/plane tests/stats")
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 sanitize: packages-test $(VENV)/.dev

@@ -153,6 +153,7 @@ TESTED_IN = {
     "plane/workspace.pyx": "plane/test_exchange.py",
     "plane/buffer.pyx": "plane/test_relay.py",
     "control/child.py": "e2e/test_workers.py",
+    "control/expand.py": "e2e/test_names.py",
     "control/crew.py": "control/test_supervisor.py",
     "control/keeper.py": "e2e/test_admin.py",
     "control/reloading.py": "e2e/test_reload.py",

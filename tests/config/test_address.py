@@ -176,6 +176,28 @@ def test_what_has_to_be_looked_up(text: str, literal: bool) -> None:
     assert is_literal(parse_endpoint(text)) is literal
 
 
+def test_the_name_of_srv_records() -> None:
+    address = parse_endpoint("srv:_http._tcp.App.internal.")
+    assert address == AddressPlan("srv:_http._tcp.App.internal.", "_http._tcp.App.internal.", srv=True)
+    assert not is_literal(address)
+    assert address_key(address) == address_key(parse_endpoint("srv:_http._tcp.app.internal"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("srv:_http._tcp.a:80", 'SRV records say the port themselves; write "srv:_http._tcp.a"'),
+        ("srv:app.internal", 'not the name of SRV records; for example "srv:_http._tcp.app.internal"'),
+        ("srv:_http", "not the name of SRV records"),
+        ("srv:_http._tcp.a b", "is not a host name"),
+    ],
+)
+def test_what_is_no_name_of_srv_records(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_endpoint(text)
+    assert message in refusal(error)
+
+
 @given(st.text(alphabet=st.sampled_from(":/[].%0123456789abhtpunix-_*@ é\x00"), max_size=24))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     for parse in (parse_listen, parse_endpoint):

@@ -90,6 +90,11 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster",), "stream_idle_timeout", '"1h"', "cluster.stream_idle_timeout_ms", 3_600_000),
     (("cluster",), "max_response_head", '"64KiB"', "cluster.max_response_head_bytes", 65_536),
     (("cluster",), "max_response_fields", "200", "cluster.max_response_fields", 200),
+    (("cluster",), "resolve", '"each"', "cluster.resolve", "each"),
+    (
+        *(("cluster",), "nameservers", '["10.0.0.2", "[fd00::2]:5353"]', "cluster.nameservers"),
+        (AddressPlan("10.0.0.2", "10.0.0.2", 53), AddressPlan("[fd00::2]:5353", "fd00::2", 5353)),
+    ),
     (("cluster",), "resolve_interval", '"5s"', "cluster.resolve_interval_ms", 5_000),
     (("cluster", "pool"), "max_idle", "10", "cluster.pool.max_idle", 10),
     (("cluster", "pool"), "max_connections", "2000", "cluster.pool.max_connections", 2_000),

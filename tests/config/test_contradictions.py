@@ -93,6 +93,10 @@ POOL = CLUSTER + "[cluster.pool]\n"
             "7:1: cluster.app.resolve_interval: without effect: no endpoint has a name to look up; take it out",
         ),
         (
+            LISTENER + CLUSTER.replace("app.internal", "10.0.0.1") + 'resolve = "each"',
+            "7:1: cluster.app.resolve: without effect: no endpoint has a name to look up; take it out",
+        ),
+        (
             POOL + "min_idle = 5\nmax_idle = 4\n" + LISTENER,
             "5:12: cluster.app.pool.min_idle: 5 idle connections are more than max_idle, which is 4; raise max_idle or "
             "lower min_idle",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
+
 from weir.config.plan import AddressPlan, ClusterPlan
+from weir.control.dns import Target
 from weir.control.members import Members
 from weir.control.resolve import Resolver
 from weir.plane.plane import Plane
@@ -59,6 +62,40 @@ def test_what_is_added_and_removed_is_done_once() -> None:
         change(table, 1, order=Order.DOWN)
         members.keep()
         assert told.take()[0] == ("add", 1, "b:2")
+
+
+def test_a_name_stands_for_others_and_sources_do_not_disturb_each_other() -> None:
+    told = Told()
+    fixed = AddressPlan("192.0.2.1:80", "192.0.2.1", 80)
+    plans = (ClusterPlan("app", (fixed, AddressPlan("app.test:80", "app.test", 80)), resolve="each"),)
+    with layout.create(8, ["main"], 1, endpoints=[("app", fixed.text)], spare_endpoints=5) as table:
+        members = Members(table, plans, cast(Plane, told), cast(Resolver, told))
+        members.name_stands_for(0, "app.test:80", [Target("192.0.2.1", 80, 2, 7), Target("192.0.2.2", 80, 1, 30)])
+        assert told.take() == [
+            ("add", 0, "192.0.2.2:80"),
+            ("watch", 0, AddressPlan("192.0.2.2:80", "192.0.2.2", 80)),
+        ]
+        assert (standing(table, 0).origin, standing(table, 1).origin) == (Origin.FILE, Origin.NAME)
+        assert (standing(table, 1).priority, standing(table, 1).source_weight) == (1, 30)
+        changes = roster.changes(table)
+        members.name_stands_for(0, "app.test:80", [Target("192.0.2.1", 80, 2, 7), Target("192.0.2.2", 80, 1, 30)])
+        assert (told.take(), roster.changes(table)) == ([], changes), "said twice is said once"
+        # Another name stands for it as well, and then only that.
+        members.name_stands_for(0, "other.test:80", [Target("192.0.2.2", 80)])
+        members.name_stands_for(0, "app.test:80", [])
+        assert told.take() == []
+        members.name_stands_for(0, "other.test:80", [])
+        assert told.take() == [("forget", 0, "192.0.2.2:80"), ("remove", 0, "192.0.2.2:80")]
+
+
+def test_without_a_place_in_the_table_they_serve(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told()
+    plans = (ClusterPlan("app", ()),)
+    with layout.create(8, ["main"], 1, spare_endpoints=1) as table:
+        members = Members(table, plans, cast(Plane, told), cast(Resolver, told))
+        members.name_stands_for(0, "app.test:80", [Target("192.0.2.1", 80), Target("192.0.2.2", 80)])
+        assert [said[2] for said in told.take() if said[0] == "add"] == ["192.0.2.1:80", "192.0.2.2:80"]
+    assert "have no place in the statistics table" in caplog.text
 
 
 def test_members_are_seen() -> None:

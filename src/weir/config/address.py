@@ -10,7 +10,7 @@ import ipaddress
 import re
 
 from weir.config.errors import quoted, refuse
-from weir.config.plan import AddressPlan
+from weir.config.plan import AddressPlan, is_ip
 
 __all__ = ["address_key", "is_literal", "parse_endpoint", "parse_listen"]
 
@@ -40,7 +40,8 @@ def parse_listen(text: str, key_path: str = "") -> AddressPlan:
 
 
 def parse_endpoint(text: str, key_path: str = "") -> AddressPlan:
-    """Where to connect: ``127.0.0.1:8081``, ``[::1]:8081``, ``app.internal:80``, ``unix:/run/app.sock``.
+    """Where to connect: ``127.0.0.1:8081``, ``[::1]:8081``, ``app.internal:80``, ``unix:/run/app.sock``, or the name of
+    SRV records, ``srv:_http._tcp.app.internal``.
 
     ``http://`` before host and port changes nothing.
 
@@ -48,6 +49,8 @@ def parse_endpoint(text: str, key_path: str = "") -> AddressPlan:
     """
     if text.startswith("unix:"):
         return _unix(text, key_path)
+    if text.startswith("srv:"):
+        return _srv(text, key_path)
     if text.lower().startswith("https://"):
         refuse(f"{quoted(text)}: TLS to endpoints is not there yet", 'write "http://..." or host and port', key_path)
     place = text[len("http://") :] if text.lower().startswith("http://") else text
@@ -71,11 +74,9 @@ def is_literal(address: AddressPlan) -> bool:
     """Is this a Unix socket or an IP literal, something that no name service is asked about?"""
     if not address.host:
         return True
-    try:
-        ipaddress.ip_address(address.host)
-    except ValueError:
+    if address.srv:
         return False
-    return True
+    return is_ip(address.host)
 
 
 def address_key(address: AddressPlan) -> tuple[str, int]:
@@ -83,6 +84,8 @@ def address_key(address: AddressPlan) -> tuple[str, int]:
     if address.path is not None:
         return address.path, -1
     host = address.host or ""
+    if address.srv:
+        return "srv:" + host.lower().rstrip("."), 0
     try:
         host = str(ipaddress.ip_address(host))
     except ValueError:
@@ -109,6 +112,18 @@ def _unix(text: str, key_path: str) -> AddressPlan:
     if size > MOST_PATH_BYTES:
         refuse(f"{quoted(text)}: the path has {size} bytes, a Unix socket's at most {MOST_PATH_BYTES}", "", key_path)
     return AddressPlan(text=text, path=path)
+
+
+def _srv(text: str, key_path: str) -> AddressPlan:
+    name = text.removeprefix("srv:")
+    if ":" in name:
+        refuse(
+            f"{quoted(text)}: SRV records say the port themselves", f"write {quoted(text.rpartition(':')[0])}", key_path
+        )
+    if not name.startswith("_") or "." not in name:
+        hint = 'for example "srv:_http._tcp.app.internal"'
+        refuse(f"{quoted(text)}: not the name of SRV records", hint, key_path)
+    return AddressPlan(text=text, host=_host(name, text, key_path), srv=True)
 
 
 def _split(text: str, key_path: str, example_port: int, *, port_alone: bool) -> tuple[str, str]:

@@ -88,8 +88,8 @@ class Cluster(Table):
 
     name: Annotated[str, kinds.cluster_name()] = required("What `to` of a listener says.", example="app")
     endpoints: Annotated[tuple[Annotated[AddressPlan, kinds.endpoint()], ...], Field(strict=False)] = required(
-        "Where the requests go, in turn: `127.0.0.1:8081`, `[::1]:8081`, `app.internal:80`, `unix:/run/app.sock`; "
-        "`http://` may stand before host and port.",
+        "Where the requests go, in turn: `127.0.0.1:8081`, `[::1]:8081`, `app.internal:80`, `unix:/run/app.sock`, or "
+        "whatever SRV records name, `srv:_http._tcp.app.internal`; `http://` may stand before host and port.",
         example=["127.0.0.1:8081", "127.0.0.1:8082"],
         json_schema_extra={"minItems": 1, "uniqueItems": True},
     )
@@ -127,8 +127,24 @@ class Cluster(Table):
     max_response_fields: Annotated[int, kinds.count(1, 256)] = setting(
         ClusterPlan, "max_response_fields", "Field lines of a response head. Beyond it: 502.", example=200
     )
+    resolve: Annotated[str, kinds.choice("name", "each")] = setting(
+        ClusterPlan,
+        "resolve",
+        "What the name of a host stands for: `name`: one endpoint, whose addresses are tried in turn; `each`: every "
+        "address of it is an endpoint of its own, looked up in the DNS as often as the records' TTL says.",
+        example="each",
+    )
+    nameservers: Annotated[tuple[AddressPlan, ...], kinds.nameservers()] = setting(
+        ClusterPlan,
+        "nameservers",
+        "Whom `each` and SRV records ask: IP addresses, with or without port. `system`: those of /etc/resolv.conf.",
+        example=["10.0.0.2", "[fd00::2]:5353"],
+    )
     resolve_interval: Annotated[int, kinds.duration("1s", "24h")] = setting(
-        ClusterPlan, "resolve_interval_ms", "How often the names of endpoints are looked up again.", example="5s"
+        ClusterPlan,
+        "resolve_interval_ms",
+        "How often the names of endpoints are looked up again, at the latest.",
+        example="5s",
     )
     pool: Pool = Field(default_factory=Pool, description="Connections to each endpoint, per worker.")
     queue: Queue = Field(default_factory=Queue, description="Requests that wait for a connection.")

@@ -152,7 +152,9 @@ def _cluster(cluster: Cluster) -> ClusterPlan:
         stream_idle_timeout_ms=cluster.stream_idle_timeout,
         max_response_head_bytes=cluster.max_response_head,
         max_response_fields=cluster.max_response_fields,
+        resolve=cluster.resolve,
         resolve_interval_ms=cluster.resolve_interval,
+        nameservers=cluster.nameservers,
     )
 
 

@@ -224,9 +224,11 @@ def _cluster_endpoints(loc: Loc, cluster: Raw) -> Iterator[Finding]:
             yield Finding(here, "value", f"{quoted(address.text)} is there twice", also=seen[key])
         seen.setdefault(key, here)
     all_read = bool(endpoints) and len(endpoints) == len(cluster["endpoints"])
-    if "resolve_interval" in cluster and all_read and all(is_literal(address) for _, address in endpoints):
-        message = "without effect: no endpoint has a name to look up"
-        yield Finding((*loc, "resolve_interval"), "key", message, "take it out")
+    if all_read and all(is_literal(address) for _, address in endpoints):
+        for word in ("resolve", "resolve_interval", "nameservers"):
+            if word in cluster:
+                message = "without effect: no endpoint has a name to look up"
+                yield Finding((*loc, word), "key", message, "take it out")
 
 
 def _pool(loc: Loc, pool: Raw) -> Iterator[Finding]:

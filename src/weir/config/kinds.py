@@ -15,10 +15,11 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from weir.config import units
-from weir.config.address import parse_endpoint, parse_listen
+from weir.config.address import is_literal, parse_endpoint, parse_listen
 from weir.config.errors import ConfigError, quoted, refuse
 from weir.config.openapi import read_templates
 from weir.config.pages import read_pages
+from weir.config.plan import AddressPlan
 
 __all__ = [
     "OFF",
@@ -40,6 +41,7 @@ __all__ = [
     "flag",
     "host_field",
     "listen",
+    "nameservers",
     "openapi",
     "page_path",
     "ratio",
@@ -252,6 +254,29 @@ def endpoint() -> Kind:
         return parse_endpoint(_address(value, "an address", "127.0.0.1:", "8081"))
 
     return Kind(read, "address of an endpoint", {"type": "string", "minLength": 1}, lambda value: value.text)
+
+
+def nameservers() -> Kind:
+    """Name servers by IP address, read as a tuple of AddressPlan; ``"system"`` for none of one's own."""
+
+    def one(value: object) -> AddressPlan:
+        text = text_of(value, "the IP address of a name server", "10.0.0.2")
+        has_port = "]:" in text or text.count(":") == 1
+        bare = f"[{text}]" if text.count(":") > 1 and "[" not in text else text
+        address = parse_endpoint(text if has_port else f"{bare}:53")
+        if address.path is not None or not is_literal(address):
+            refuse(f"{quoted(text)}: a name server is an IP address", 'for example "10.0.0.2"')
+        return AddressPlan(text, address.host, address.port)
+
+    def read(value: object) -> object:
+        if value == "system":
+            return ()
+        if not isinstance(value, list) or not value:
+            refuse("wanted an array of IP addresses", 'for example ["10.0.0.2"], or "system"')
+        return tuple(one(entry) for entry in value)
+
+    schema = {"type": ["string", "array"], "minItems": 1, "maxItems": 8, "items": {"type": "string", "minLength": 1}}
+    return Kind(read, 'array of IP addresses, or `"system"`', schema, lambda value: "system")
 
 
 def _address(value: object, wanted: str, host: str, port: str) -> str:

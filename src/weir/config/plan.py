@@ -10,6 +10,7 @@ where its comment says so.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "RetryPlan",
     "RoutePlan",
     "StatsPlan",
+    "is_ip",
 ]
 
 
@@ -43,6 +45,16 @@ class AddressPlan:
     host: str | None = None
     port: int = 0
     path: str | None = None
+    srv: bool = False  # host is the name of SRV records (RFC 2782), which say hosts and ports
+
+
+def is_ip(host: str) -> bool:
+    """Whether a host is an IP address, which needs no look-up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,17 @@ class ClusterPlan:
     stream_idle_timeout_ms: int = 300_000
     max_response_head_bytes: int = 32_768
     max_response_fields: int = 100
+    resolve: str = "name"  # a name is one endpoint; "each": each of its addresses is one
     resolve_interval_ms: int = 30_000  # how often names of endpoints are looked up again
+    nameservers: tuple[AddressPlan, ...] = ()  # for SRV records and "each"; (): those of the system
+
+    def members(self) -> list[str]:
+        """The endpoints that it has from the start, by their texts: those that need no look-up to be known."""
+        return [address.text for address in self.endpoints if not self.stands_for_several(address)]
+
+    def stands_for_several(self, address: AddressPlan) -> bool:
+        """Whether not the address itself is an endpoint, but whatever its name stands for."""
+        return address.srv or (self.resolve == "each" and address.path is None and not is_ip(address.host or ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from typing import Any
 
-from weir.config.plan import AddressPlan, ClusterPlan
+from weir.config.plan import AddressPlan, ClusterPlan, is_ip
 from weir.plane.plane import Plane
 from weir.plane.stream import Address
 
@@ -21,12 +20,7 @@ def literal(address: AddressPlan) -> Address | None:
     """The address itself if it needs no look-up: a Unix socket's path or an IP address; else None."""
     if address.path is not None:
         return Address(path=address.path)
-    host = address.host or ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return Address(host=host, port=address.port)
+    return Address(host=address.host, port=address.port) if is_ip(address.host or "") else None
 
 
 class Resolver:
@@ -47,7 +41,8 @@ class Resolver:
         """Begins; needs a running loop."""
         for number, cluster in enumerate(self._clusters):
             for address in cluster.endpoints:
-                self.watch(number, address)
+                if not cluster.stands_for_several(address):
+                    self.watch(number, address)
 
     def watch(self, cluster: int, address: AddressPlan) -> None:
         """A member of a cluster, which the plane has by `address.text`: tells its addresses now and from now on."""

@@ -405,7 +405,7 @@ class Supervisor:
             routes = layout.name_routes(self.memory, [route.name for route in plan.routes])
             layout.name_endpoints(
                 self.memory,
-                [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints],
+                [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()],
             )
             layout.name_clusters(self.memory, [cluster.name for cluster in plan.clusters])
         except ValueError as error:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
+from weir.control.expand import Expander
 from weir.control.heart import HEARTBEAT_S, Heart
 from weir.control.logs import LogWriter
 from weir.control.members import Members
@@ -41,6 +42,8 @@ Bound = Sequence[tuple[int, socket.socket]]
 # How long names of endpoints may hold back the first accept. Longer, and a slow resolver would make a
 # restart slow; shorter, and `--to localhost:8081` would answer its first request with 502.
 _FIRST_LOOK_UP_S = 0.2
+# The same for names without which a cluster has no endpoint at all.
+_FIRST_ENDPOINTS_S = 1.0
 
 # Listening sockets, log, shared memory, epoll and what asyncio has: not for clients. Of the rest they get 80 %, all
 # listeners together, so that there is always one left for an endpoint.
@@ -85,6 +88,7 @@ class Worker:
         self.plane.on_log_wanted(self._flush)
         self.resolver = Resolver(self.plane, plan.clusters)
         self.members = Members(self.memory, plan.clusters, self.plane, self.resolver)
+        self.expander = Expander(self.members, plan.clusters)
         self.sockets: list[socket.socket] = []
         self._bound: Bound = ()
         self._adopted = False
@@ -116,7 +120,8 @@ class Worker:
         """Resolves, accepts and serves; bind() or adopt() comes before."""
         self.resolver.start()
         self.members.keep()
-        await self.resolver.wait_first(_FIRST_LOOK_UP_S)
+        self.expander.start()
+        await asyncio.gather(self.resolver.wait_first(_FIRST_LOOK_UP_S), self.expander.wait_first(_FIRST_ENDPOINTS_S))
         for number, sock in self._bound:
             self.plane.listen(number, sock.fileno())
         if self.writer is not None:
@@ -148,6 +153,7 @@ class Worker:
         """Ends at once: what is still in progress is cut, the log is written out."""
         self.plane.close()
         self._unbind()
+        await self.expander.stop()
         await self.resolver.stop()
         for timer in (self._flusher, self._beating):
             if timer is not None:
@@ -208,7 +214,7 @@ def own_seat(plan: Plan, memory: layout.Table) -> Seat:
 def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Table:
     """A statistics table for a plan, with places for endpoints that come later and, if `growing`, for names that later
     plans bring."""
-    endpoints = [(cluster.name, address.text) for cluster in plan.clusters for address in cluster.endpoints]
+    endpoints = [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()]
     routes, rows = len(plan.routes), plan.stats.rows
     return layout.create(
         rows,

@@ -54,8 +54,8 @@ cdef class Cluster(PoolOwner):
         self.balancer = make_balancer(plan)
         self.pools = []
         self.members = {}
-        for address in plan.endpoints:
-            self.add(address.text)
+        for name in plan.members():
+            self.add(name)
         self.look()
 
     # -- members ------------------------------------------------------------------------------------------
