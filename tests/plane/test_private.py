@@ -220,6 +220,13 @@ def test_behind_a_trusted_proxy_the_client_may_change(stage: Stage) -> None:
     assert kept(scene) == 1, "the others are closed"
 
 
+def test_nobody_waits_for_what_is_not_given_back(stage: Stage) -> None:
+    scene = private(stage, pool={"wait_idle_ms": 1000})
+    scene.client(GET, "192.0.2.1")
+    scene.client(GET, "192.0.2.2")
+    assert scene.dials == 2
+
+
 def test_a_client_at_two_endpoints(stage: Stage) -> None:
     """It stays with the one to which its connection is."""
     scene = private(stage, endpoints=2)

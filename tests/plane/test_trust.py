@@ -123,9 +123,9 @@ def test_the_walk_costs_little_whatever_is_sent() -> None:
     trusted = trusting(*(f"10.{n >> 8}.{n & 255}.0/24" for n in range(1000)))
     for value in ("," * 30_000, " " * 15_000 + "," * 15_000, "10.3.231.1," * 2500):
         data = asking(f"X-Forwarded-For: {value}")
-        started = time.perf_counter()
+        started = time.process_time()
         client_of(data, b"10.3.231.1", trusted, repeat=100)
-        assert time.perf_counter() - started < 0.2
+        assert time.process_time() - started < 0.2
 
 
 @pytest.mark.parametrize(
@@ -216,6 +216,17 @@ def test_the_log_has_the_client_of_each_request(stage: Stage) -> None:
     scene.end(client)
     seen = [json.loads(line)["client"] for line in scene.log.take().splitlines()]
     assert seen == ["203.0.113.9", "203.0.113.10", "10.0.0.1", "10.0.0.1"], "a head that is none tells of nobody"
+
+
+def test_half_a_head_is_the_hops(stage: Stage) -> None:
+    scene = stage(listener={"trusted_proxies": networks().read(TRUSTED)})
+    client = scene.client(asking("X-Forwarded-For: 203.0.113.9"), "10.0.0.1")
+    scene.send(scene.endpoint(), OK)
+    scene.send(client, GET[:9])
+    scene.wait_ms(10_100)
+    assert b"HTTP/1.1 408 " in client.take_sent()
+    scene.end(client)
+    assert [json.loads(line)["client"] for line in scene.log.take().splitlines()] == ["203.0.113.9", "10.0.0.1"]
 
 
 def test_a_refused_request_is_its_clients(stage: Stage) -> None:

@@ -310,11 +310,11 @@ cdef class Downstream(Arrival):
             self.scanned = head.scanned
             return NEED_MORE
         self.scanned = 0
-        if self.believed:
-            self.learn_client(p, head if step == DONE else NULL)
         if step == FAILED:
             self._refuse(head.reason, False)
             return FAILED
+        if self.believed:
+            self.learn_client(p, head)
         if frame_request(p, head, &framing) == FAILED:
             self._refuse(framing.reason, True)
             return FAILED
@@ -361,6 +361,7 @@ cdef class Downstream(Arrival):
         self.exchange = None
         if self.believed:
             self.leave_table()
+            self.learn_client(NULL, NULL)
         if self.state == D_CLOSED:
             return 0
         if self.stream.closed:      # reset, so that the client sees a cut

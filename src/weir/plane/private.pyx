@@ -21,6 +21,9 @@ from weir.plane.workspace cimport move
 cdef class PrivatePool(Pool):
     """A pool whose connections speak for one client each."""
 
+    def __cinit__(self, *_):
+        self.wait_idle_ms = 0       # nothing is ever given back for others
+
     cdef bint retake(self, Upstream upstream, UpstreamUser user) except -1:
         if upstream.state != U_KEPT:
             return False
