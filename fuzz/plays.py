@@ -49,7 +49,7 @@ OK = _response(b"200 OK", b"Content-Length: 5", body=b"hello")
 CHUNKED_OK = _response(b"200 OK", b"Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n")
 CLOSE_OK = _response(b"200 OK", body=b"until the end")
 NONE = _response(b"204 No Content")
-SWITCHED = _response(b"101 Switching Protocols", b"Upgrade: websocket")
+SWITCHED = _response(b"101 Switching Protocols", b"Upgrade: websocket", b"Connection: upgrade")
 EXPECTING = _request(b"POST /a", b"Content-Length: 5", b"Expect: 100-continue")
 
 _PLAYS: list[list[Part]] = [

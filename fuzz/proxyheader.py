@@ -15,7 +15,9 @@ End = tuple[str, int]
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 V1_BYTES, V2_BYTES = 107, 4096
 _PORT = rb"(0|[1-9][0-9]{0,4})"
-_V1 = re.compile(rb"PROXY (?:UNKNOWN(?: [^\n]*)?|TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) " + _PORT + b" " + _PORT + rb")\r\n")
+_V1 = re.compile(
+    rb"PROXY (?:UNKNOWN(?: [^\n]*)?|TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) " + _PORT + b" " + _PORT + rb")\r\n"
+)
 ADDRESS_BYTES = {0x11: 12, 0x12: 12, 0x21: 36, 0x22: 36, 0x31: 216, 0x32: 216}
 
 

@@ -16,7 +16,8 @@ __all__ = ["CORPUS", "CRASHES", "HERE", "TARGETS", "Target"]
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {
-    target.__name__: target for target in (head_request, head_response, framing, chunks, forward, proxy_header, exchange)
+    target.__name__: target
+    for target in (head_request, head_response, framing, chunks, forward, proxy_header, exchange)
 }
 
 HERE = Path(__file__).resolve().parent

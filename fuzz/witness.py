@@ -188,6 +188,20 @@ def _method(name: bytes) -> Method:
     return Method.M_HEAD if name == b"HEAD" else Method.M_GET
 
 
+def _members(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    """What a list has, without parameters, in lower case."""
+    lists = [value for known, value in fields if known.lower() == name]
+    found = [member.partition(b";")[0].strip(b" \t").lower() for value in lists for member in value.split(b",")]
+    return [member for member in found if member]
+
+
+def _switches(request: Request, fields: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a 101 switches to what was asked for."""
+    said = _members(fields, b"upgrade")
+    asked = _members(request.fields, b"upgrade")
+    return bool(said) and set(said) <= set(asked) and b"upgrade" in _members(fields, b"connection")
+
+
 def _responses_told(data: bytes, requests: list[Request], ended: bool) -> list[Response]:
     """The final responses in what an endpoint said to some requests, up to the first that is not all there."""
     responses: list[Response] = []
@@ -198,7 +212,7 @@ def _responses_told(data: bytes, requests: list[Request], ended: bool) -> list[R
                 framing = None if head is None else response_framing(data, _method(request.method), request.upgrades)
             except Refused:
                 return responses
-            if head is None or framing is None:
+            if head is None or framing is None or (head.status == 101 and not _switches(request, head.fields)):
                 return responses
             data = data[head.length :]
             if head.status >= 200 or head.status == 101:

@@ -22,12 +22,14 @@ MOST_LINES = 500
 
 # The modules of the data plane in reading order: one may use only those before it.
 PLANE_ORDER = (
-    *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "counters"),
+    *("debug", "syscalls", "codes", "columns", "states", "machines", "clock", "timers", "buffer", "keyed", "counters"),
+    *("rule", "gcra"),
     *("text", "accesslog"),
     *("engine", "selector", "stream"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "chunked", "accept"),
     *("origin", "proxyproto", "trust", "clients", "pace", "parsers"),
-    *("workspace", "fake", "account", "answers"),
+    *("filters", "fault"),
+    *("workspace", "fake", "account", "answers", "admission"),
     *(
         "upstream",
         "roster",
@@ -40,6 +42,7 @@ PLANE_ORDER = (
         "exchange",
         "patience",
         "response",
+        "hold",
         "forward",
         "answering",
         "arrival",
@@ -53,8 +56,11 @@ PLANE_ORDER = (
 MAY_IMPORT = {
     "weir.reasons": (),
     "weir.config.plan": (),
-    "weir.stats": ("weir.reasons", "weir.plane.columns"),
-    "weir.plane": ("weir.reasons", "weir.config.plan", "weir.stats.columns", "weir.stats.layout"),
+    "weir.stats": ("weir.reasons", "weir.config.plan", "weir.plane.columns"),
+    "weir.plane": (
+        *("weir.reasons", "weir.config.plan"),
+        *("weir.stats.columns", "weir.stats.layout", "weir.stats.rules"),
+    ),
     "weir.config": (),
     "weir.control": (
         *("weir.config.plan", "weir.config.address", "weir.config.errors"),
@@ -142,7 +148,9 @@ TESTED_IN = {
     "plane/machines.py": "plane/test_states.py",
     "plane/fake.pyx": "plane/test_exchange.py",
     "plane/forward.pyx": "plane/test_replay.py",
+    "plane/hold.pyx": "plane/test_admission.py",
     "plane/listener.pyx": "plane/test_plane.py",
+    "plane/rule.pyx": "plane/test_gcra.py",
     "plane/options.pyx": "plane/test_downstream.py",
     "plane/origin.pyx": "plane/test_trust.py",
     "plane/pace.pyx": "plane/test_patience.py",
@@ -167,6 +175,7 @@ TESTED_IN = {
     "stats/bytemap.py": "stats/test_layout.py",
     "stats/entries.py": "stats/test_layout.py",
     "config/cluster_model.py": "config/test_load.py",
+    "config/limit_model.py": "config/test_limit_kinds.py",
     "config/listener_model.py": "config/test_load.py",
     "config/table.py": "config/test_load.py",
     "config/errors.py": "config/test_load.py",

@@ -53,7 +53,8 @@ idle_timeout = "50s"
 ```
 
 `[[listener]]` and `[[cluster]]` may be there several times. `[cluster.pool]`, `[cluster.queue]` and `[cluster.retry]`
-belong to the `[[cluster]]` above them. A complete file with comments is in `examples/weir.toml`.
+belong to the `[[cluster]]` above them, `[[listener.rate_limit]]` and `[[listener.fault]]` (several times if you like)
+to the `[[listener]]` above them. A complete file with comments is in `examples/weir.toml`.
 
 ## Checking it
 

@@ -57,12 +57,14 @@ class Reason(IntEnum):
     EVICTED = 34
     OUT_OF_MEMORY = 35
     OUT_OF_PORTS = 36
-    BAD_PROXY_HEADER = 37
-    PROXY_HEADER_TIMEOUT = 38
-    UNTRUSTED_PROXY = 39
-    CLIENT_LIMIT = 40
-    BODY_TOO_SLOW = 41
-    CLIENT_TOO_SLOW = 42
+    RATE_LIMITED = 37
+    FAULT_INJECTED = 38
+    BAD_PROXY_HEADER = 39
+    PROXY_HEADER_TIMEOUT = 40
+    UNTRUSTED_PROXY = 41
+    CLIENT_LIMIT = 42
+    BODY_TOO_SLOW = 43
+    CLIENT_TOO_SLOW = 44
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -103,6 +105,8 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("evicted", 0, "weir", "The connection was closed to make room for others: it had waited longest, without a request in progress."),
     ReasonInfo("out_of_memory", 503, "weir", "There is no memory for this request at the moment."),
     ReasonInfo("out_of_ports", 503, "weir", "No more connections to the endpoint can be opened at the moment."),
+    ReasonInfo("rate_limited", 429, "downstream", "Too many requests: a rate limit of this listener was reached."),
+    ReasonInfo("fault_injected", 503, "weir", "A fault was injected on purpose, for a test."),
     ReasonInfo("bad_proxy_header", 0, "downstream", "The connection did not begin with a valid PROXY protocol header."),
     ReasonInfo("proxy_header_timeout", 0, "downstream", "The PROXY protocol header did not arrive in time."),
     ReasonInfo("untrusted_proxy", 0, "downstream", "PROXY protocol headers are taken from trusted proxies only, and this was none."),

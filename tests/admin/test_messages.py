@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from tests.admin.rig import PLAN, Counted
 from weir.admin.messages import histogram_message, reason_counts, status_message, timestamp, view_message
 from weir.admin.state import AdminState
+from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan
 from weir.plane.counters import Counters
+from weir.plane.gcra import RateLimit
 from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.columns import REASONS_AT
@@ -16,6 +18,7 @@ from weir.stats.frame import take
 from weir.stats.names import TableNames
 from weir.stats.publish import publish
 from weir.stats.reader import BUCKETS_USED
+from weir.stats.rules import RuleBook
 from weir.stats.view import query
 
 BUCKETS = st.lists(st.integers(0, 2**63), min_size=BUCKETS_USED, max_size=BUCKETS_USED)
@@ -78,3 +81,18 @@ async def test_status_has_the_endpoints_of_all_workers() -> None:
     assert (endpoint.cluster, endpoint.endpoint, endpoint.open, endpoint.idle) == ("app", "127.0.0.1:1", 10, 4)
     assert status.table is not None
     assert (status.table.rows, status.table.rows_taken) == (8, 1)
+
+
+async def test_status_has_rate_limits_and_faults() -> None:
+    limits = (RateLimitPlan("client", (10, 1000)), RateLimitPlan("all", (1, 1000), name="all", dry_run=True))
+    faults = (FaultPlan(abort=503), FaultPlan(delay_ms=(1, 1), name="slow"))
+    listener = ListenerPlan(AddressPlan(":8080", "", 8080), 0, rate_limits=limits, faults=faults)
+    rules = RuleBook(Plan((listener,), (), ()), workers=2)
+    for number in range(2):
+        RateLimit(rules.limits[0][0], number, limits[0]).spend([b"a"] * 20, 10**15)
+    status = status_message(AdminState(PLAN, layout.create(8, ["main"], workers=2), rules))
+    assert [(limit.listener, limit.name, limit.by, limit.dry_run, limit.passed) for limit in status.rate_limits] == [
+        (":8080", "client 10/s", "client", False, 10),
+        (":8080", "all", "all", True, 0),
+    ]
+    assert [(fault.listener, fault.name) for fault in status.faults] == [(":8080", "fault 1"), (":8080", "slow")]

@@ -28,14 +28,16 @@ from weir.admin.families import collect
 from weir.admin.metric_table import METRICS
 from weir.admin.metrics import Metrics
 from weir.admin.state import AdminState
-from weir.config.plan import Plan
+from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan
 from weir.plane.counters import Counters
+from weir.plane.gcra import RateLimit
 from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.columns import COUNTERS, REASONS_AT
 from weir.stats.frame import take
 from weir.stats.publish import publish, write_figures
 from weir.stats.reader import BUCKETS_USED
+from weir.stats.rules import RuleBook
 
 PLACES = {counter.name: place for place, counter in enumerate(COUNTERS)}
 ENDPOINTS = [("app", "127.0.0.1:1"), ("app", "127.0.0.1:2")]
@@ -110,6 +112,24 @@ async def test_values_are_those_of_the_table() -> None:
     assert got["weir_upstream_connections", (*endpoint, ("state", "busy"))] == 4
     assert got["weir_cluster_queued", (("cluster", "app"),)] == 8
     assert got["weir_series", ()] == 5
+
+
+async def test_rate_limits_and_faults_are_summed_over_listeners_of_the_same_name() -> None:
+    limits = (RateLimitPlan("client", (10, 1000)), RateLimitPlan("all", (1, 1000), name="try", dry_run=True))
+    listener = ListenerPlan(AddressPlan(":0", "", 0), 0, rate_limits=limits, faults=(FaultPlan(abort=503),))
+    rules = RuleBook(Plan((listener, listener), (), ()), workers=1)
+    for memories in rules.limits:
+        RateLimit(memories[0], 0, limits[0]).spend([b"a"] * 20, 10**15)
+    got = samples(as_text(collect(AdminState(Plan((), (), ()), made(), rules))))
+    route = ("route", ":0")
+    own = (route, ("rule", "client 10/s"))
+    assert got["weir_rate_limit_requests_total", (("outcome", "passed"), *own)] == 20
+    assert got["weir_rate_limit_requests_total", (("outcome", "limited"), *own)] == 0
+    assert got["weir_rate_limit_requests_total", (("outcome", "would_limit"), route, ("rule", "try"))] == 0
+    assert (("outcome", "limited"), route, ("rule", "try")) not in {labels for _name, labels in got}
+    assert got["weir_rate_limit_evictions_total", own] == 0
+    for kind in ("abort", "bandwidth", "delay"):
+        assert got["weir_faults_injected_total", (("kind", kind), route, ("rule", "fault 1"))] == 0
 
 
 async def test_openmetrics_says_the_same() -> None:

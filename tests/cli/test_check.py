@@ -94,3 +94,22 @@ def test_the_schema_is_one() -> None:
     schema = json.loads(done.stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate({"listener": [{"address": ":8080", "to": "127.0.0.1:8081"}]}, schema)
+
+
+def test_rate_limits_and_faults_are_summed_up(tmp_path: Path) -> None:
+    path = tmp_path / "weir.toml"
+    path.write_text(
+        '[[listener]]\naddress = ":8080"\nto = "127.0.0.1:8081"\n'
+        '[[listener.rate_limit]]\nby = "field:X-Api-Key"\nrate = "10/m"\ndelay = 5\nprefix = "/login"\n'
+        'methods = ["POST", "PUT"]\ndry_run = true\n'
+        '[[listener.rate_limit]]\nby = "client"\nrate = "100/s"\nburst = 20\n'
+        '[[listener.fault]]\ndelay = "100ms-2s"\ndelay_percentage = "10%"\nabort = "reset"\nbandwidth = "64KiB"\n'
+        'field = "X-Weir-Fault"\n[[listener.fault]]\nabort = 503\nabort_percentage = "1%"\nprefix = "/api/"\n'
+    )
+    assert weir("check", str(path)).stdout.splitlines()[1:-1] == [
+        "  listen on :8080, send to 127.0.0.1:8081",
+        "    each value of X-Api-Key: 10/m, 10 at once, 5 more wait; POST or PUT /login...; counted only (dry run)",
+        "    each client: 100/s, 20 at once",
+        "    FAULT: 10 % wait 100ms-2s, 100 % are reset, 100 % get 64KiB a second; X-Weir-Fault",
+        "    FAULT: 1 % are answered with 503; /api/...",
+    ]

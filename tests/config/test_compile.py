@@ -83,6 +83,37 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("listener",), "trace_sample", '"5%"', "listener.trace_sample_percent", 5),
     (("listener",), "server_timing", '"on"', "listener.server_timing", "on"),
     (("listener",), "half_close", '"abort"', "listener.half_close", "abort"),
+    *(
+        (("listener", "rate_limit"), key, toml, f"listener.rate_limits.{field}", value)
+        for key, toml, field, value in (
+            ("by", '"path"', "by", "path"),
+            ("rate", '"10/m"', "rate", (10, 60_000)),
+            ("burst", "50", "burst", 50),
+            ("delay", "20", "delay", 20),
+            ("prefix", '"/login"', "prefix", "/login"),
+            ("methods", '["POST", "PUT"]', "methods", ("POST", "PUT")),
+            ("status", "503", "status", 503),
+            ("max_keys", "1000", "max_keys", 1_000),
+            ("dry_run", "true", "dry_run", True),
+            ("name", '"logins"', "name", "logins"),
+        )
+    ),
+    *(
+        (("listener", "fault"), key, toml, f"listener.faults.{field}", value)
+        for key, toml, field, value in (
+            ("delay", '"100ms-2s"', "delay_ms", (100, 2_000)),
+            ("delay_percentage", '"10%"', "delay_percent", 10),
+            ("abort", "503", "abort", 503),
+            ("abort_percentage", '"1%"', "abort_percent", 1),
+            ("bandwidth", '"64KiB"', "bandwidth_bytes", 65_536),
+            ("bandwidth_percentage", '"50%"', "bandwidth_percent", 50),
+            ("prefix", '"/api/"', "prefix", "/api/"),
+            ("methods", '["GET"]', "methods", ("GET",)),
+            ("field", '"X-Weir-Fault:slow"', "field", "X-Weir-Fault: slow"),
+            ("seed", "42", "seed", 42),
+            ("name", '"slow"', "name", "slow"),
+        )
+    ),
     (("cluster",), "host", '"app.internal:8080"', "cluster.host", "app.internal:8080"),
     (("cluster",), "proxy_protocol", '"v2"', "cluster.proxy_protocol", "v2"),
     (("cluster",), "connect_timeout", '"1s"', "cluster.connect_timeout_ms", 1_000),
@@ -119,9 +150,16 @@ TOKEN_FILE = ("admin", "token_file")
 OPENAPI = {("stats", "openapi"), ("listener", "openapi")}  # tests/config/test_openapi.py
 
 
+# What a rule needs to be one, and a fault to have something to say percentages of.
+RULES = {
+    ("listener", "rate_limit"): {"by": '"client"', "rate": '"100/s"'},
+    ("listener", "fault"): {"delay": '"1s"', "abort": "500", "bandwidth": '"1KiB"'},
+}
+
+
 def text_with(table: tuple[str, ...], line: str) -> str:
     """A complete configuration with a cluster, and one more line in one of its tables."""
-    parts = {
+    parts: dict[tuple[str, ...], str] = {
         (): "",
         ("log",): "" if line.startswith("access") else 'access = "stdout"\n',
         ("stats",): "",
@@ -129,6 +167,12 @@ def text_with(table: tuple[str, ...], line: str) -> str:
         ("otlp",): "",
         ("admin",): "",
         ("listener",): 'address = ":8080"\nto = "app"\n',
+        **{
+            place: "".join(
+                f"{key} = {toml}\n" for key, toml in least.items() if table != place or not line.startswith(f"{key} = ")
+            )
+            for place, least in RULES.items()
+        },
         ("cluster",): 'name = "app"\nendpoints = ["app.internal:8081"]\n',
         ("cluster", "pool"): "",
         ("cluster", "queue"): "",
@@ -136,6 +180,7 @@ def text_with(table: tuple[str, ...], line: str) -> str:
     }
     parts[table] += line + "\n"
     headers: dict[tuple[str, ...], str] = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
+    headers.update({place: f"[[{'.'.join(place)}]]\n" for place in RULES})
     return "".join(headers.get(key, f"[{'.'.join(key)}]\n" if key else "") + body for key, body in parts.items())
 
 
@@ -153,6 +198,9 @@ def flat(plan: Plan) -> dict[str, Any]:
         elif isinstance(value, tuple) and prefix in ("listeners", "routes", "clusters"):
             assert len(value) == 1
             yield from walk(prefix[:-1], value[0])
+        elif isinstance(value, tuple) and value and prefix in ("listener.rate_limits", "listener.faults"):
+            assert len(value) == 1
+            yield from walk(prefix, value[0])
         else:
             yield prefix, value
 
@@ -181,7 +229,9 @@ def test_every_field_of_the_plan_can_be_set() -> None:
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
     structure |= {"admin.address", "admin.written"}
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
-    assert set(flat(plan_of(LEAST))) == tested | structure
+    whole = text_with((), "")
+    assert set(flat(plan_of(whole))) == tested | structure
+    assert set(flat(plan_of(LEAST))) >= {name for name in tested if name.count(".") < 2 or "listener" not in name}
 
 
 def test_defaults_are_those_of_the_plan() -> None:

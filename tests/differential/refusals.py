@@ -56,13 +56,6 @@ REFUSALS = [
     ),
     Refuses(
         ("nginx",),
-        lambda request, _: request[2] == "",
-        "HTTP/1.0 without Host",
-        'RFC 9112 section 3.2: without an authority, "a client MUST send a Host header field with an empty field '
-        'value". A cluster may name one (`host`).',
-    ),
-    Refuses(
-        ("nginx",),
         lambda request, _: bool(re.search("%(?![0-9A-Fa-f]{2})|%00", request[1].partition("?")[0])),
         "target b'/%00%zz%'",
         "nginx decodes the path to find a location. Weir does not look into it, as RFC 9110 section 4.2.3 advises.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.timeout(60)
 
 MARKER = b"GET /marker HTTP/1.1\r\nHost: marker\r\n\r\n"
 SEEN = b"GET /seen HTTP/1.1\r\nHost: a\r\n\r\n"
+OWN_ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
 
 @dataclass
@@ -60,6 +62,9 @@ def send(town: Rig, listener: int, *pieces: bytes) -> Told:
     client.close()
     town.clients.remove(client)
     told.seen = json.loads(town.ask(SEEN, listener=listener).body)
+    for request in told.seen:
+        if OWN_ADDRESS.fullmatch(request[2]):
+            request[2] = ""  # what an endpoint is called by when the client names no host
     return told
 
 

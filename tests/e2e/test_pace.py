@@ -1,4 +1,4 @@
-"""Clients that are slow on purpose: cut off when they owe too much, while they cost little, and good ones notice nothing."""
+"""Clients that are slow on purpose: they cost little and are cut off, and good ones notice nothing."""
 
 from __future__ import annotations
 

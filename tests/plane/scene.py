@@ -33,6 +33,7 @@ from weir.plane.stream import Address
 from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.reader import snapshot
+from weir.stats.rules import RuleBook
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -88,8 +89,16 @@ class Scene:
         )
         self.log = AccessLog(log_format, 1 << 20)
         self.dialer = FakeDialer()
+        self.rules = RuleBook(self.plan, workers=1)
         self.plane = Plane(
-            self.plan, self.engine, Counters(self.memory, 0), self.log, make_page, 1000, dialer=self.dialer
+            self.plan,
+            self.engine,
+            Counters(self.memory, 0),
+            self.log,
+            make_page,
+            1000,
+            dialer=self.dialer,
+            rules=self.rules,
         )
         self.listener = self.plane.listen(0, -1)
         for number in range(endpoints):

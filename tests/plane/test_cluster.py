@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.plane.scene import GET, OK, Scene
 
 Stage = Callable[..., Scene]
@@ -81,3 +83,48 @@ def test_a_slow_dial_keeps_its_place_in_line_with_room_for_more(stage: Stage) ->
     scene.send(scene.endpoint(1), OK)
     assert [client.take_sent() for client in clients[1:]] == [OK, OK]
     assert scene.plane.queued(0) == 0
+
+
+def drained(scene: Scene, times: int, ms: int) -> None:
+    """So many exchanges are answered, one every `ms`; each makes room for one that is queued."""
+    for _ in range(times):
+        scene.wait_ms(ms)
+        scene.send(scene.endpoint(), OK)
+
+
+@pytest.mark.parametrize(
+    ("times", "ms", "seconds"),
+    [
+        (10, 100, 3),  # ten a second, and twenty wait: two seconds, rounded up
+        (10, 500, 11),
+        (4, 5000, 60),  # 101 s would be more than anybody is told
+        (0, 0, 31),  # nobody has had a turn: no rate is known
+    ],
+)
+def test_retry_after_is_how_long_the_queue_needs(stage: Stage, times: int, ms: int, seconds: int) -> None:
+    scene = stage(pool={"max_connections": 1}, queue={"size": 20, "timeout_ms": 30_000})
+    for _ in range(21):
+        scene.client(GET)
+    drained(scene, times, ms)
+    for _ in range(times):
+        scene.client(GET)
+    refused = scene.client(GET).take_sent()
+    assert b"queue_full" in refused
+    assert b"\r\nRetry-After: %d\r\n" % seconds in refused
+
+
+def test_retry_after_forgets_a_rate_that_was(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1}, queue={"size": 100, "timeout_ms": 600_000})
+    for _ in range(101):
+        scene.client(GET)
+    drained(scene, 10, 2000)  # 20 s: one in two seconds
+    for _ in range(10):
+        scene.client(GET)
+    assert b"\r\nRetry-After: 60\r\n" in scene.client(GET).take_sent()
+    for _ in range(10):
+        drained(scene, 50, 20)  # faster: fifty a second
+        for _ in range(50):
+            scene.client(GET)
+        sent = scene.client(GET).take_sent()
+    told = int(sent.split(b"\r\nRetry-After: ")[1].split(b"\r\n")[0])
+    assert 2 <= told <= 5

@@ -236,3 +236,31 @@ def test_drain_closes_idle_and_finishes_the_rest(stage: Stage) -> None:
     assert busy.is_closed
     assert quiet == [1]
     assert scene.plane.ledger()["upstreams"] == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"HEAD / HTTP/1.1\r\nHo", b"408 "),
+        (b"\r\nHEAD /", b"408 "),
+        (b"HEAD / HTTP/1.1\r\nbad line\r\n\r\n", b"400 "),
+        (b"HEAD / HTTP/3.0\r\n\r\n", b"505 "),
+        (b"HEAD / HTTP/1.1\r\n\r\n", b"400 "),
+    ],
+)
+def test_a_head_that_is_refused_gets_no_body(stage: Stage, data: bytes, reason: bytes) -> None:
+    scene = stage(listener={"request_header_timeout_ms": 500})
+    client = scene.client(data)
+    scene.wait_ms(600)
+    sent = client.take_sent()
+    assert sent.startswith(b"HTTP/1.1 " + reason)
+    assert sent.endswith(b"\r\n\r\n")
+    assert sent.count(b"\r\n\r\n") == 1
+
+
+@pytest.mark.parametrize("data", [b"HEA", b"HEADS / ", b"GET /HEAD ", b"\r\nGET"])
+def test_what_may_not_be_a_head_gets_a_body(stage: Stage, data: bytes) -> None:
+    scene = stage(listener={"request_header_timeout_ms": 500})
+    client = scene.client(data)
+    scene.wait_ms(600)
+    assert b"\nhead_timeout: " in client.take_sent()

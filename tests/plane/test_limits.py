@@ -16,7 +16,7 @@ import pytest
 from tests.plane.scene import GET, OK, Scene
 from weir.config.findings import TABLES
 from weir.config.model import kind_of_field
-from weir.config.plan import NetworkPlan
+from weir.config.plan import NetworkPlan, RateLimitPlan
 from weir.reasons import REASONS
 
 Stage = Callable[..., Scene]
@@ -155,6 +155,14 @@ def too_many_requests(stage: Stage) -> tuple[Scene, bytes]:
     return scene, scene.client(said).take_sent()
 
 
+def too_often(stage: Stage) -> tuple[Scene, bytes]:
+    scene = stage(listener={"rate_limits": (RateLimitPlan("client", (1, 1000)),)})
+    scene.client(GET)
+    sent = scene.client(GET).take_sent()
+    assert b"\r\nRetry-After: 1\r\n" in sent
+    return scene, sent
+
+
 FIELDS = b"".join(b"x%d: 1\r\n" % n for n in range(20))
 RESPONSE_FIELDS = b"HTTP/1.1 200 OK\r\n" + FIELDS + b"Content-Length: 2\r\n\r\nok"
 
@@ -183,6 +191,7 @@ LIMITS: list[tuple[str, Callable[[Stage], tuple[Scene, bytes]], int]] = [
     ("queue_full", full_queue, 503),
     ("queue_timeout", slow_queue, 503),
     ("connect_timeout", slow_connect, 504),
+    ("rate_limited", too_often, 429),
     ("bad_chunk", sends(CHUNKED + b"5;" + b"x" * 260), 400),
     ("bad_chunk", sends(CHUNKED + b"0\r\n" + FIELDS + b"\r\n", listener={"max_fields": 10}), 400),
     ("bad_request", sends(GET[:-2] + b"Connection: " + b"a," * 65 + b"\r\n\r\n"), 400),
@@ -251,7 +260,7 @@ def test_the_document_names_settings_with_their_defaults() -> None:
         assert kind is not None
         assert str(kind.show(field.default)) == row[2], found[1]
         named += 1
-    assert named == 28
+    assert named == 30
 
 
 def test_the_reasons_of_the_document_are_reasons_and_all_are_provoked() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.plane.scene import GET, OK, Scene
 from weir.plane.stream import Address
 from weir.stats import reader
@@ -97,3 +99,17 @@ def test_figures_are_counted_in_the_table_at_once(stage: Stage) -> None:
     assert (told.attempts, told.dials, told.reuses) == (2, 1, 1)
     assert (told.responses, told.errors_5xx, told.failures) == (1, 1, 1)
     assert 3_000 <= told.response_us < 20_000
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [("192.0.2.1:80", b"192.0.2.1:80"), ("HTTP://app.test:80", b"app.test:80"), ("unix:/run/a.sock", b"localhost")],
+)
+def test_who_names_no_host_gets_the_endpoints_name(stage: Stage, name: str, host: bytes) -> None:
+    scene = stage()
+    scene.plane.add_endpoint(0, name)
+    scene.plane.set_addresses(0, name, [Address(host="192.0.2.9", port=80)])
+    for other in set(scene.plane.endpoints(0)) - {name}:
+        scene.plane.remove_endpoint(0, other)
+    scene.client(b"GET /a HTTP/1.0\r\n\r\n")
+    assert b"\r\nHost: " + host + b"\r\n" in scene.endpoint().take_sent()

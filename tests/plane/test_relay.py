@@ -231,3 +231,79 @@ def test_where_memory_is_short_trailers_may_still_be_as_long_as_they_may(stage: 
     scene.send(scene.endpoint(), b"0\r\n" + trailers + b"\r\n")
     assert client.take_sent().endswith(b"\r\n\r\n2\r\nok\r\n0\r\n" + trailers + b"\r\n")
     assert scene.reasons() == {}
+
+
+# -- the end of a chunked body ----------------------------------------------------------------------------
+
+CHUNKED = b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_the_last_chunk_of_a_request_waits_for_its_trailers(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(CHUNKED + b"2\r\nab\r\n0\r\n")
+    endpoint = scene.endpoint()
+    assert endpoint.take_sent() == CHUNKED + b"2\r\nab\r\n"
+    scene.send(client, b"X-Sum: 1\r\n")
+    assert endpoint.take_sent() == b""
+    assert scene.plane.ledger()["buffer_bytes"] <= 16384, "what waits holds no large buffer"
+    scene.send(client, b"\r\n" + GET)
+    assert endpoint.take_sent() == b"0\r\nX-Sum: 1\r\n\r\n"
+    scene.send(endpoint, OK)
+    assert endpoint.take_sent() == GET
+    scene.send(endpoint, OK)
+    assert client.take_sent() == OK + OK
+
+
+@pytest.mark.parametrize("at", range(1, 12))
+def test_a_request_whose_trailers_are_refused_never_looks_whole(stage: Stage, at: int) -> None:
+    scene = stage()
+    data = b"2\r\nab\r\n0\r\nX Y: 1\r\n\r\n"
+    client = scene.client(CHUNKED + data[:at])
+    scene.send(client, data[at:])
+    assert b"bad_chunk" in client.take_sent()
+    assert scene.endpoint().is_closed
+    assert b"\r\n0\r\n" not in scene.endpoint().take_sent()
+
+
+def test_a_response_whose_trailers_are_refused_never_looks_whole(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    scene.send(scene.endpoint(), head + b"2\r\nok\r\n0\r\n")
+    assert client.take_sent() == head + b"2\r\nok\r\n"
+    scene.send(scene.endpoint(), b"X Y: 1\r\n\r\n")
+    assert client.take_sent() == b""
+    assert client.is_closed
+    assert scene.reasons() == {"bad_response_framing": 1}
+
+
+def test_trailers_of_a_response_whose_connection_names_a_field_are_left_out(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(GET)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+    scene.send(scene.endpoint(), head + b"Connection: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")
+    assert client.take_sent() == head + b"\r\n2\r\nok\r\n0\r\n\r\n"
+
+
+def test_of_a_body_that_is_too_large_no_end_goes_on(stage: Stage) -> None:
+    """The endpoint would act on a request that the client is told was refused."""
+    scene = stage(route={"max_body_bytes": 10})
+    client = scene.client(CHUNKED)
+    endpoint = scene.endpoint()
+    assert endpoint.take_sent() == CHUNKED
+    scene.send(client, b"b\r\nhello world\r\n0\r\n\r\n")
+    assert client.take_sent().startswith(b"HTTP/1.1 413 ")
+    assert endpoint.is_closed
+    assert endpoint.take_sent() == b""
+    assert scene.reasons() == {"body_too_large": 1}
+
+
+def test_half_a_chunk_header_holds_no_large_buffer(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(CHUNKED)
+    scene.send(client, b"2\r\nab\r\n5;a")
+    assert scene.plane.ledger()["buffer_bytes"] <= 16384
+    scene.send(client, b"\r\nhello\r\n0\r\n\r\n")
+    assert scene.endpoint().take_sent() == CHUNKED + b"2\r\nab\r\n5\r\nhello\r\n0\r\n\r\n"
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK

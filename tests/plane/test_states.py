@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from weir.config.plan import RateLimitPlan
 from weir.plane.machines import MACHINES, Machine
 
 Stage = Callable[..., Scene]
@@ -183,9 +184,23 @@ def introduced(stage: Stage) -> Scene:
     return scene
 
 
+def held(stage: Stage) -> Scene:
+    scene = stage(listener={"rate_limits": (RateLimitPlan("all", (1, 1000), delay=1),)})
+    scene.client(GET)
+    leaves = scene.client(GET)
+    scene.client(GET)  # refused
+    scene.wait_ms(500)
+    scene.reset(leaves)
+    scene.wait_ms(1500)
+    scene.client(GET)
+    scene.client(GET)
+    scene.wait_ms(1100)
+    return scene
+
+
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
-    *(dials, surplus, surplus_taken, in_line, introduced),
+    *(dials, surplus, surplus_taken, in_line, introduced, held),
 )
 
 

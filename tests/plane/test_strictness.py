@@ -128,3 +128,7 @@ def test_every_row_has_one_outcome_and_a_sentence() -> None:
         assert row.get("refused", row.get("closed", "none")) in STATUS
     names = [(row["part"], row["name"]) for row in ROWS]
     assert len(set(names)) == len(names)
+    places: dict[str, set[str]] = {}
+    for row in ROWS:
+        places.setdefault(row["says"].strip(". "), set()).add(row["rfc"])
+    assert [says for says, rfcs in places.items() if len(rfcs) > 1] == [], "one sentence stands in one section"

@@ -1030,7 +1030,7 @@ class GetStatusRequest(Message[_GetStatusRequestFields]):
         ) -> None:
             pass
 
-_GetStatusResponseFields: TypeAlias = Literal["version", "started", "taken", "workers", "endpoints", "table", "reasons"]
+_GetStatusResponseFields: TypeAlias = Literal["version", "started", "taken", "workers", "endpoints", "table", "reasons", "rate_limits", "faults"]
 
 class GetStatusResponse(Message[_GetStatusResponseFields]):
     """
@@ -1069,9 +1069,17 @@ class GetStatusResponse(Message[_GetStatusResponseFields]):
             ```proto
             repeated weir.v1.ReasonCount reasons = 7;
             ```
+        rate_limits:
+            ```proto
+            repeated weir.v1.RateLimit rate_limits = 12;
+            ```
+        faults:
+            ```proto
+            repeated weir.v1.Fault faults = 13;
+            ```
     """
 
-    __slots__ = ("version", "started", "taken", "workers", "endpoints", "table", "reasons")
+    __slots__ = ("version", "started", "taken", "workers", "endpoints", "table", "reasons", "rate_limits", "faults")
 
     if TYPE_CHECKING:
 
@@ -1085,6 +1093,8 @@ class GetStatusResponse(Message[_GetStatusResponseFields]):
             endpoints: list[Endpoint] | None = None,
             table: Table | None = None,
             reasons: list[ReasonCount] | None = None,
+            rate_limits: list[RateLimit] | None = None,
+            faults: list[Fault] | None = None,
         ) -> None:
             pass
 
@@ -1095,6 +1105,8 @@ class GetStatusResponse(Message[_GetStatusResponseFields]):
         endpoints: list[Endpoint]
         table: Table | None
         reasons: list[ReasonCount]
+        rate_limits: list[RateLimit]
+        faults: list[Fault]
 
 _WorkerFields: TypeAlias = Literal["slot", "pid", "started", "heartbeat_age", "downstream_connections", "exchanges", "upstream_connections", "buffer_bytes", "accepted", "log_lines_dropped"]
 
@@ -1396,6 +1408,162 @@ class Table(Message[_TableFields]):
         exchanges_crowded: int
         bytes: int
 
+_RateLimitFields: TypeAlias = Literal["listener", "name", "by", "dry_run", "passed", "delayed", "limited", "evicted", "crowded"]
+
+class RateLimit(Message[_RateLimitFields]):
+    """
+    A rate limit of a listener. Counts are of the rule as it is configured now.
+
+    ```proto
+    message weir.v1.RateLimit
+    ```
+
+    Attributes:
+        listener:
+            its address as configured
+
+            ```proto
+            string listener = 1;
+            ```
+        name:
+            ```proto
+            string name = 2;
+            ```
+        by:
+            "client", "path", "all" or "field:NAME"
+
+            ```proto
+            string by = 3;
+            ```
+        dry_run:
+            nothing is refused: `limited` counts what would have been
+
+            ```proto
+            bool dry_run = 4;
+            ```
+        passed:
+            those that waited included
+
+            ```proto
+            uint64 passed = 5;
+            ```
+        delayed:
+            of them, those that waited
+
+            ```proto
+            uint64 delayed = 6;
+            ```
+        limited:
+            ```proto
+            uint64 limited = 7;
+            ```
+        evicted:
+            keys that were forgotten before their time
+
+            ```proto
+            uint64 evicted = 8;
+            ```
+        crowded:
+            requests that passed without being charged: their key's place was not to be had
+
+            ```proto
+            uint64 crowded = 9;
+            ```
+    """
+
+    __slots__ = ("listener", "name", "by", "dry_run", "passed", "delayed", "limited", "evicted", "crowded")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            listener: str = "",
+            name: str = "",
+            by: str = "",
+            dry_run: bool = False,
+            passed: int = 0,
+            delayed: int = 0,
+            limited: int = 0,
+            evicted: int = 0,
+            crowded: int = 0,
+        ) -> None:
+            pass
+
+        listener: str
+        name: str
+        by: str
+        dry_run: bool
+        passed: int
+        delayed: int
+        limited: int
+        evicted: int
+        crowded: int
+
+_FaultFields: TypeAlias = Literal["listener", "name", "matched", "delayed", "aborted", "paced"]
+
+class Fault(Message[_FaultFields]):
+    """
+    A fault that is injected into requests of a listener, for tests.
+
+    ```proto
+    message weir.v1.Fault
+    ```
+
+    Attributes:
+        listener:
+            ```proto
+            string listener = 1;
+            ```
+        name:
+            ```proto
+            string name = 2;
+            ```
+        matched:
+            requests that it is about; each of the following is some of them
+
+            ```proto
+            uint64 matched = 3;
+            ```
+        delayed:
+            ```proto
+            uint64 delayed = 4;
+            ```
+        aborted:
+            ```proto
+            uint64 aborted = 5;
+            ```
+        paced:
+            with less bandwidth
+
+            ```proto
+            uint64 paced = 6;
+            ```
+    """
+
+    __slots__ = ("listener", "name", "matched", "delayed", "aborted", "paced")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            listener: str = "",
+            name: str = "",
+            matched: int = 0,
+            delayed: int = 0,
+            aborted: int = 0,
+            paced: int = 0,
+        ) -> None:
+            pass
+
+        listener: str
+        name: str
+        matched: int
+        delayed: int
+        aborted: int
+        paced: int
+
 class Sort(Enum):
     """
     What series are ordered by, the greatest first (PATH: by route and path, the smallest first).
@@ -1491,7 +1659,7 @@ class Sort(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x13weir/v1/stats.proto\x12\x07weir.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"f\n\x06Filter\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1a\n\x08contains\x18\x03 \x01(\tR\x08contains\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path"\x92\x02\n\x0fGetStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x120\n\x05since\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12\x1e\n\nhistograms\x18\x07 \x01(\x08R\nhistograms"\xaf\x02\n\x10GetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x120\n\x05taken\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12%\n\x05total\x18\x03 \x01(\x0b2\x0f.weir.v1.SeriesR\x05total\x12\'\n\x06series\x18\x04 \x03(\x0b2\x0f.weir.v1.SeriesR\x06series\x12\x18\n\x07matched\x18\x05 \x01(\rR\x07matched\x12%\n\x0erelative_error\x18\x06 \x01(\x01R\rrelativeError\x12&\n\x06others\x18\x07 \x03(\x0b2\x0e.weir.v1.OtherR\x06others"\xab\x05\n\x06Series\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05other\x18\x03 \x01(\x08R\x05other\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\x12\x1a\n\x08requests\x18\x05 \x01(\x04R\x08requests\x12.\n\x13requests_per_second\x18\x06 \x01(\x01R\x11requestsPerSecond\x12.\n\x13response_body_bytes\x18\x07 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x08 \x01(\x04R\x10requestBodyBytes\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\x16\n\x06errors\x18\n \x01(\x04R\x06errors\x12.\n\x07reasons\x18\x0b \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x12\x18\n\x07retries\x18\x0c \x01(\x04R\x07retries\x12\'\n\x06ledger\x18\r \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger\x12(\n\x05total\x18\x0e \x01(\x0b2\x12.weir.v1.QuantilesR\x05total\x121\n\nfirst_byte\x18\x0f \x01(\x0b2\x12.weir.v1.QuantilesR\tfirstByte\x12;\n\x0ftotal_histogram\x18\x10 \x01(\x0b2\x12.weir.v1.HistogramR\x0etotalHistogram\x12D\n\x14first_byte_histogram\x18\x11 \x01(\x0b2\x12.weir.v1.HistogramR\x12firstByteHistogram"\xb7\x01\n\rStatusClasses\x12$\n\rinformational\x18\x01 \x01(\x04R\rinformational\x12\x18\n\x07success\x18\x02 \x01(\x04R\x07success\x12 \n\x0bredirection\x18\x03 \x01(\x04R\x0bredirection\x12!\n\x0cclient_error\x18\x04 \x01(\x04R\x0bclientError\x12!\n\x0cserver_error\x18\x05 \x01(\x04R\x0bserverError";\n\x0bReasonCount\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n\x05count\x18\x02 \x01(\x04R\x05count"\xc8\x01\n\x06Ledger\x12&\n\x0frequest_head_us\x18\x01 \x01(\x04R\rrequestHeadUs\x12\x19\n\x08queue_us\x18\x02 \x01(\x04R\x07queueUs\x12\x1d\n\nconnect_us\x18\x03 \x01(\x04R\tconnectUs\x12(\n\x10response_head_us\x18\x04 \x01(\x04R\x0eresponseHeadUs\x12\x17\n\x07data_us\x18\x05 \x01(\x04R\x06dataUs\x12\x19\n\x08total_us\x18\x06 \x01(\x04R\x07totalUs"\xaf\x01\n\tQuantiles\x12\x14\n\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n\x06sum_us\x18\x02 \x01(\x04R\x05sumUs\x12\x17\n\x07mean_us\x18\x03 \x01(\x01R\x06meanUs\x12\x15\n\x06p50_us\x18\x04 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x05 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x06 \x01(\x01R\x05p99Us\x12\x17\n\x07p999_us\x18\x07 \x01(\x01R\x06p999Us"Q\n\tHistogram\x12\x14\n\x05scale\x18\x01 \x01(\x11R\x05scale\x12\x16\n\x06offset\x18\x02 \x01(\x11R\x06offset\x12\x16\n\x06counts\x18\x03 \x03(\x04R\x06counts"\xae\x01\n\x05Other\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x14\n\x05share\x18\x03 \x01(\x01R\x05share\x12%\n\x0edistinct_paths\x18\x04 \x01(\x04R\rdistinctPaths\x126\n\x17distinct_relative_error\x18\x05 \x01(\x01R\x15distinctRelativeError"\xe6\x01\n\x11WatchStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x125\n\x08interval\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08interval\x12\x1e\n\nhistograms\x18\x06 \x01(\x08R\nhistograms"E\n\x12WatchStatsResponse\x12/\n\x05stats\x18\x01 \x01(\x0b2\x19.weir.v1.GetStatsResponseR\x05stats"\x13\n\x11ResetStatsRequest"F\n\x12ResetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since"\xd1\x01\n\x11GetHistoryRequest\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x120\n\x05since\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12-\n\x04step\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"k\n\x12GetHistoryResponse\x12&\n\x06points\x18\x01 \x03(\x0b2\x0e.weir.v1.PointR\x06points\x12-\n\x04step\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"\xe9\x02\n\x05Point\x120\n\x05start\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05start\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x16\n\x06errors\x18\x03 \x01(\x04R\x06errors\x12.\n\x13response_body_bytes\x18\x04 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x05 \x01(\x04R\x10requestBodyBytes\x12\x15\n\x06p50_us\x18\x06 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x07 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x08 \x01(\x01R\x05p99Us\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\'\n\x06ledger\x18\n \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger"\x12\n\x10GetStatusRequest"\xc7\x02\n\x11GetStatusResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x124\n\x07started\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x120\n\x05taken\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12)\n\x07workers\x18\x04 \x03(\x0b2\x0f.weir.v1.WorkerR\x07workers\x12/\n\tendpoints\x18\x05 \x03(\x0b2\x11.weir.v1.EndpointR\tendpoints\x12$\n\x05table\x18\x06 \x01(\x0b2\x0e.weir.v1.TableR\x05table\x12.\n\x07reasons\x18\x07 \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons"\x97\x03\n\x06Worker\x12\x12\n\x04slot\x18\x01 \x01(\rR\x04slot\x12\x10\n\x03pid\x18\x02 \x01(\rR\x03pid\x124\n\x07started\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x12>\n\rheartbeat_age\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x0cheartbeatAge\x125\n\x16downstream_connections\x18\x05 \x01(\x04R\x15downstreamConnections\x12\x1c\n\texchanges\x18\x06 \x01(\x04R\texchanges\x121\n\x14upstream_connections\x18\x07 \x01(\x04R\x13upstreamConnections\x12!\n\x0cbuffer_bytes\x18\x08 \x01(\x04R\x0bbufferBytes\x12\x1a\n\x08accepted\x18\t \x01(\x04R\x08accepted\x12*\n\x11log_lines_dropped\x18\n \x01(\x04R\x0flogLinesDropped"\xed\x03\n\x08Endpoint\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12\x12\n\x04open\x18\x03 \x01(\x04R\x04open\x12\x12\n\x04idle\x18\x04 \x01(\x04R\x04idle\x12\x1e\n\nconnecting\x18\x05 \x01(\x04R\nconnecting\x12\x18\n\x07waiting\x18\x06 \x01(\x04R\x07waiting\x12\x14\n\x05dials\x18\x07 \x01(\x04R\x05dials\x12#\n\rdial_failures\x18\x08 \x01(\x04R\x0cdialFailures\x12\x16\n\x06reuses\x18\t \x01(\x04R\x06reuses\x12\x18\n\x07spoiled\x18\n \x01(\x04R\x07spoiled\x12\x16\n\x06queued\x18\x0b \x01(\x04R\x06queued\x12\x16\n\x06number\x18\x0c \x01(\rR\x06number\x12\x16\n\x06active\x18\r \x01(\x04R\x06active\x12\x1a\n\x08attempts\x18\x0e \x01(\x04R\x08attempts\x12\x1a\n\x08failures\x18\x0f \x01(\x04R\x08failures\x12\x1d\n\nerrors_5xx\x18\x10 \x01(\x04R\terrors5xx\x12\x1c\n\tresponses\x18\x11 \x01(\x04R\tresponses\x12\x1f\n\x0bresponse_us\x18\x12 \x01(\x04R\nresponseUs"\xa4\x01\n\x05Table\x12\x12\n\x04rows\x18\x01 \x01(\rR\x04rows\x12\x1d\n\nrows_taken\x18\x02 \x01(\rR\trowsTaken\x12%\n\x0eexchanges_full\x18\x03 \x01(\x04R\rexchangesFull\x12+\n\x11exchanges_crowded\x18\x04 \x01(\x04R\x10exchangesCrowded\x12\x14\n\x05bytes\x18\x05 \x01(\x04R\x05bytes*\xa8\x02\n\x04Sort\x12\x14\n\x10SORT_UNSPECIFIED\x10\x00\x12\x11\n\rSORT_REQUESTS\x10\x01\x12\x17\n\x13SORT_RESPONSE_BYTES\x10\x02\x12\x16\n\x12SORT_REQUEST_BYTES\x10\x03\x12\x16\n\x12SORT_AVERAGE_BYTES\x10\x04\x12\x0f\n\x0bSORT_ERRORS\x10\x05\x12\x14\n\x10SORT_ERROR_SHARE\x10\x06\x12\r\n\tSORT_TIME\x10\x07\x12\r\n\tSORT_MEAN\x10\x08\x12\x0c\n\x08SORT_P50\x10\t\x12\x0c\n\x08SORT_P90\x10\n\x12\x0c\n\x08SORT_P99\x10\x0b\x12\x17\n\x13SORT_FIRST_BYTE_P50\x10\x0c\x12\x17\n\x13SORT_FIRST_BYTE_P99\x10\r\x12\r\n\tSORT_PATH\x10\x0e2\xf2\x02\n\x05Stats\x12D\n\x08GetStats\x12\x18.weir.v1.GetStatsRequest\x1a\x19.weir.v1.GetStatsResponse"\x03\x90\x02\x01\x12G\n\nWatchStats\x12\x1a.weir.v1.WatchStatsRequest\x1a\x1b.weir.v1.WatchStatsResponse0\x01\x12E\n\nResetStats\x12\x1a.weir.v1.ResetStatsRequest\x1a\x1b.weir.v1.ResetStatsResponse\x12J\n\nGetHistory\x12\x1a.weir.v1.GetHistoryRequest\x1a\x1b.weir.v1.GetHistoryResponse"\x03\x90\x02\x01\x12G\n\tGetStatus\x12\x19.weir.v1.GetStatusRequest\x1a\x1a.weir.v1.GetStatusResponse"\x03\x90\x02\x01b\x06proto3',
+    b'\n\x13weir/v1/stats.proto\x12\x07weir.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"f\n\x06Filter\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1a\n\x08contains\x18\x03 \x01(\tR\x08contains\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path"\x92\x02\n\x0fGetStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x120\n\x05since\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12\x1e\n\nhistograms\x18\x07 \x01(\x08R\nhistograms"\xaf\x02\n\x10GetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x120\n\x05taken\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12%\n\x05total\x18\x03 \x01(\x0b2\x0f.weir.v1.SeriesR\x05total\x12\'\n\x06series\x18\x04 \x03(\x0b2\x0f.weir.v1.SeriesR\x06series\x12\x18\n\x07matched\x18\x05 \x01(\rR\x07matched\x12%\n\x0erelative_error\x18\x06 \x01(\x01R\rrelativeError\x12&\n\x06others\x18\x07 \x03(\x0b2\x0e.weir.v1.OtherR\x06others"\xab\x05\n\x06Series\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05other\x18\x03 \x01(\x08R\x05other\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\x12\x1a\n\x08requests\x18\x05 \x01(\x04R\x08requests\x12.\n\x13requests_per_second\x18\x06 \x01(\x01R\x11requestsPerSecond\x12.\n\x13response_body_bytes\x18\x07 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x08 \x01(\x04R\x10requestBodyBytes\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\x16\n\x06errors\x18\n \x01(\x04R\x06errors\x12.\n\x07reasons\x18\x0b \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x12\x18\n\x07retries\x18\x0c \x01(\x04R\x07retries\x12\'\n\x06ledger\x18\r \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger\x12(\n\x05total\x18\x0e \x01(\x0b2\x12.weir.v1.QuantilesR\x05total\x121\n\nfirst_byte\x18\x0f \x01(\x0b2\x12.weir.v1.QuantilesR\tfirstByte\x12;\n\x0ftotal_histogram\x18\x10 \x01(\x0b2\x12.weir.v1.HistogramR\x0etotalHistogram\x12D\n\x14first_byte_histogram\x18\x11 \x01(\x0b2\x12.weir.v1.HistogramR\x12firstByteHistogram"\xb7\x01\n\rStatusClasses\x12$\n\rinformational\x18\x01 \x01(\x04R\rinformational\x12\x18\n\x07success\x18\x02 \x01(\x04R\x07success\x12 \n\x0bredirection\x18\x03 \x01(\x04R\x0bredirection\x12!\n\x0cclient_error\x18\x04 \x01(\x04R\x0bclientError\x12!\n\x0cserver_error\x18\x05 \x01(\x04R\x0bserverError";\n\x0bReasonCount\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n\x05count\x18\x02 \x01(\x04R\x05count"\xc8\x01\n\x06Ledger\x12&\n\x0frequest_head_us\x18\x01 \x01(\x04R\rrequestHeadUs\x12\x19\n\x08queue_us\x18\x02 \x01(\x04R\x07queueUs\x12\x1d\n\nconnect_us\x18\x03 \x01(\x04R\tconnectUs\x12(\n\x10response_head_us\x18\x04 \x01(\x04R\x0eresponseHeadUs\x12\x17\n\x07data_us\x18\x05 \x01(\x04R\x06dataUs\x12\x19\n\x08total_us\x18\x06 \x01(\x04R\x07totalUs"\xaf\x01\n\tQuantiles\x12\x14\n\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n\x06sum_us\x18\x02 \x01(\x04R\x05sumUs\x12\x17\n\x07mean_us\x18\x03 \x01(\x01R\x06meanUs\x12\x15\n\x06p50_us\x18\x04 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x05 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x06 \x01(\x01R\x05p99Us\x12\x17\n\x07p999_us\x18\x07 \x01(\x01R\x06p999Us"Q\n\tHistogram\x12\x14\n\x05scale\x18\x01 \x01(\x11R\x05scale\x12\x16\n\x06offset\x18\x02 \x01(\x11R\x06offset\x12\x16\n\x06counts\x18\x03 \x03(\x04R\x06counts"\xae\x01\n\x05Other\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x14\n\x05share\x18\x03 \x01(\x01R\x05share\x12%\n\x0edistinct_paths\x18\x04 \x01(\x04R\rdistinctPaths\x126\n\x17distinct_relative_error\x18\x05 \x01(\x01R\x15distinctRelativeError"\xe6\x01\n\x11WatchStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x125\n\x08interval\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08interval\x12\x1e\n\nhistograms\x18\x06 \x01(\x08R\nhistograms"E\n\x12WatchStatsResponse\x12/\n\x05stats\x18\x01 \x01(\x0b2\x19.weir.v1.GetStatsResponseR\x05stats"\x13\n\x11ResetStatsRequest"F\n\x12ResetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since"\xd1\x01\n\x11GetHistoryRequest\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x120\n\x05since\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12-\n\x04step\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"k\n\x12GetHistoryResponse\x12&\n\x06points\x18\x01 \x03(\x0b2\x0e.weir.v1.PointR\x06points\x12-\n\x04step\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"\xe9\x02\n\x05Point\x120\n\x05start\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05start\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x16\n\x06errors\x18\x03 \x01(\x04R\x06errors\x12.\n\x13response_body_bytes\x18\x04 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x05 \x01(\x04R\x10requestBodyBytes\x12\x15\n\x06p50_us\x18\x06 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x07 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x08 \x01(\x01R\x05p99Us\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\'\n\x06ledger\x18\n \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger"\x12\n\x10GetStatusRequest"\xa4\x03\n\x11GetStatusResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x124\n\x07started\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x120\n\x05taken\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12)\n\x07workers\x18\x04 \x03(\x0b2\x0f.weir.v1.WorkerR\x07workers\x12/\n\tendpoints\x18\x05 \x03(\x0b2\x11.weir.v1.EndpointR\tendpoints\x12$\n\x05table\x18\x06 \x01(\x0b2\x0e.weir.v1.TableR\x05table\x12.\n\x07reasons\x18\x07 \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x123\n\x0brate_limits\x18\x0c \x03(\x0b2\x12.weir.v1.RateLimitR\nrateLimits\x12&\n\x06faults\x18\r \x03(\x0b2\x0e.weir.v1.FaultR\x06faults"\x97\x03\n\x06Worker\x12\x12\n\x04slot\x18\x01 \x01(\rR\x04slot\x12\x10\n\x03pid\x18\x02 \x01(\rR\x03pid\x124\n\x07started\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x12>\n\rheartbeat_age\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x0cheartbeatAge\x125\n\x16downstream_connections\x18\x05 \x01(\x04R\x15downstreamConnections\x12\x1c\n\texchanges\x18\x06 \x01(\x04R\texchanges\x121\n\x14upstream_connections\x18\x07 \x01(\x04R\x13upstreamConnections\x12!\n\x0cbuffer_bytes\x18\x08 \x01(\x04R\x0bbufferBytes\x12\x1a\n\x08accepted\x18\t \x01(\x04R\x08accepted\x12*\n\x11log_lines_dropped\x18\n \x01(\x04R\x0flogLinesDropped"\xed\x03\n\x08Endpoint\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12\x12\n\x04open\x18\x03 \x01(\x04R\x04open\x12\x12\n\x04idle\x18\x04 \x01(\x04R\x04idle\x12\x1e\n\nconnecting\x18\x05 \x01(\x04R\nconnecting\x12\x18\n\x07waiting\x18\x06 \x01(\x04R\x07waiting\x12\x14\n\x05dials\x18\x07 \x01(\x04R\x05dials\x12#\n\rdial_failures\x18\x08 \x01(\x04R\x0cdialFailures\x12\x16\n\x06reuses\x18\t \x01(\x04R\x06reuses\x12\x18\n\x07spoiled\x18\n \x01(\x04R\x07spoiled\x12\x16\n\x06queued\x18\x0b \x01(\x04R\x06queued\x12\x16\n\x06number\x18\x0c \x01(\rR\x06number\x12\x16\n\x06active\x18\r \x01(\x04R\x06active\x12\x1a\n\x08attempts\x18\x0e \x01(\x04R\x08attempts\x12\x1a\n\x08failures\x18\x0f \x01(\x04R\x08failures\x12\x1d\n\nerrors_5xx\x18\x10 \x01(\x04R\terrors5xx\x12\x1c\n\tresponses\x18\x11 \x01(\x04R\tresponses\x12\x1f\n\x0bresponse_us\x18\x12 \x01(\x04R\nresponseUs"\xa4\x01\n\x05Table\x12\x12\n\x04rows\x18\x01 \x01(\rR\x04rows\x12\x1d\n\nrows_taken\x18\x02 \x01(\rR\trowsTaken\x12%\n\x0eexchanges_full\x18\x03 \x01(\x04R\rexchangesFull\x12+\n\x11exchanges_crowded\x18\x04 \x01(\x04R\x10exchangesCrowded\x12\x14\n\x05bytes\x18\x05 \x01(\x04R\x05bytes"\xe4\x01\n\tRateLimit\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n\x02by\x18\x03 \x01(\tR\x02by\x12\x17\n\x07dry_run\x18\x04 \x01(\x08R\x06dryRun\x12\x16\n\x06passed\x18\x05 \x01(\x04R\x06passed\x12\x18\n\x07delayed\x18\x06 \x01(\x04R\x07delayed\x12\x18\n\x07limited\x18\x07 \x01(\x04R\x07limited\x12\x18\n\x07evicted\x18\x08 \x01(\x04R\x07evicted\x12\x18\n\x07crowded\x18\t \x01(\x04R\x07crowded"\x9b\x01\n\x05Fault\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n\x07matched\x18\x03 \x01(\x04R\x07matched\x12\x18\n\x07delayed\x18\x04 \x01(\x04R\x07delayed\x12\x18\n\x07aborted\x18\x05 \x01(\x04R\x07aborted\x12\x14\n\x05paced\x18\x06 \x01(\x04R\x05paced*\xa8\x02\n\x04Sort\x12\x14\n\x10SORT_UNSPECIFIED\x10\x00\x12\x11\n\rSORT_REQUESTS\x10\x01\x12\x17\n\x13SORT_RESPONSE_BYTES\x10\x02\x12\x16\n\x12SORT_REQUEST_BYTES\x10\x03\x12\x16\n\x12SORT_AVERAGE_BYTES\x10\x04\x12\x0f\n\x0bSORT_ERRORS\x10\x05\x12\x14\n\x10SORT_ERROR_SHARE\x10\x06\x12\r\n\tSORT_TIME\x10\x07\x12\r\n\tSORT_MEAN\x10\x08\x12\x0c\n\x08SORT_P50\x10\t\x12\x0c\n\x08SORT_P90\x10\n\x12\x0c\n\x08SORT_P99\x10\x0b\x12\x17\n\x13SORT_FIRST_BYTE_P50\x10\x0c\x12\x17\n\x13SORT_FIRST_BYTE_P99\x10\r\x12\r\n\tSORT_PATH\x10\x0e2\xf2\x02\n\x05Stats\x12D\n\x08GetStats\x12\x18.weir.v1.GetStatsRequest\x1a\x19.weir.v1.GetStatsResponse"\x03\x90\x02\x01\x12G\n\nWatchStats\x12\x1a.weir.v1.WatchStatsRequest\x1a\x1b.weir.v1.WatchStatsResponse0\x01\x12E\n\nResetStats\x12\x1a.weir.v1.ResetStatsRequest\x1a\x1b.weir.v1.ResetStatsResponse\x12J\n\nGetHistory\x12\x1a.weir.v1.GetHistoryRequest\x1a\x1b.weir.v1.GetHistoryResponse"\x03\x90\x02\x01\x12G\n\tGetStatus\x12\x19.weir.v1.GetStatusRequest\x1a\x1a.weir.v1.GetStatusResponse"\x03\x90\x02\x01b\x06proto3',
     [
         duration_pb.desc(),
         timestamp_pb.desc(),
@@ -1519,6 +1687,8 @@ _DESC = file_desc(
         "Worker": Worker,
         "Endpoint": Endpoint,
         "Table": Table,
+        "RateLimit": RateLimit,
+        "Fault": Fault,
         "Sort": Sort,
     },
 )

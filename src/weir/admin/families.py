@@ -12,6 +12,7 @@ import os
 import platform
 import resource
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -23,6 +24,7 @@ from weir.reasons import REASONS
 from weir.stats import layout, reader
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
+from weir.stats.page import printable
 from weir.stats.reader import PARTS_OF_TIME
 
 __all__ = ["Distribution", "Family", "Labels", "collect"]
@@ -64,6 +66,7 @@ def collect(state: AdminState, paths: int = 0) -> list[Family]:
     collect_routes(state, families)
     collect_workers(state, families)
     collect_endpoints(state, families)
+    collect_rules(state, families)
     collect_paths(state, families, paths)
     for name, value in process_figures(os.getpid()).items():
         families[f"process_{name}"].add(value)
@@ -182,6 +185,30 @@ def queues(endpoints: Iterable[reader.EndpointState]) -> Iterator[tuple[str, int
         if end.cluster not in seen:
             seen.add(end.cluster)
             yield end.cluster, end.queued
+
+
+def collect_rules(state: AdminState, families: dict[str, Family]) -> None:
+    if state.rules is None:
+        return
+    # Listeners on port 0 have the same name, and so may their rules: there is one sample for them.
+    sums: Counter[tuple[str, ...]] = Counter()
+    for listener, name, limit, counts in state.rules.limit_counts():
+        labels = (printable(listener), printable(name))
+        refused = "would_limit" if limit.dry_run else "limited"
+        for outcome, count in (
+            ("passed", counts["passed"] - counts["delayed"]),
+            ("delayed", counts["delayed"]),
+            (refused, counts["limited"]),
+        ):
+            sums["weir_rate_limit_requests", *labels, outcome] += count
+        sums["weir_rate_limit_evictions", *labels] += counts["evicted"]
+        sums["weir_rate_limit_crowded", *labels] += counts["crowded"]
+    for listener, name, _fault, counts in state.rules.fault_counts():
+        labels = (printable(listener), printable(name))
+        for kind, counter in (("delay", "delayed"), ("abort", "aborted"), ("bandwidth", "paced")):
+            sums["weir_faults_injected", *labels, kind] += counts[counter]
+    for (metric, *values), count in sums.items():
+        families[metric].add(count, *values)
 
 
 def collect_paths(state: AdminState, families: dict[str, Family], most: int) -> None:

@@ -150,6 +150,14 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
         reasons=reason_counts(
             {info.word: n for info, n in zip(REASONS, reasons, strict=False) if n and info.word != "none"}
         ),
+        rate_limits=[
+            pb.RateLimit(listener=listener, name=name, by=rule.by, dry_run=rule.dry_run, **counts)
+            for listener, name, rule, counts in (state.rules.limit_counts() if state.rules is not None else ())
+        ],
+        faults=[
+            pb.Fault(listener=listener, name=name, **counts)
+            for listener, name, _rule, counts in (state.rules.fault_counts() if state.rules is not None else ())
+        ],
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from weir.admin.server import serve
 from weir.config.plan import Plan
+from weir.stats.rules import RuleBook
 
 __all__ = ["READY", "Status", "main"]
 
@@ -50,13 +51,14 @@ def main(
     sockets: Sequence[socket.socket],
     channel: socket.socket,
     on_signals: Callable[[], None] = lambda: None,
+    rules: RuleBook | None = None,
 ) -> int:
     """Serves on `sockets` until TERM or the end of `channel`, the line to the supervisor; returns the exit status.
 
     On the channel one byte is written when it serves, and the supervisor's lines are read. `on_signals` is called when
-    signals are handled.
+    signals are handled. `rules` is the memory of the plan's rules.
     """
-    asyncio.run(_serve(plan, memory, sockets, channel, on_signals))
+    asyncio.run(_serve(plan, memory, sockets, channel, on_signals, rules))
     return 0
 
 
@@ -66,6 +68,7 @@ async def _serve(
     sockets: Sequence[socket.socket],
     channel: socket.socket,
     on_signals: Callable[[], None],
+    rules: RuleBook | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     end = asyncio.Event()
@@ -91,7 +94,7 @@ async def _serve(
         loop.add_signal_handler(number, end.set)
     loop.add_reader(channel, on_channel)
     on_signals()
-    async with serve(plan, memory, sockets, token=plan.admin.token):
+    async with serve(plan, memory, sockets, token=plan.admin.token, rules=rules):
         with contextlib.suppress(OSError):
             channel.send(READY)
         await end.wait()

@@ -19,6 +19,7 @@ from weir.admin.auth import Guard
 from weir.admin.otlp import Exporter
 from weir.admin.state import AdminState
 from weir.config.plan import Plan
+from weir.stats.rules import RuleBook
 
 __all__ = ["AdminRefusedError", "serve"]
 
@@ -49,11 +50,14 @@ def is_worth_saying(record: logging.LogRecord) -> bool:
 
 
 @asynccontextmanager
-async def serve(plan: Plan, memory: Any, sockets: Sequence[socket.socket], *, token: str = "") -> AsyncIterator[None]:
+async def serve(
+    plan: Plan, memory: Any, sockets: Sequence[socket.socket], *, token: str = "", rules: RuleBook | None = None
+) -> AsyncIterator[None]:
     """Serves on `sockets` (bound; they stay the caller's to close) while the context lasts.
 
-    `memory` is the shared statistics table. AdminRefusedError if a socket can be reached from other machines and there
-    is no token. Leaving the context ends what is being answered, within about a second, and writes the history.
+    `memory` is the shared statistics table, `rules` the memory of the plan's rules. AdminRefusedError if a socket can
+    be reached from other machines and there is no token. Leaving the context ends what is being answered, within about
+    a second, and writes the history.
     """
     if not token:
         for sock in sockets:
@@ -62,7 +66,7 @@ async def serve(plan: Plan, memory: Any, sockets: Sequence[socket.socket], *, to
                     f"the admin address {sock.getsockname()[0]} can be reached from other machines: "
                     "configure admin.token_file, or listen on 127.0.0.1"
                 )
-    state = AdminState(plan, memory)
+    state = AdminState(plan, memory, rules)
     await state.open()
     app = make_app(state)
     try:

@@ -16,6 +16,7 @@ from weir.config.plan import Plan
 from weir.stats import layout
 from weir.stats.frame import Frame, take, unpack
 from weir.stats.names import Name, TableNames
+from weir.stats.rules import RuleBook
 
 __all__ = ["AdminState", "Span"]
 
@@ -36,7 +37,8 @@ class Span(NamedTuple):
 
 @dataclass
 class AdminState:
-    """One for each admin process. `memory` is the shared table, mapped; `plan` says what was configured.
+    """One for each admin process. `memory` is the shared table, mapped; `plan` says what was configured;
+    `rules` is the memory of its rules.
 
     `await open()` before it is asked for anything but frames, `await close()` at the end; `run()` is its background
     work. When `stopping` is set, streams to clients end.
@@ -44,6 +46,7 @@ class AdminState:
 
     plan: Plan
     memory: Any
+    rules: RuleBook | None = None
     started_s: float = field(default_factory=time.time)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

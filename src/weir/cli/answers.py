@@ -8,6 +8,7 @@ one that speaks another version.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Row",
     "Status",
     "answer_of",
+    "counts_of",
     "moment_of",
     "moment_text",
     "status_of",
@@ -171,6 +173,14 @@ def answer_of(message: Json) -> Answer:
         _real(message, "relativeError") or RELATIVE_ERROR,
         tuple(map(_other_of, _objects(message, "others"))),
     )
+
+
+def counts_of(message: Json, key: str, names: Sequence[str]) -> list[tuple[str, str, Json, list[int]]]:
+    """Of each rule of a GetStatusResponse its listener, its name, all of it, and the counts with these names."""
+    return [
+        (_text(rule, "listener"), _text(rule, "name"), rule, [_count(rule, name) for name in names])
+        for rule in _objects(message, key)
+    ]
 
 
 def status_of(message: Json) -> Status:

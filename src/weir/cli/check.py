@@ -10,7 +10,7 @@ import click
 from weir.cli.common import config_path_type, fail
 
 if TYPE_CHECKING:
-    from weir.config.plan import Plan
+    from weir.config.plan import FaultPlan, ListenerPlan, Plan, RateLimitPlan
 
 __all__ = ["command", "summary"]
 
@@ -64,6 +64,7 @@ def summary(plan: Plan) -> list[str]:
     for listener in plan.listeners:
         cluster = plan.clusters[plan.routes[listener.route].cluster]
         lines.append(f"listen on {listener.address.text}, send to {cluster.name}")
+        lines += _rules(listener)
     for cluster in plan.clusters:
         lines.append(f"{cluster.name}: {', '.join(endpoint.text for endpoint in cluster.endpoints)}")
     if plan.single_process:
@@ -83,6 +84,40 @@ def summary(plan: Plan) -> list[str]:
     if plan.log.access != "off":
         lines.append(f"access log: {plan.log.access} ({plan.log.format})")
     return lines
+
+
+def _rules(listener: ListenerPlan) -> list[str]:
+    """A listener's rate limits and faults, in words."""
+    from weir.config.limit_kinds import abort, delay, rate
+    from weir.config.units import format_size
+
+    lines = []
+    for limit in listener.rate_limits:
+        whom = {"client": "each client", "path": "each path", "all": "all requests together"}
+        text = f"{whom.get(limit.by) or f'each value of {limit.by[6:]}'}: {rate().show(limit.rate)}"
+        text += f", {limit.burst or limit.rate[0]} at once"
+        text += f", {limit.delay} more wait" if limit.delay else ""
+        lines.append(f"  {text}{_whose(limit)}{'; counted only (dry run)' if limit.dry_run else ''}")
+    for fault in listener.faults:
+        parts = []
+        if fault.delay_ms[1]:
+            parts.append(f"{fault.delay_percent} % wait {delay().show(fault.delay_ms)}")
+        if fault.abort:
+            parts.append(f"{fault.abort_percent} % are {_aborted(abort().show(fault.abort))}")
+        if fault.bandwidth_bytes:
+            parts.append(f"{fault.bandwidth_percent} % get {format_size(fault.bandwidth_bytes)} a second")
+        lines.append(f"  FAULT: {', '.join(parts)}{_whose(fault)}{f'; {fault.field}' if fault.field else ''}")
+    return lines
+
+
+def _aborted(how: object) -> str:
+    return "reset" if how == "reset" else f"answered with {how}"
+
+
+def _whose(rule: RateLimitPlan | FaultPlan) -> str:
+    """Which requests a rule is about, if not all."""
+    methods, prefix = " or ".join(rule.methods), f"{rule.prefix}..." if rule.prefix else ""
+    return f"; {' '.join(filter(None, (methods, prefix)))}" if methods or prefix else ""
 
 
 def _counting(what: str, paths: str, templates: tuple[str, ...] | None) -> list[str]:

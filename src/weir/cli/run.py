@@ -119,17 +119,17 @@ def _run(plan: Plan, read: Callable[[], Plan]) -> int:
 def _run_alone(plan: Plan) -> int:
     from weir.control.keeper import bind_admin
     from weir.control.sockets import unbind
-    from weir.control.worker import Service, make_table, run
+    from weir.control.worker import Service, make_rules, make_table, run
 
-    memory = make_table(plan, 1)
+    memory, rules = make_table(plan, 1), make_rules(plan, 1)
     sockets = bind_admin(plan.admin)
     services: list[Service] = []
     if sockets:
         from weir.admin.server import serve
 
-        services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token))
+        services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token, rules=rules))
     try:
-        return run(plan, on_ready=print_listeners, services=services, memory=memory)
+        return run(plan, on_ready=print_listeners, services=services, memory=memory, rules=rules)
     finally:
         for sock in sockets:
             unbind(sock)

@@ -64,6 +64,7 @@ GRACE_S = 10.0
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save a snapshot, for weir diff.")
+@click.option("--rules", is_flag=True, help="Rate limits and injected faults, with what they have counted.")
 @click.option("--reset", is_flag=True, help="Let counting begin anew, for everybody who asks without --since.")
 @admin_options
 def command(
@@ -78,6 +79,7 @@ def command(
     watch: float | None,
     form: str | None,
     save: Path | None,
+    rules: bool,
     reset: bool,
     admin: str | None,
     token_file: Path | None,
@@ -91,6 +93,8 @@ def command(
     weir stats --admin unix:/run/weir-admin.sock --json
     """
     _check_usage(path, since, watch, form, save, reset, contains or prefix)
+    if rules and (path or since or watch or form or save or reset or contains or prefix or route):
+        raise click.UsageError("--rules stands alone: what rate limits and faults have counted is not by path.")
     calling = caller(admin, token_file, timeout)
     chosen = filter_of(route, prefix, contains, path or "")
     request: dict[str, Any] = {"filter": chosen, "sort": SORTS[sort], "reverse": reverse, "limit": limit}
@@ -98,6 +102,10 @@ def command(
     with failures():
         if reset:
             _reset(calling)
+        elif rules:
+            from weir.cli.rules import rule_lines
+
+            click.echo("\n".join(rule_lines(calling.call("GetStatus", {}))))
         elif save is not None:
             _save(calling, save, chosen, since or {})
         elif watch is not None:

@@ -102,8 +102,8 @@ class Cluster(Table):
     proxy_protocol: Annotated[str, kinds.choice("off", "v1", "v2")] = setting(
         ClusterPlan,
         "proxy_protocol",
-        "Version of the PROXY protocol header that connections to endpoints begin with; it says who the client is. Such "
-        "a connection is used for one client connection only. See [PROXY protocol](proxy-protocol.md).",
+        "Version of the PROXY protocol header that connections to endpoints begin with; it says who the client is. "
+        "Such a connection is used for one client connection only. See [PROXY protocol](proxy-protocol.md).",
         example="v2",
     )
     connect_timeout: Annotated[int, kinds.duration("1ms", "5m")] = setting(

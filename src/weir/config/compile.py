@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from weir.config.model import Admin, Cluster, Config, Listener, Pool
+from weir.config.model import Admin, Cluster, Config, Fault, Listener, Pool, RateLimit
 from weir.config.plan import (
     AddressPlan,
     AdminPlan,
     ClusterPlan,
+    FaultPlan,
     HistoryPlan,
     ListenerPlan,
     LogPlan,
@@ -14,6 +15,7 @@ from weir.config.plan import (
     Plan,
     PoolPlan,
     QueuePlan,
+    RateLimitPlan,
     RetryPlan,
     RoutePlan,
     StatsPlan,
@@ -131,6 +133,39 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         half_close=listener.half_close,
         unix_mode=listener.unix_mode,
         error_pages=listener.error_pages,
+        rate_limits=tuple(_rate_limit(limit) for limit in listener.rate_limit),
+        faults=tuple(_fault(fault) for fault in listener.fault),
+    )
+
+
+def _rate_limit(limit: RateLimit) -> RateLimitPlan:
+    return RateLimitPlan(
+        by=limit.by,
+        rate=limit.rate,
+        name=limit.name,
+        burst=limit.burst,
+        delay=limit.delay,
+        methods=limit.methods,
+        prefix=limit.prefix,
+        max_keys=limit.max_keys,
+        status=limit.status,
+        dry_run=limit.dry_run,
+    )
+
+
+def _fault(fault: Fault) -> FaultPlan:
+    return FaultPlan(
+        name=fault.name,
+        delay_ms=fault.delay,
+        delay_percent=fault.delay_percentage,
+        abort=fault.abort,
+        abort_percent=fault.abort_percentage,
+        bandwidth_bytes=fault.bandwidth,
+        bandwidth_percent=fault.bandwidth_percentage,
+        methods=fault.methods,
+        prefix=fault.prefix,
+        field=fault.field,
+        seed=fault.seed,
     )
 
 

@@ -15,10 +15,24 @@ from weir.config.address import address_key, is_literal
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
 from weir.config.kinds import OFF, closest
-from weir.config.model import Admin, Cluster, Config, Listener, Log, Pool, Queue, Retry, Stats, Table, kind_of_field
+from weir.config.model import (
+    Admin,
+    Cluster,
+    Config,
+    Fault,
+    Listener,
+    Log,
+    Pool,
+    Queue,
+    RateLimit,
+    Retry,
+    Stats,
+    Table,
+    kind_of_field,
+)
 from weir.config.plan import AddressPlan
 from weir.config.positions import Loc
-from weir.config.units import format_size
+from weir.config.units import format_duration, format_size
 
 __all__ = ["contradictions"]
 
@@ -27,6 +41,8 @@ Raw = Mapping[str, Any]
 # Comparing thousands of wrong names with thousands of right ones takes minutes, and nobody reads as many suggestions.
 MOST_SUGGESTIONS = 20
 MOST_NAMES = 8
+MOST_RATE_LIMITS = 16  # weir.plane.admission: MOST_LIMITS
+MOST_WAIT_MS = 600_000
 
 
 def contradictions(raw: Raw) -> list[Finding]:
@@ -172,12 +188,59 @@ def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iter
             message = f"without effect: {quoted(address.text)} is not a Unix socket"
             yield Finding((*loc, "unix_mode"), "key", message, "take it out")
         if "notsent_lowat" in listener and address.path is not None:
-            yield Finding((*loc, "notsent_lowat"), "key", "without effect: it is for TCP, not for Unix sockets", "take it out")
+            yield Finding(
+                (*loc, "notsent_lowat"), "key", "without effect: it is for TCP, not for Unix sockets", "take it out"
+            )
     yield from _rates(loc, listener)
     max_head, max_target = _value(Listener, listener, "max_head"), _value(Listener, listener, "max_target")
     if "max_target" in listener and max_target and max_head and max_target > max_head:
         message = f"a target is a part of the head, and max_head is {_shown(max_head)}"
         yield Finding((*loc, "max_target"), "value", message, "raise max_head too")
+    yield from _rate_limits(loc, listener)
+    yield from _faults(loc, listener)
+
+
+def _rate_limits(loc: Loc, listener: Raw) -> Iterator[Finding]:
+    limits, names = _tables(listener, "rate_limit"), dict[str, Loc]()
+    if len(limits) > MOST_RATE_LIMITS:
+        here: Loc = (*loc, "rate_limit", limits[MOST_RATE_LIMITS][0])
+        yield Finding(here, "key", f"a listener has at most {MOST_RATE_LIMITS} rate limits", "take some out")
+    for place, limit in limits:
+        here = (*loc, "rate_limit", place)
+        by, rate = _value(RateLimit, limit, "by"), _value(RateLimit, limit, "rate")
+        name = _value(RateLimit, limit, "name") or (f"{by} {limit['rate']}" if by and rate else None)
+        if name in names:
+            message, written = f"another rate limit of this listener is called {quoted(name)}", "name" in limit
+            also: Loc = names[name]
+            yield Finding((*here, "name" if written else "rate"), "value", message, "give it a name", also=also)
+        elif name is not None:
+            names[name] = (*here, "name" if "name" in limit else "rate")
+        if by == "all" and "max_keys" in limit:
+            yield Finding((*here, "max_keys"), "key", 'without effect: by is "all", there is one key', "take it out")
+        delay = _value(RateLimit, limit, "delay")
+        if rate is not None and delay and delay * rate[1] > MOST_WAIT_MS * rate[0]:
+            message = f"the last of them would wait {format_duration(delay * rate[1] // rate[0])}, and 10m is the most"
+            yield Finding((*here, "delay"), "value", message, f"write {MOST_WAIT_MS * rate[0] // rate[1]} or less")
+
+
+def _faults(loc: Loc, listener: Raw) -> Iterator[Finding]:
+    names: dict[str, Loc] = {}
+    for place, fault in _tables(listener, "fault"):
+        here: Loc = (*loc, "fault", place)
+        kinds = {key: fault.get(key, OFF) != OFF for key in ("delay", "abort", "bandwidth")}
+        if not any(kinds.values()):
+            yield Finding(
+                here, "key", "nothing is injected", 'add delay = "100ms", abort = 503, or bandwidth = "64KiB"'
+            )
+        for key, given in kinds.items():
+            if f"{key}_percentage" in fault and any(kinds.values()) and not given:
+                message = f"without effect: there is no {key}"
+                yield Finding((*here, f"{key}_percentage"), "key", message, f"add {key}, or take it out")
+        name = _value(Fault, fault, "name") or f"fault {place + 1}"
+        if name in names:
+            message = f"another fault of this listener is called {quoted(name)}"
+            yield Finding((*here, "name"), "value", message, also=names[name])
+        names.setdefault(name, (*here, "name"))
 
 
 def _rates(loc: Loc, listener: Raw) -> Iterator[Finding]:

@@ -10,7 +10,22 @@ from pydantic_core import ErrorDetails
 
 from weir.config.errors import quoted
 from weir.config.kinds import REFUSED, closest
-from weir.config.model import Admin, Cluster, Config, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats, Table
+from weir.config.model import (
+    Admin,
+    Cluster,
+    Config,
+    Fault,
+    History,
+    Listener,
+    Log,
+    Otlp,
+    Pool,
+    Queue,
+    RateLimit,
+    Retry,
+    Stats,
+    Table,
+)
 from weir.config.positions import Loc
 from weir.config.units import kind_of
 
@@ -25,12 +40,14 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("stats",): Stats,
     ("admin",): Admin,
     ("listener",): Listener,
+    ("listener", "rate_limit"): RateLimit,
+    ("listener", "fault"): Fault,
     ("cluster",): Cluster,
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
     ("cluster", "retry"): Retry,
 }
-ARRAYS_OF_TABLES = ("listener", "cluster")
+ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("cluster",))
 
 # What other proxies call it, or a person guesses; no spelling comes close enough to find these.
 SYNONYMS = {
@@ -40,7 +57,10 @@ SYNONYMS = {
     "body_size": ("max_body",),
     "client_max_body_size": ("max_body",),
     "cluster": ("to",),
+    "fixed_delay": ("delay",),
     "frontend": ("listener",),
+    "http_status": ("abort", "status"),
+    "limit_req": ("rate_limit",),
     "grace": ("drain_timeout",),
     "keepalive": ("max_idle",),
     "keepalive_requests": ("max_requests",),
@@ -79,7 +99,8 @@ def table_of(loc: Loc) -> tuple[str, ...]:
 
 def table_name(table: tuple[str, ...]) -> str:
     """A table as its header is written; the top of the file has none."""
-    return f"[[{table[0]}]]" if len(table) == 1 and table[0] in ARRAYS_OF_TABLES else f"[{'.'.join(table)}]"
+    name = ".".join(table)
+    return f"[[{name}]]" if table in ARRAYS_OF_TABLES else f"[{name}]"
 
 
 def _in_table(table: tuple[str, ...]) -> str:
@@ -151,13 +172,12 @@ def _wrong_container(loc: Loc, value: Any) -> Finding:
     """A table or an array was wanted and something else was found."""
     key = table_of(loc)
     found = kind_of(value)
-    single = key[-1] if key else ""
     tables_inside = isinstance(value, list) and any(isinstance(element, dict) for element in value)
     if key[-1:] == ("endpoints",):
         hint = f"write [{quoted(value)}]" if isinstance(value, str) else 'for example ["127.0.0.1:8081"]'
         return Finding(loc, "value", f"wanted an array of addresses, found {found}", hint)
     name = table_name(key)
-    if single in ARRAYS_OF_TABLES and len(key) == 1 and not isinstance(loc[-1], int):
+    if key in ARRAYS_OF_TABLES and not isinstance(loc[-1], int):
         hint = f"write {name}, with two brackets" if isinstance(value, dict) else f"write {name} and its keys below"
         return Finding(loc, "value", f"wanted an array of tables, found {found}", hint)
     hint = f"write {name}, with single brackets" if tables_inside else f"write {name} and its keys below"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from pydantic import Field
+
 from weir.config import kinds
+from weir.config.limit_model import Fault, RateLimit
 from weir.config.network_kinds import networks
 from weir.config.plan import AddressPlan, ErrorPagePlan, ListenerPlan, NetworkPlan, RoutePlan
 from weir.config.table import Table, required, setting
@@ -50,8 +53,8 @@ class Listener(Table):
     min_response_rate: Annotated[int, kinds.size(1, "1GiB", none=True)] = setting(
         ListenerPlan,
         "min_response_rate_bytes",
-        "Bytes of a response that a client has to take a second, while there are any for it to take. `rate_grace` may be "
-        "owed. Then it is disconnected.",
+        "Bytes of a response that a client has to take a second, while there are any for it to take. `rate_grace` may "
+        "be owed. Then it is disconnected.",
         example="1KiB",
     )
     rate_grace: Annotated[int, kinds.duration("1s", "1h")] = setting(
@@ -120,15 +123,15 @@ class Listener(Table):
     proxy_protocol: Annotated[str, kinds.choice("off", "require")] = setting(
         ListenerPlan,
         "proxy_protocol",
-        "`require`: every connection begins with a PROXY protocol header, version 1 or 2, which says who the client is. "
-        "With `trusted_proxies` only from these. See [PROXY protocol](proxy-protocol.md).",
+        "`require`: every connection begins with a PROXY protocol header, version 1 or 2, which says who the client "
+        "is. With `trusted_proxies` only from these. See [PROXY protocol](proxy-protocol.md).",
         example="require",
     )
     trusted_proxies: Annotated[tuple[NetworkPlan, ...], networks()] = setting(
         ListenerPlan,
         "trusted_proxies",
-        "Networks of proxies that are believed about their clients: `10.0.0.0/8`, `2001:db8::1`, or `unix` for all that "
-        "come by a Unix socket. What that means for X-Forwarded-For: see [HTTP](http.md#behind-other-proxies).",
+        "Networks of proxies that are believed about their clients: `10.0.0.0/8`, `2001:db8::1`, or `unix` for all "
+        "that come by a Unix socket. What that means for X-Forwarded-For: see [HTTP](http.md#behind-other-proxies).",
         example=["10.0.0.0/8", "::1", "unix"],
     )
     forwarded: Annotated[str, kinds.choice("replace", "append", "keep", "off")] = setting(
@@ -193,4 +196,10 @@ class Listener(Table):
     )
     unix_mode: Annotated[int, kinds.file_mode()] = setting(
         ListenerPlan, "unix_mode", "Permissions of the socket file; for `unix:` addresses only.", example="0660"
+    )
+    rate_limit: Annotated[tuple[RateLimit, ...], Field(strict=False)] = Field(
+        default=(), description="How many requests are let in."
+    )
+    fault: Annotated[tuple[Fault, ...], Field(strict=False)] = Field(
+        default=(), description="Faults that are injected, for tests."
     )

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from weir.config import kinds
 from weir.config.admin_model import Admin, History, Otlp
 from weir.config.cluster_model import Cluster, Pool, Queue, Retry
+from weir.config.limit_model import Fault, RateLimit
 from weir.config.listener_model import Listener
 from weir.config.plan import LogPlan, Plan, StatsPlan
 from weir.config.table import Table, setting
@@ -23,12 +24,14 @@ __all__ = [
     "Admin",
     "Cluster",
     "Config",
+    "Fault",
     "History",
     "Listener",
     "Log",
     "Otlp",
     "Pool",
     "Queue",
+    "RateLimit",
     "Retry",
     "Stats",
     "Table",
@@ -153,7 +156,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    models = (Admin, Cluster, History, Listener, Log, Otlp, Pool, Queue, Retry, Stats)
+    models = (Admin, Cluster, Fault, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats)
     tables = {model.__name__: model for model in models}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)

@@ -14,10 +14,12 @@ import ipaddress
 from dataclasses import dataclass, field
 
 __all__ = [
+    "RESET",
     "AddressPlan",
     "AdminPlan",
     "ClusterPlan",
     "ErrorPagePlan",
+    "FaultPlan",
     "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
@@ -26,6 +28,7 @@ __all__ = [
     "Plan",
     "PoolPlan",
     "QueuePlan",
+    "RateLimitPlan",
     "RetryPlan",
     "RoutePlan",
     "StatsPlan",
@@ -151,6 +154,42 @@ class NetworkPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimitPlan:
+    """How many requests a listener lets in: `rate` of each key, or `burst` at once after a pause."""
+
+    by: str  # the key: "client", "path" (template), "all" (one key), or "field:" and the name of a request field
+    rate: tuple[int, int]  # so many requests in so many milliseconds
+    name: str = ""  # for counters; "": by and rate
+    burst: int = 0  # 0: as many as rate says
+    delay: int = 0  # requests beyond the burst that wait for their turn instead of being refused
+    methods: tuple[str, ...] = ()  # (): all
+    prefix: str = ""  # of the path; "": all
+    max_keys: int = 65_536  # remembered at a time; further ones make others be forgotten
+    status: int = 429  # of refusals
+    dry_run: bool = False  # counts only, refuses nothing
+
+
+RESET = 1  # FaultPlan.abort: instead of an answer the connection is reset
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """A fault that is injected into requests for a person's own tests."""
+
+    name: str = ""  # for counters; "": "fault" and its place in the listener, from 1
+    delay_ms: tuple[int, int] = (0, 0)  # from, to; (0, 0): none
+    delay_percent: int = 100  # of the requests that match
+    abort: int = 0  # status of the answer; RESET; 0: none
+    abort_percent: int = 100
+    bandwidth_bytes: int = 0  # of the response a second; 0: no limit
+    bandwidth_percent: int = 100
+    methods: tuple[str, ...] = ()  # (): all
+    prefix: str = ""  # of the path; "": all
+    field: str = ""  # "Name": a request with this field; "Name: value": with this value; "": all
+    seed: int = 0  # of the sequence of decisions; 0: another one each time
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerPlan:
     """A bound address and how its connections are treated."""
 
@@ -182,6 +221,8 @@ class ListenerPlan:
     half_close: str = "serve"  # a client that closes its sending side: "serve" it, or "abort"
     unix_mode: int = 0o666  # permissions of a Unix socket
     error_pages: tuple[ErrorPagePlan, ...] = ()
+    rate_limits: tuple[RateLimitPlan, ...] = ()  # a request has to pass all of them
+    faults: tuple[FaultPlan, ...] = ()  # each decides for itself
 
 
 @dataclass(frozen=True, slots=True)

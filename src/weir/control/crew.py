@@ -14,6 +14,7 @@ from enum import Enum
 from weir.config.plan import Plan
 from weir.control.processors import available
 from weir.control.stock import Stock
+from weir.stats.rules import RuleBook
 
 __all__ = ["Crew", "Member", "Place", "Stage", "worker_count"]
 
@@ -110,11 +111,12 @@ class Place:
 class Crew:
     """The workers of one plan."""
 
-    def __init__(self, generation: int, plan: Plan, stock: Stock, routes: Sequence[int]) -> None:
+    def __init__(self, generation: int, plan: Plan, stock: Stock, routes: Sequence[int], rules: RuleBook) -> None:
         self.generation = generation
         self.plan = plan
         self.stock = stock
         self.routes = routes
+        self.rules = rules
         self.places = [Place(number) for number in range(stock.workers)]
 
     def is_ready(self) -> bool:

@@ -15,14 +15,15 @@ from weir.control.crew import Place
 from weir.control.errors import StartError
 from weir.control.sockets import bind, unbind
 from weir.stats.layout import Table
+from weir.stats.rules import RuleBook
 
 __all__ = ["AdminKeeper", "AdminMain", "bind_admin"]
 
 log = logging.getLogger("weir")
 
-# The life of the admin process: the plan, the statistics table, its bound sockets, the line to the supervisor, and
-# what to call when it handles signals; returns the exit status.
-AdminMain = Callable[[Plan, Table, Sequence[socket.socket], socket.socket, Callable[[], None]], int]
+# The life of the admin process: the plan, the statistics table, its bound sockets, the line to the supervisor, what to
+# call when it handles signals, and the memory of the plan's rules; returns the exit status.
+AdminMain = Callable[[Plan, Table, Sequence[socket.socket], socket.socket, Callable[[], None], RuleBook], int]
 
 # For those who started weir only.
 _UNIX_MODE = 0o600

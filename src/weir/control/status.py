@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from weir.config.plan import Plan
 from weir.control.crew import Member
+from weir.stats.rules import rule_name
 
-__all__ = ["StatusLine", "say"]
+__all__ = ["StatusLine", "say", "say_faults"]
 
 
 class StatusLine:
@@ -44,3 +46,11 @@ def say(line: str) -> None:
     """A message on standard error. In one piece, for other processes may be saying something, too."""
     sys.stderr.write(f"weir: {line}\n")
     sys.stderr.flush()
+
+
+def say_faults(plan: Plan) -> None:
+    """That faults are injected, should it be so: nobody is to look for a fault that was asked for."""
+    for listener in plan.listeners:
+        if listener.faults:
+            names = ", ".join(rule_name(fault, place) for place, fault in enumerate(listener.faults))
+            say(f"faults are injected into requests to {listener.address.text}, for tests: {names}")

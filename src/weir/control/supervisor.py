@@ -27,9 +27,9 @@ from weir.control.notify import Notifier
 from weir.control.reloading import Reloading
 from weir.control.sockets import raise_descriptor_limit
 from weir.control.spawn import allow_signals, ended, fork
-from weir.control.status import StatusLine, say
+from weir.control.status import StatusLine, say, say_faults
 from weir.control.stock import Stock
-from weir.control.worker import HEARTBEAT_S, Seat, make_table
+from weir.control.worker import HEARTBEAT_S, Seat, make_rules, make_table, name_plan
 from weir.stats import layout
 
 __all__ = ["Supervisor", "run"]
@@ -67,13 +67,13 @@ class Supervisor:
         try:
             # Beside those who serve, the next ones and a few of the last ones who still drain.
             self.slots = 2 * workers + 2
-            self.memory = make_table(plan, self.slots, growing=True)
+            self.memory, rules = make_table(plan, self.slots, growing=True), make_rules(plan, self.slots)
             self.admin = AdminKeeper(admin, plan.admin)
         except BaseException:
             stock.close()
             raise
         self.free = set(range(self.slots))
-        self.crew = Crew(1, plan, stock, layout.name_routes(self.memory, [route.name for route in plan.routes]))
+        self.crew = Crew(1, plan, stock, name_plan(self.memory, plan), rules)
         self.coming: Crew | None = None  # starts, to take over from `crew`
         self.reloading = Reloading(self._read, self._refuse)
         self.members: dict[int, Member] = {}
@@ -277,6 +277,7 @@ class Supervisor:
         elif not self.started and self.crew.is_ready():
             self.started = True
             self.notifier.ready("serving")
+            say_faults(self.crew.plan)
             if self.on_ready is not None:
                 self.on_ready(self.crew.stock.texts())
         if self.started:
@@ -313,7 +314,7 @@ class Supervisor:
         slot = place.last_slot if place.last_slot in self.free else min(self.free)
         ours, theirs = socket.socketpair()
         # The table's own file will do: nobody else locks it.
-        seat = Seat(self.memory, slot, crew.routes, log_turns=self.memory.fd)
+        seat = Seat(self.memory, slot, crew.routes, crew.rules, log_turns=self.memory.fd)
         share = crew.stock.share(place.number)
 
         def serve() -> int:
@@ -326,12 +327,12 @@ class Supervisor:
 
     def _start_admin(self) -> None:
         ours, theirs = socket.socketpair()
-        plan, sockets = self.crew.plan, list(self.admin.sockets)
+        plan, rules, sockets = self.crew.plan, self.crew.rules, list(self.admin.sockets)
 
         def serve() -> int:
             self._let_go(set(sockets))
             ours.close()
-            return self.admin.main(plan, self.memory, sockets, theirs, allow_signals)
+            return self.admin.main(plan, self.memory, sockets, theirs, allow_signals, rules)
 
         self._fork(self.admin.place, serve, "the admin process", ours, theirs)
 
@@ -396,24 +397,20 @@ class Supervisor:
             return
         try:
             self.admin.prepare(plan.admin)
+            rules = make_rules(plan, self.slots, self.crew.rules)
             stock = Stock(plan, workers, self.crew.stock)
         except StartError as error:
             self.admin.abandon()
             self._refuse(str(error))
             return
         try:
-            routes = layout.name_routes(self.memory, [route.name for route in plan.routes])
-            layout.name_endpoints(
-                self.memory,
-                [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()],
-            )
-            layout.name_clusters(self.memory, [cluster.name for cluster in plan.clusters])
+            routes = name_plan(self.memory, plan)
         except ValueError as error:
             stock.close(keep=self.crew.stock)
             self.admin.abandon()
             self._refuse(f"the statistics table has no place left ({error}): restart weir for that")
             return
-        self.coming = Crew(self.crew.generation + 1, plan, stock, routes)
+        self.coming = Crew(self.crew.generation + 1, plan, stock, routes, rules)
         self._start_due(self.coming, time.monotonic())
 
     def _hand_over(self) -> None:
@@ -427,6 +424,7 @@ class Supervisor:
             self.admin.place.member.drain(0.0)
         self.reloads, self.refused = self.reloads + 1, ""
         say(f"reloaded: configuration {self.crew.generation} is in use")
+        say_faults(self.crew.plan)
         self.notifier.ready(f"serving, configuration {self.crew.generation}")
 
     def _abandon(self) -> None:

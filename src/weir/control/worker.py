@@ -23,6 +23,7 @@ from weir.control.logs import LogWriter
 from weir.control.members import Members
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
+from weir.control.status import say_faults
 from weir.plane.accesslog import AccessLog
 from weir.plane.counters import Counters
 from weir.plane.engine import Engine
@@ -30,8 +31,20 @@ from weir.plane.plane import Plane
 from weir.plane.selector import EngineSelector
 from weir.stats import layout
 from weir.stats.page import render
+from weir.stats.rules import RuleBook
 
-__all__ = ["HEARTBEAT_S", "Bound", "Seat", "Service", "Worker", "drain_or_stop", "make_table", "run"]
+__all__ = [
+    "HEARTBEAT_S",
+    "Bound",
+    "Seat",
+    "Service",
+    "Worker",
+    "drain_or_stop",
+    "make_rules",
+    "make_table",
+    "name_plan",
+    "run",
+]
 
 log = logging.getLogger("weir")
 
@@ -60,6 +73,7 @@ class Seat:
     memory: layout.Table
     worker: int  # its number in the table
     routes: Sequence[int]  # the numbers in the table of the plan's routes
+    rules: RuleBook | None = None  # the memory of the plan's rules, for the table's workers; None: it has its own
     log_turns: int = -1  # see LogWriter
 
 
@@ -83,7 +97,14 @@ class Worker:
         clients = max(raise_descriptor_limit() - _OWN_DESCRIPTORS, 1) * 8 // 10
         counters = Counters(seat.memory, seat.worker)
         self.plane = Plane(
-            plan, engine, counters, self.log, self._make_page, max(clients, 1), route_numbers=seat.routes
+            plan,
+            engine,
+            counters,
+            self.log,
+            self._make_page,
+            max(clients, 1),
+            route_numbers=seat.routes,
+            rules=seat.rules,
         )
         self.plane.on_log_wanted(self._flush)
         self.resolver = Resolver(self.plane, plan.clusters)
@@ -206,9 +227,23 @@ class Worker:
         self._flusher = loop.call_later(self.plan.log.flush_ms / 1000, self._schedule_flush)
 
 
-def own_seat(plan: Plan, memory: layout.Table) -> Seat:
+def own_seat(plan: Plan, memory: layout.Table, rules: RuleBook | None = None) -> Seat:
     """The only worker's place. Routes of the same name (listeners on port 0 have it) are counted together."""
-    return Seat(memory, 0, layout.name_routes(memory, [route.name for route in plan.routes]))
+    return Seat(memory, 0, route_numbers(memory, plan), rules)
+
+
+def route_numbers(memory: layout.Table, plan: Plan) -> list[int]:
+    """The numbers of a plan's routes in the table; those that are new get one. ValueError if there is no place left."""
+    return layout.name_routes(memory, [route.name for route in plan.routes])
+
+
+def name_plan(memory: layout.Table, plan: Plan) -> list[int]:
+    """Gives all names of a plan their places in the table; as route_numbers()."""
+    routes = route_numbers(memory, plan)
+    endpoints = [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()]
+    layout.name_endpoints(memory, endpoints)
+    layout.name_clusters(memory, [cluster.name for cluster in plan.clusters])
+    return routes
 
 
 def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Table:
@@ -226,6 +261,14 @@ def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Tab
         spare_endpoints=max(len(endpoints), _SPARE_ENDPOINTS),
         spare_clusters=max(len(plan.clusters), 32) if growing else 0,
     )
+
+
+def make_rules(plan: Plan, workers: int, before: RuleBook | None = None) -> RuleBook:
+    """The memory of a plan's rules; of those that `before` has as well it is the same. Raises StartError."""
+    try:
+        return RuleBook(plan, workers, before)
+    except OSError as error:
+        raise StartError(f"no memory for the rate limits: {(error.strerror or str(error)).lower()}") from error
 
 
 def open_log(plan: Plan, turns: int = -1) -> LogWriter | None:
@@ -257,18 +300,19 @@ def run(
     on_ready: Callable[[list[str]], None] | None = None,
     services: Sequence[Service] = (),
     memory: layout.Table | None = None,
+    rules: RuleBook | None = None,
 ) -> int:
     """Runs one worker in this process until TERM or INT has drained it; returns the exit status.
 
     TERM and INT finish what is in flight; a second one, or QUIT, ends at once. USR1 reopens the log.
     `services` are entered before the listeners open and left after they have drained; `on_ready` gets
-    the bound addresses. `memory` is the statistics table to count in (`make_table(plan, 1)`), if somebody else reads
-    it. Raises StartError when an address cannot be bound.
+    the bound addresses. `memory` is the statistics table to count in (`make_table(plan, 1)`), and `rules` the memory of
+    the plan's rules, if somebody else reads them. Raises StartError when an address cannot be bound.
     """
     engine = Engine()
     selector = EngineSelector(engine)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        return runner.run(_serve(plan, engine, on_ready, services, memory))
+        return runner.run(_serve(plan, engine, on_ready, services, memory, rules))
 
 
 async def _serve(
@@ -277,9 +321,10 @@ async def _serve(
     on_ready: Callable[[list[str]], None] | None,
     services: Sequence[Service],
     memory: layout.Table | None,
+    rules: RuleBook | None,
 ) -> int:
     loop = asyncio.get_running_loop()
-    worker = Worker(plan, engine, own_seat(plan, memory) if memory is not None else None)
+    worker = Worker(plan, engine, own_seat(plan, memory, rules) if memory is not None else None)
     bound = worker.bind()
     drain, now = asyncio.Event(), asyncio.Event()
 
@@ -304,6 +349,7 @@ async def _serve(
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        say_faults(plan)
         if on_ready is not None:
             on_ready(bound)
         await drain.wait()

@@ -1,6 +1,6 @@
 """Answers that weir gives itself, on a client's connection: errors, refusals and the statistics page."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
@@ -8,7 +8,7 @@ from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
 from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_page_head
 from weir.plane.buffer cimport Buffer
-from weir.plane.codes cimport DONE, FAILED, WOULD_BLOCK, Reason, Step
+from weir.plane.codes cimport DONE, FAILED, R_FAULT_INJECTED, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport B_NONE, Framing
@@ -16,6 +16,14 @@ from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
+
+
+cdef bint answering_asks_head(const char* p, uint32_t n) noexcept:
+    # Half a head, or none, may yet have said that it is HEAD, to which no answer has a body (RFC 9110 section 9.3.2).
+    if n >= 2 and p[0] == c"\r" and p[1] == c"\n":     # the empty line that may come first
+        p += 2
+        n -= 2
+    return n >= 5 and memcmp(p, b"HEAD ", 5) == 0
 
 
 cdef class Answering(ExchangeOwner):
@@ -73,10 +81,12 @@ cdef class Answering(ExchangeOwner):
         cdef AnswerPolicy policy
         cdef int64_t parts_us[LEDGER_PARTS]
         cdef uint32_t n, body_bytes
-        cdef int status = answer_status(reason)
+        cdef uint16_t variant = exchange.variant if reason == R_RATE_LIMITED or reason == R_FAULT_INJECTED else 0
+        cdef int status = self.options.pages.status_of(reason, variant)
         if status == 0:
             return 0
         memset(&policy, 0, sizeof(policy))
+        policy.variant = variant
         policy.keep = keep
         policy.retry_after_s = retry_after_s
         policy.counter = self.options.counter
@@ -123,6 +133,8 @@ cdef class Answering(ExchangeOwner):
             policy.old_client = head.version_minor == 0
             policy.head_only = head.method == M_HEAD
             policy.kind = preferred_answer(p, head)
+        else:
+            policy.head_only = answering_asks_head(p, self.inbuf.end - self.inbuf.start)
         if identity.id_length == 0:
             make_id(&self.workspace.id_state, &identity)
         policy.identity = &identity

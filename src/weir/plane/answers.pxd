@@ -22,10 +22,18 @@ cdef struct AnswerPolicy:
     AnswerKind kind
     const Identity* identity    # of the request that is answered: its id is said
     const int64_t* parts_us     # as ResponsePolicy.parts_us
+    uint16_t variant            # of the answer, as ErrorPages.variant has it; 0: none
 
 # What error answers look like: weir's own texts, or pages of a person's own.
 cdef class ErrorPages:
     cdef list _answers          # by AnswerKind, by reason: (media type, [bytes that the id goes between])
+    cdef dict _own
+    cdef list _variants         # (status, status line, [answer by AnswerKind])
+
+    # The number of the answer for a reason with another status than its own; 0: it is its own.
+    # ValueError for a status that is none.
+    cdef uint16_t variant(self, Reason reason, uint16_t status) except? 0
+    cdef uint16_t status_of(self, Reason reason, uint16_t variant) noexcept
 
 cdef uint16_t answer_status(Reason reason) noexcept
 # Writes the error answer to out (ANSWER_HEAD_BYTES + ANSWER_BODY_BYTES); *body_bytes is what it has of body.

@@ -30,14 +30,19 @@ _ID_PLACE = "{{request_id}}"
 _TEXT = "{{status}} {{title}}\n{{reason}}: {{text}}\nrequest id: {{request_id}}\n"
 
 cdef list _lines = []       # of bytes, by reason: "502 Bad Gateway"
-cdef dict _own_texts = {}   # (AnswerKind, word): what ErrorPages holds of it
+cdef dict _own_texts = {}   # (AnswerKind, word, status): what ErrorPages holds of it
 cdef uint16_t _statuses[REASON_COUNT]
+
+
+def status_line(status: int) -> bytes:
+    """The status and its phrase; ValueError if there is none such."""
+    return f"{status} {HTTPStatus(status).phrase}".encode()
 
 
 def _fill() -> None:
     for number, reason in enumerate(REASONS):
         _statuses[number] = reason.status
-        _lines.append(f"{reason.status} {HTTPStatus(reason.status).phrase}".encode() if reason.status else b"")
+        _lines.append(status_line(reason.status) if reason.status else b"")
 
 
 _fill()
@@ -74,12 +79,27 @@ cdef class ErrorPages:
     """
 
     def __cinit__(self, pages=()):
-        own = {(page.statuses, page.media): page.body.decode() for page in pages}
+        self._own = {(page.statuses, page.media): page.body.decode() for page in pages}
         self._answers = [
-            [self._made(own, reason, kind) for reason in REASONS] for kind in (ANSWER_TEXT, ANSWER_JSON, ANSWER_PROBLEM)
+            [self._made(reason, kind) for reason in REASONS] for kind in (ANSWER_TEXT, ANSWER_JSON, ANSWER_PROBLEM)
         ]
+        self._variants = []
 
-    def _made(self, own, reason, kind):
+    cdef uint16_t variant(self, Reason reason, uint16_t status) except? 0:
+        info = REASONS[<int>reason]
+        if status == <uint16_t>info.status:
+            return 0
+        line = status_line(status)
+        other = info._replace(status=status)
+        kinds = (ANSWER_TEXT, ANSWER_JSON, ANSWER_PROBLEM)
+        self._variants.append((int(status), line, [self._made(other, kind) for kind in kinds]))
+        return <uint16_t>len(self._variants)
+
+    cdef uint16_t status_of(self, Reason reason, uint16_t variant) noexcept:
+        return <uint16_t>(<tuple>self._variants[variant - 1])[0] if variant else _statuses[<int>reason]
+
+    def _made(self, reason, kind):
+        own = self._own
         if not reason.status:
             return None
         wanted = ("text/html", "text/plain") if kind == ANSWER_TEXT else ("application/json",)
@@ -88,9 +108,10 @@ cdef class ErrorPages:
                 if (statuses, media) in own:
                     return self._parts(media, _filled(own[statuses, media], reason))
         # Weir's own are the same for every plane of a process, and tests and fuzzing make thousands.
-        if (kind, reason.word) not in _own_texts:
-            _own_texts[kind, reason.word] = self._said_by_weir(reason, kind)
-        return _own_texts[kind, reason.word]
+        key = kind, reason.word, reason.status
+        if key not in _own_texts:
+            _own_texts[key] = self._said_by_weir(reason, kind)
+        return _own_texts[key]
 
     def _said_by_weir(self, reason, kind):
         if kind == ANSWER_TEXT:
@@ -161,6 +182,9 @@ cdef uint32_t write_error(
 ) noexcept:
     cdef bytes line = <bytes>_lines[<int>reason]
     cdef tuple answer = <tuple>(<list>pages._answers[<int>policy.kind])[<int>reason]
+    if policy.variant:
+        line = <bytes>(<tuple>pages._variants[policy.variant - 1])[1]
+        answer = <tuple>(<list>(<tuple>pages._variants[policy.variant - 1])[2])[<int>policy.kind]
     cdef bytes media = <bytes>answer[0]
     cdef list parts = <list>answer[1]
     cdef bytes part

@@ -3,8 +3,11 @@
 # What goes on is the canonical form: size in lower-case hex without leading zeros, no extensions, CRLF.
 # It is never longer than what came in, so it is written over the same bytes. A chunk header that is not
 # complete is left where it is and asked for again with more bytes behind it; its length is bounded.
+#
+# The last chunk goes on together with the trailer section behind it, when that was found good: to a recipient the
+# last chunk is the end of the body (section 8), and no body whose trailers are refused may look whole.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason, Step
 from weir.plane.head cimport Head, HeadLimits
@@ -16,12 +19,14 @@ cpdef enum ChunkState:
     C_HEADER = 0            # at the start of a chunk header
     C_DATA = 1              # inside chunk data
     C_DATA_END = 2          # at the CRLF after chunk data
-    C_TRAILERS = 3          # after the last chunk: field lines up to an empty line
+    C_TRAILERS = 3          # at the header of the last chunk, behind which field lines come, up to an empty line
     C_END = 4               # the body is complete
 
 cdef struct ChunkScanner:
     uint8_t state               # ChunkState
     uint8_t decode              # 1: drop all framing (for an HTTP/1.0 recipient); 0: canonical framing
+    uint8_t no_trailers         # 1: leave all trailer fields out
+    uint16_t last_length        # C_TRAILERS: length of the header of the last chunk, which waits with them
     uint64_t left               # C_DATA: bytes of this chunk still to come
     uint64_t payload            # bytes of chunk data seen so far: the body without its framing
     uint32_t trailer_scanned    # C_TRAILERS: how far the search for their end has come
@@ -30,7 +35,8 @@ cdef struct ChunkScanner:
 cdef void chunk_start(ChunkScanner* scanner, bint decode) noexcept nogil
 
 # Works on buf[at:end] in place. On return buf[at:*out_end] is to be sent on, buf[*rest:end] is not yet
-# consumed (an incomplete header or trailer section, or after C_END the bytes of the next message), and
+# consumed (an incomplete header, the last chunk and an incomplete trailer section, or after C_END the bytes of the
+# next message), and
 # at <= *out_end <= *rest <= end.
 #   DONE       the body is complete (state C_END)
 #   NEED_MORE  all that could be consumed is; call again when more bytes stand behind buf[*rest:]

@@ -5,7 +5,7 @@ nothing may be moved until something was left out. `w` is where the next byte to
 to look at; as long as they are equal the output is the input.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from weir.plane.codes cimport DONE, FAILED, NEED_MORE, R_NONE, Reason, Step
@@ -14,7 +14,7 @@ from weir.plane.head cimport (
     F_AUTHORIZATION, F_CONNECTION, F_CONTENT_LENGTH, F_DATE, F_EXPECT, F_FORWARDED, F_HOST, F_HTTP2_SETTINGS,
     F_KEEP_ALIVE, F_OTHER, F_PROXY, F_PROXY_AUTHENTICATE, F_PROXY_AUTHENTICATION_INFO, F_PROXY_AUTHORIZATION,
     F_PROXY_CONNECTION, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_UPGRADE, F_VIA, F_WWW_AUTHENTICATE, F_X_FORWARDED_FOR,
-    F_X_FORWARDED_HOST, F_X_FORWARDED_PROTO, F_X_REAL_IP, Field, Head, HeadLimits, scan_fields,
+    F_X_FORWARDED_HOST, F_X_FORWARDED_PROTO, F_X_REAL_IP, Field, Head, HeadLimits, known_name, scan_fields,
 )
 from weir.plane.text cimport equals_lower
 
@@ -22,6 +22,7 @@ cdef enum:
     # 15 digits leave room for sums in 64 bits. Leading zeros do not count; CHUNK_HEADER_LIMIT bounds them.
     SIZE_DIGITS_MAX = 15
     FORBIDDEN_LIMIT = 20
+    LONGEST_FORBIDDEN = 32  # longer than any name that is known
 
 # What may not come in a trailer section: fields for framing, routing, request modifiers, authentication,
 # response control and content format (RFC 9110 section 6.5.1), and what ends at each hop (section 7.6.1).
@@ -68,19 +69,27 @@ chunked_fill_tables()
 
 
 cdef bint chunked_is_forbidden(const char* p, const Field* field) noexcept nogil:
-    cdef const char* name = p + field.name
+    # With "-" for "_": who spells names as CGI does takes the two for the same (fields_drop_aliases).
+    cdef char name[LONGEST_FORBIDDEN]
+    cdef uint32_t n = min(field.name_length, <uint32_t>LONGEST_FORBIDDEN)
     cdef uint32_t i
     if FORBIDDEN_IDS >> field.id & 1:
         return True
     if field.id != F_OTHER:
         return False
+    for i in range(n):
+        name[i] = c"-" if p[field.name + i] == c"_" else p[field.name + i]
     # If-Match and its kin are conditions of a request; Proxy-... speaks to the next proxy.
-    if field.name_length > 3 and equals_lower(name, b"if-", 3):
+    if n > 3 and equals_lower(name, b"if-", 3):
         return True
-    if field.name_length > 6 and equals_lower(name, b"proxy-", 6):
+    if n > 6 and equals_lower(name, b"proxy-", 6):
+        return True
+    if n != field.name_length:
+        return False
+    if FORBIDDEN_IDS >> known_name(name, n) & 1:
         return True
     for i in range(FORBIDDEN_COUNT):
-        if field.name_length == FORBIDDEN[i].length and equals_lower(name, FORBIDDEN[i].text, FORBIDDEN[i].length):
+        if n == FORBIDDEN[i].length and equals_lower(name, FORBIDDEN[i].text, n):
             return True
     return False
 
@@ -88,6 +97,8 @@ cdef bint chunked_is_forbidden(const char* p, const Field* field) noexcept nogil
 cdef void chunk_start(ChunkScanner* scanner, bint decode) noexcept nogil:
     scanner.state = C_HEADER
     scanner.decode = decode
+    scanner.no_trailers = 0
+    scanner.last_length = 0
     scanner.left = 0
     scanner.payload = 0
     scanner.trailer_scanned = 0
@@ -170,11 +181,15 @@ cdef inline Step chunked_header(
         return chunked_fail(scanner, bad)
     if step == NEED_MORE:
         return NEED_MORE
+    if size == 0:
+        scanner.last_length = <uint16_t>length
+        scanner.state = C_TRAILERS
+        return DONE
     at_r[0] += length
     if scanner.decode == 0:
         at_w[0] += chunked_write_header(buf + at_w[0], size)
     scanner.left = size
-    scanner.state = C_DATA if size != 0 else C_TRAILERS
+    scanner.state = C_DATA
     return DONE
 
 
@@ -215,20 +230,21 @@ cdef Step chunked_trailers(
     ChunkScanner* scanner, char* buf, uint32_t* at_w, uint32_t* at_r, uint32_t end,
     const HeadLimits* limits, Head* trailers, Reason bad
 ) noexcept nogil:
-    cdef char* section = buf + at_r[0]
+    cdef char* section = buf + at_r[0] + scanner.last_length
     cdef char* out = buf + at_w[0]
     cdef const Field* field
     cdef uint32_t i
     cdef Step step
     trailers.scanned = scanner.trailer_scanned
-    step = scan_fields(section, end - at_r[0], limits, trailers)
+    step = scan_fields(section, end - at_r[0] - scanner.last_length, limits, trailers)
     if step == FAILED:
         return chunked_fail(scanner, bad)
     if step == NEED_MORE:
         scanner.trailer_scanned = trailers.scanned
         return NEED_MORE
     if scanner.decode == 0:
-        for i in range(trailers.field_count):
+        out += chunked_write_header(out, 0)
+        for i in range(0 if scanner.no_trailers else trailers.field_count):
             field = &trailers.fields[i]
             if not chunked_is_forbidden(section, field):
                 memmove(out, section + field.name, field.next - field.name)
@@ -236,7 +252,7 @@ cdef Step chunked_trailers(
         out[0] = c"\r"
         out[1] = c"\n"
         at_w[0] = <uint32_t>(out + 2 - buf)
-    at_r[0] += trailers.length
+    at_r[0] += scanner.last_length + trailers.length
     scanner.state = C_END
     return DONE
 

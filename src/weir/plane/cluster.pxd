@@ -37,6 +37,8 @@ cdef class Cluster(PoolOwner):
     cdef int64_t budget_ratio               # hundredths per request (percent)
     cdef int64_t budget_per_second          # hundredths
     cdef int64_t budget_filled_ms
+    cdef int64_t rate_since_ms              # since when the queue's rate is measured
+    cdef uint64_t rate_taken                # how many had been taken out of it by then
     cdef Pool chosen                        # after acquire: where the user got its place (not for A_QUEUED)
     cdef Reason failure
 

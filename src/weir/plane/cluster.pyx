@@ -22,6 +22,8 @@ from weir.plane.workspace cimport Workspace
 
 cdef enum:
     BUDGET_BURST = 100      # retries saved up at most
+    RATE_SPAN_MS = 10_000  # over how long the queue's rate is taken, about
+    RETRY_AFTER_MOST_S = 60
 
 _PROXY_HEADER = {"off": PROXY_OFF, "v1": PROXY_V1, "v2": PROXY_V2}
 
@@ -115,6 +117,9 @@ cdef class Cluster(PoolOwner):
             if self.queue.length >= self.queue_size:
                 self.failure = R_QUEUE_FULL
                 return A_FAILED
+            if self.queue.length == 0:
+                self.rate_since_ms = self.workspace.clock.now_us // 1000
+                self.rate_taken = self.queue.taken
             self.queue.join(user, W_QUEUE)
             return A_QUEUED
         return result
@@ -219,4 +224,14 @@ cdef class Cluster(PoolOwner):
         return True
 
     cdef int64_t retry_after_s(self) noexcept:
-        return self.queue_timeout_ms // 1000 + 1
+        # By then the queue will be empty, if as many get their turn as did since it was empty last.
+        cdef int64_t spent_ms = self.workspace.clock.now_us // 1000 - self.rate_since_ms
+        cdef int64_t taken = <int64_t>(self.queue.taken - self.rate_taken)
+        cdef int64_t wait_s = self.queue_timeout_ms // 1000 + 1     # nobody had a turn yet: the rate is not known
+        if taken > 0:
+            wait_s = <int64_t>self.queue.length * spent_ms // (taken * 1000) + 1
+        if spent_ms > RATE_SPAN_MS:
+            # What was long ago says little: half of it is forgotten, at the rate that it had.
+            self.rate_since_ms += spent_ms // 2
+            self.rate_taken += <uint64_t>(taken // 2)
+        return min(wait_s, <int64_t>RETRY_AFTER_MOST_S)

@@ -15,6 +15,7 @@ from libc.string cimport memcmp, memcpy
 from posix.unistd cimport getpid
 
 from weir.plane.columns cimport ROUTE_PARTS, ROW_BUCKETS, ROW_COUNTERS, ROW_HISTOGRAMS, SKETCH_BITS
+from weir.plane.keyed cimport weir_hash
 
 import time
 
@@ -24,7 +25,6 @@ cdef extern from *:
     """
     #include <stddef.h>
     #include <stdint.h>
-    #include <string.h>
 
     /* The byte map: src/weir/stats/layout.py. */
     typedef struct {
@@ -72,41 +72,6 @@ cdef extern from *:
     }
     static inline int weir_swap32(uint32_t *p, uint32_t *seen, uint32_t value) {
         return __atomic_compare_exchange_n(p, seen, value, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-    }
-
-    /* A keyed hash of the "multiply, then fold the halves" family: 16 bytes per multiplication. The seeds are random
-       and known to the table's users only, so a client cannot look for paths that collide. */
-    static inline uint64_t weir_fold(uint64_t a, uint64_t b) {
-        unsigned __int128 product = (unsigned __int128)a * b;
-        return (uint64_t)product ^ (uint64_t)(product >> 64);
-    }
-    static inline uint64_t weir_read8(const char *p) { uint64_t v; memcpy(&v, p, 8); return v; }
-    static inline uint64_t weir_read4(const char *p) { uint32_t v; memcpy(&v, p, 4); return v; }
-    static inline uint64_t weir_hash(uint64_t seed_0, uint64_t seed_1, uint32_t route, const char *p, uint32_t n) {
-        uint64_t h = weir_fold(seed_0 ^ 0x9E3779B97F4A7C15ULL, seed_1 ^ ((uint64_t)route << 32 | n));
-        uint64_t a, b;
-        uint32_t left = n;
-        while (left > 16) {
-            h = weir_fold(weir_read8(p) ^ seed_0, weir_read8(p + 8) ^ h);
-            p += 16;
-            left -= 16;
-        }
-        if (n >= 16) {                  /* the last 16 bytes, overlapping what is done */
-            a = weir_read8(p + left - 16);
-            b = weir_read8(p + left - 8);
-        } else if (left >= 8) {
-            a = weir_read8(p);
-            b = weir_read8(p + left - 8);
-        } else if (left >= 4) {
-            a = weir_read4(p);
-            b = weir_read4(p + left - 4);
-        } else if (left > 0) {
-            a = (uint64_t)(uint8_t)p[0] << 16 | (uint64_t)(uint8_t)p[left >> 1] << 8 | (uint8_t)p[left - 1];
-            b = 0;
-        } else {
-            a = b = 0;
-        }
-        return weir_fold(seed_1 ^ 0xD6E8FEB86659FD93ULL, weir_fold(a ^ seed_1, b ^ h));
     }
 
     /* floor(2^(63 + k/8)), k = 0 to 7: where the eighths of an octave end, for a value shifted to the left. */
@@ -163,7 +128,6 @@ cdef extern from *:
     uint32_t weir_load32(const uint32_t* p) noexcept nogil
     bint weir_publish(uint64_t* p, uint64_t* seen, uint64_t value) noexcept nogil
     bint weir_swap32(uint32_t* p, uint32_t* seen, uint32_t value) noexcept nogil
-    uint64_t weir_hash(uint64_t seed_0, uint64_t seed_1, uint32_t route, const char* p, uint32_t n) noexcept nogil
     uint32_t weir_bucket(uint64_t us) noexcept nogil
 
 cdef enum:

@@ -111,6 +111,13 @@ cdef class Exchange(UpstreamUser):
     cdef int64_t acknowledged           # bytes of the response that the client has, when one was last written
     cdef Identity identity              # said to the endpoint, in an answer, and in the log
 
+    # -- what its listener's rules say (admission)
+    cdef uint8_t outcome                # Outcome: what is done with it when it has waited
+    cdef bint injected                  # a fault has a part in it
+    cdef uint16_t variant               # of an error answer, as ErrorPages.variant has it
+    cdef int64_t retry_after_s          # said in a refusal
+    cdef uint64_t bytes_per_s           # of the response; 0: as fast as it goes
+
     # Takes down what is wanted of the workspace's request_head, just parsed, which stands at inbuf.start.
     cdef int record(self, ExchangeOwner owner, Route route, const Framing* framing, int64_t started_us) except -1
     # After record: goes about it. The exchange may be over when it returns, as after any of these calls.

@@ -19,6 +19,7 @@ from weir.plane.codes cimport (
     R_BAD_RESPONSE_FRAMING,
     R_CLIENT_STALLED,
     R_CLIENT_TOO_SLOW,
+    R_FAULT_INJECTED,
     R_NONE,
     R_QUEUE_FULL,
     R_QUEUE_TIMEOUT,
@@ -40,7 +41,7 @@ from weir.plane.options cimport Route
 from weir.plane.pace cimport pace_start
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
-from weir.plane.states cimport E_BODY, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
+from weir.plane.states cimport E_BODY, E_HELD, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport StreamOwner
 from weir.plane.upstream cimport W_NOT, Upstream, UpstreamUser
 from weir.plane.workspace cimport move
@@ -125,7 +126,6 @@ cdef class Exchange(UpstreamUser):
             self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
         )
         self.workspace.exchanges += 1
-        self.cluster.count_request()
         return 0
 
     cdef uint32_t consumed(self) noexcept:
@@ -159,7 +159,7 @@ cdef class Exchange(UpstreamUser):
         """Ends it with an error: answered if that is still possible, else visibly cut."""
         cdef ExchangeOwner owner = self.owner
         cdef bint keep
-        cdef int64_t retry_after_s = 0
+        cdef int64_t retry_after_s = self.retry_after_s
         if self.upstream is not None and is_of_endpoint(reason):
             self.pool.failed(reason)
         if self.state == E_BODY or self.state == E_TUNNEL:
@@ -168,8 +168,10 @@ cdef class Exchange(UpstreamUser):
         if reason == R_QUEUE_FULL or reason == R_QUEUE_TIMEOUT:
             retry_after_s = self.cluster.retry_after_s()
         # The connection goes on only if the request was taken in whole: what follows is the next one then.
-        if self.state == E_WAITING and self.retries == 0:
-            keep = self.framing.kind == B_NONE
+        if self.state == E_HELD or (self.state == E_WAITING and self.retries == 0):
+            keep = self.framing.kind == B_NONE or (
+                self.framing.kind == B_LENGTH and self.body_in_inbuf == self.framing.length
+            )
         else:
             keep = self.request.done
         keep = keep and self.keep_alive and not self.workspace.draining
@@ -257,6 +259,8 @@ cdef class Exchange(UpstreamUser):
         record.has_head = 1
         record.status = self.status
         record.reason = self.reason
+        if self.injected and self.reason == R_NONE:
+            record.reason = R_FAULT_INJECTED
         record.response_body_bytes = self.response.payload
         if self.response.unsent() < record.response_body_bytes:
             record.response_body_bytes -= self.response.unsent()
@@ -335,6 +339,10 @@ cdef class Exchange(UpstreamUser):
         self.identity.id_length = 0
         self.identity.traced = False
         self.identity.joined = False
+        self.injected = False
+        self.variant = 0
+        self.retry_after_s = 0
+        self.bytes_per_s = 0
         self.first_byte_us = 0
         self.connecting_us = 0
         self.connected_us = 0

@@ -146,6 +146,8 @@ cdef uint32_t fields_drop_listed(const char* p, Head* head, const Field* field) 
             or members > OPTIONS_LIMIT
         ):
             fields_drop_named(p, head, p + at, stop - at)
+            if known_name(p + at, stop - at) not in (F_TE, F_UPGRADE):
+                head.nominates = 1
     return members
 
 
@@ -365,7 +367,8 @@ cdef uint32_t write_request_head(
         drops &= ~(<uint32_t>1 << F_UPGRADE)
     if policy.forwarded == FWD_REPLACE or policy.forwarded == FWD_OFF:
         drops |= FORWARDED_FIELDS
-        drops &= ~(<uint32_t>policy.keep_proto << F_X_FORWARDED_PROTO | <uint32_t>policy.keep_host << F_X_FORWARDED_HOST)
+        drops &= ~(<uint32_t>policy.keep_proto << F_X_FORWARDED_PROTO)
+        drops &= ~(<uint32_t>policy.keep_host << F_X_FORWARDED_HOST)
     elif policy.forwarded == FWD_APPEND:
         drops |= <uint32_t>1 << F_X_FORWARDED_FOR
     if policy.host_length != 0:
@@ -381,7 +384,7 @@ cdef uint32_t write_request_head(
         out = put_bytes(out, policy.host, policy.host_length)
         out = put_bytes(out, b"\r\n", 2)
     elif head.count[<int>F_HOST] == 0:
-        # An HTTP/1.0 client that names no host: HTTP/1.1 wants the field all the same, empty if unknown.
+        # An HTTP/1.0 client that names no host but in the target, or none and nobody gave a policy.host for it.
         out = put_bytes(out, b"Host: ", 6)
         out = put_bytes(out, p + head.authority_at, head.authority_length)
         out = put_bytes(out, b"\r\n", 2)

@@ -5,6 +5,7 @@ from weir.plane.pool cimport Acquired
 from weir.plane.workspace cimport Workspace
 
 cdef class Forward(Exchange):
+    cdef int _go_on(self) except -1
     cdef int _acquire(self) except -1
     cdef int _acquired(self, Acquired how) except -1
     cdef bint _restore_head(self) noexcept

@@ -8,7 +8,7 @@ What is hard here: the endpoint may close a connection just as a request is writ
   no byte of a response has come, and the method is idempotent or no byte was accepted.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.buffer cimport Buffer
@@ -34,17 +34,20 @@ from weir.plane.fields cimport (
     FWD_APPEND, FWD_REPLACE, RequestPolicy, check_request, request_head_bound, write_request_head,
 )
 from weir.plane.framing cimport Framing, frame_request
-from weir.plane.head cimport Head, scan_request
+from weir.plane.head cimport F_HOST, Head, scan_request
+from weir.plane.hold cimport let_go, let_in
 from weir.plane.options cimport ListenerOptions
-from weir.plane.origin cimport CLIENT_TEXT, O_IPV4, O_IPV6, Origin, origin_of_bytes, origin_of_peer, put_origin, same_origin
+from weir.plane.origin cimport (
+    CLIENT_TEXT, O_IPV4, O_IPV6, Origin, origin_of_bytes, origin_of_peer, put_origin, same_origin,
+)
 from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_request, await_response, request_verdict, response_verdict
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.private cimport PrivatePool
 from weir.plane.proxyproto cimport PROXY_SENT_BYTES, write_proxy_header
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
-from weir.plane.response cimport pump_response, pump_tunnel, read_response
-from weir.plane.states cimport E_BODY, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
+from weir.plane.response cimport pump_response, pump_tunnel, read_response, resume_response
+from weir.plane.states cimport E_BODY, E_HELD, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.syscalls cimport sockaddr_storage
 from weir.plane.trust cimport has_good_host, has_good_proto
@@ -99,7 +102,9 @@ cdef uint32_t forward_introduce(Exchange exchange, char* out) noexcept:
     return write_proxy_header(exchange.cluster.proxy_header, &owner.origin, &destination, False, out)
 
 
-cdef void forward_believe(ExchangeOwner owner, const Head* head, RequestPolicy* policy, const char* p, char* hop) noexcept:
+cdef void forward_believe(
+    ExchangeOwner owner, const Head* head, RequestPolicy* policy, const char* p, char* hop
+) noexcept:
     """What trusted proxies, where there are any, change in what is said of the client; `hop` has CLIENT_TEXT bytes."""
     if not owner.believed:
         if policy.forwarded == FWD_APPEND:
@@ -118,6 +123,13 @@ cdef class Forward(Exchange):
     # -- finding a connection -----------------------------------------------------------------------------
 
     cdef int start(self) except -1:
+        if self.owner.options.admission is not None and not let_in(self):
+            return 0
+        return self._go_on()
+
+    cdef int _go_on(self) except -1:
+        # What was refused is no reason to send others more often.
+        self.cluster.count_request()
         return self._acquire()
 
     cdef int _acquire(self) except -1:
@@ -206,6 +218,11 @@ cdef class Forward(Exchange):
         policy.via = options.via_request
         policy.host = self.cluster.host
         policy.host_length = <uint32_t>len(self.cluster.host)
+        if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
+            # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
+            # name that weir knows them by (RFC 9112 section 3.3).
+            policy.host = self.pool.host_text
+            policy.host_length = <uint32_t>len(self.pool.host_text)
         policy.client = owner.client
         policy.client_length = owner.client_length
         policy.proto = b"https" if owner.tls else b"http"
@@ -229,6 +246,7 @@ cdef class Forward(Exchange):
         relay.limit = self.route.max_body_bytes
         relay.limits = options.limits
         relay.start(self.framing.kind, self.framing.length, False, False)
+        relay.scanner.no_trailers = head.nominates
         if self.body_in_inbuf:
             body = workspace.buffers.take(self.body_in_inbuf + RELAY_TAILROOM)
             memcpy(body.data, owner.inbuf.data + self.head.at + self.head.length, self.body_in_inbuf)
@@ -239,7 +257,7 @@ cdef class Forward(Exchange):
         step = relay.send_first(workspace.compose, n)
         if step == FAILED:
             return self.lost(R_UPSTREAM_CLOSED)
-        self.accepted = True
+        self.accepted = relay.moved
         if relay.done:
             workspace.wheel.arm(self, self.cluster.response_header_timeout_ms)
             return 0
@@ -253,6 +271,9 @@ cdef class Forward(Exchange):
         if relay.done or self.upload_broken:
             return 0
         step = relay.pump()
+        if relay.moved:
+            # Also when it only read: it reads no more before all that it had was taken.
+            self.accepted = True
         if step == FAILED:
             return self._request_broken()
         if relay.done:
@@ -303,11 +324,13 @@ cdef class Forward(Exchange):
             return pump_tunnel(self)
         if what & STREAM_DOWN:
             return self.abort(R_CLIENT_CLOSED)
-        if what & STREAM_PEER_DONE and (self.owner.options.half_close_aborts or self.waiting == W_QUEUE):
+        if what & STREAM_PEER_DONE and (
+            self.owner.options.half_close_aborts or self.waiting == W_QUEUE or self.state == E_HELD
+        ):
             # It sends no more. One that is queued has most likely given up: it makes room for others.
-            if self.state == E_WAITING or self.request.source_done:
+            if self.state == E_WAITING or self.state == E_HELD or self.request.source_done:
                 return self.abort(R_CLIENT_CLOSED)
-        if self.state == E_WAITING:
+        if self.state == E_WAITING or self.state == E_HELD:
             return 0
         if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
             pump_response(self)
@@ -331,10 +354,14 @@ cdef class Forward(Exchange):
                     return self.on_no_upstream(self.pool, self.pool.failure)
                 return self._acquired(self.cluster.acquire(self, True))
             return self.fail(R_QUEUE_TIMEOUT)
+        if self.state == E_HELD:
+            return self._go_on() if let_go(self) else 0
         if self.state == E_TUNNEL:
             self.reason = R_STREAM_TIMEOUT
             return self.finish(False, False)
         if self.state == E_BODY:
+            if self.response.paced:
+                return resume_response(self)
             reason = response_verdict(self)
             if reason == R_CLIENT_STALLED or reason == R_CLIENT_TOO_SLOW:
                 return self.abort(reason)
@@ -364,6 +391,7 @@ cdef class Forward(Exchange):
             return self.fail(reason)
         self.pool.give(self.upstream, False)
         self.upstream = None
+        self._return_leftover()
         self.request.release()
         if self.head_buf is not None:
             self.workspace.buffers.give(self.head_buf)

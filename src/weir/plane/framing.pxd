@@ -26,3 +26,6 @@ cdef Step frame_request(const char* p, const Head* head, Framing* framing) noexc
 cdef Step frame_response(
     const char* p, const Head* head, uint8_t method, bint upgrade, Framing* framing
 ) noexcept nogil
+
+# Whether a 101 (its head in `q`) switches, and only to protocols that the request (its head in `p`) asked for.
+cdef bint switches_as_asked(const char* p, const Head* asked, const char* q, const Head* head) noexcept nogil

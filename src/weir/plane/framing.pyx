@@ -6,9 +6,12 @@ from weir.plane.codes cimport (
     DONE, FAILED, R_BAD_FRAMING, R_BAD_RESPONSE, R_BAD_RESPONSE_FRAMING, R_NONE, R_UNSUPPORTED_CODING, Reason, Step,
 )
 from weir.plane.head cimport F_CONNECTION, F_CONTENT_LENGTH, F_TRANSFER_ENCODING, F_UPGRADE, Field, Head, M_HEAD
-from weir.plane.text cimport equals_lower, list_has_token
+from weir.plane.text cimport equals_lower, list_has_token, lower
 
 cdef uint64_t LENGTH_MAX = 0x7FFFFFFFFFFFFFFF       # what a signed 64-bit count of bytes can hold
+
+cdef enum:
+    PROTOCOL_LIMIT = 64     # of a protocol's name and version; those in use have a dozen bytes
 
 # What a Transfer-Encoding says.
 cdef enum Coding:
@@ -34,6 +37,50 @@ cdef inline bint framing_keep_alive(const char* p, const Head* head) noexcept no
     if framing_has_option(p, head, b"close", 5):
         return False
     return head.version_minor == 1 or framing_has_option(p, head, b"keep-alive", 10)
+
+
+cdef bint framing_lists(const char* p, const Head* head, const char* s, uint32_t n) noexcept nogil:
+    # Whether s[0:n] is a member of an Upgrade, in any case.
+    cdef char member[PROTOCOL_LIMIT]
+    cdef uint32_t i
+    cdef const Field* field
+    if n > PROTOCOL_LIMIT or head.count[<int>F_UPGRADE] == 0:
+        return False
+    for i in range(n):
+        member[i] = lower(s[i])
+    for i in range(head.first[<int>F_UPGRADE] - 1, head.field_count):
+        field = &head.fields[i]
+        if field.id == F_UPGRADE and list_has_token(p + field.value, field.value_length, member, n):
+            return True
+    return False
+
+
+cdef bint switches_as_asked(const char* p, const Head* asked, const char* q, const Head* head) noexcept nogil:
+    # RFC 9110 section 7.8. Somebody may have an application answer 101 that knows nothing of it: by its server's
+    # rules the connection goes on as HTTP then, and a tunnel to it would carry requests that weir does not see.
+    cdef uint32_t i, at, end, stop
+    cdef uint32_t members = 0
+    cdef const Field* field
+    if not framing_has_option(q, head, b"upgrade", 7):
+        return False
+    for i in range(head.field_count):
+        field = &head.fields[i]
+        if field.id != F_UPGRADE:
+            continue
+        at = field.value
+        end = field.value + field.value_length
+        while at < end:
+            if q[at] == c"," or q[at] == c" " or q[at] == c"\t":
+                at += 1
+                continue
+            stop = at
+            while stop < end and q[stop] != c"," and q[stop] != c" " and q[stop] != c"\t":
+                stop += 1
+            members += 1
+            if not framing_lists(p, asked, q + at, stop - at):
+                return False
+            at = stop
+    return members != 0
 
 
 cdef bint framing_parse_length(const char* p, const Field* field, uint64_t* length) noexcept nogil:

@@ -99,6 +99,7 @@ cdef struct Head:
     uint16_t status             # responses: 100 to 599
     uint32_t status_at          # responses: offset of the three digits; the reason phrase follows
     uint32_t fields_at          # offset of the first field line
+    uint8_t nominates           # set by fields: Connection names fields of its own, so no trailer is passed on
     # fields
     uint32_t field_count
     Field fields[HEAD_MAX_FIELDS]

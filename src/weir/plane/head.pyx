@@ -216,7 +216,7 @@ cdef Step head_parse_version(const char* p, uint32_t i, uint32_t n, Head* head, 
                     return head_fail(head, bad)
             elif p[i + k] != model[k]:
                 return head_fail(head, bad)
-    # A higher minor version is a 1.1 that can do more (RFC 9110 section 2.5).
+    # A higher minor version is a 1.1 that can do more (RFC 9110 section 6.2).
     head.version_minor = 0 if p[i + 7] == c"0" else 1
     return DONE
 

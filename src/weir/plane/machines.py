@@ -50,9 +50,12 @@ MACHINES: tuple[Machine, ...] = (
         "exchange",
         "over",
         ("over",),
-        ("over", "waiting", "sent", "body", "tunnel"),
+        ("over", "waiting", "sent", "body", "tunnel", "held"),
         (
             ("over", "waiting"),
+            ("over", "held"),
+            ("held", "waiting"),
+            ("held", "over"),
             ("waiting", "sent"),
             ("waiting", "over"),
             ("sent", "waiting"),

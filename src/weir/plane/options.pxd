@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from weir.plane.admission cimport Admission
 from weir.plane.answers cimport ErrorPages
 from weir.plane.clients cimport ClientTable
 from weir.plane.cluster cimport Cluster
@@ -47,3 +48,4 @@ cdef class ListenerOptions:
     cdef bytes page                     # path of the statistics page; b"": none
     cdef ErrorPages pages
     cdef object make_page               # () -> bytes
+    cdef Admission admission            # None: no rate limits, no faults

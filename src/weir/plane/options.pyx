@@ -1,5 +1,8 @@
 """What the plan says of a listener and of a route, ready for use."""
 
+from libc.stdint cimport uint32_t
+
+from weir.plane.admission cimport Admission
 from weir.plane.answers cimport ErrorPages
 from weir.plane.clients cimport ClientTable
 from weir.plane.cluster cimport Cluster
@@ -28,10 +31,11 @@ cdef class Route:
 cdef class ListenerOptions:
     """The settings of one listener: `weir.config.plan.ListenerPlan` and the parts of StatsPlan it shows.
 
-    ValueError for more fields than a head has places for.
+    `limits` and `faults` are the memories of its rules, as `weir.stats.rules.RuleBook` has them, for worker number
+    `worker`. ValueError for more fields than a head has places for.
     """
 
-    def __cinit__(self, plan, stats, Route route not None, make_page):
+    def __cinit__(self, plan, stats, Route route not None, make_page, limits, faults, uint32_t worker):
         if plan.max_fields > HEAD_MAX_FIELDS:
             raise ValueError(f"max_fields is at most {HEAD_MAX_FIELDS}, not {plan.max_fields}")
         self.route = route
@@ -64,3 +68,5 @@ cdef class ListenerOptions:
         self.page = stats.page.encode()
         self.pages = ErrorPages(plan.error_pages)
         self.make_page = make_page
+        if plan.rate_limits or plan.faults:
+            self.admission = Admission(plan, limits, faults, worker, self.pages)

@@ -23,7 +23,7 @@ cdef struct Origin:
 cdef void origin_of_peer(const sockaddr_storage* peer, Origin* origin) noexcept nogil
 cdef void origin_of_bytes(OriginFamily family, const uint8_t* address, uint16_t port, Origin* origin) noexcept nogil
 
-# The address as text, without port, NUL behind it; its length. `out` has CLIENT_TEXT bytes. "unix:" where there is none.
+# The address as text, without port, NUL behind it; its length. `out` has CLIENT_TEXT bytes. "unix:" if there is none.
 cdef uint8_t put_origin(const Origin* origin, char* out) noexcept nogil
 
 # Reads s[0:n] as X-Forwarded-For has addresses: "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]",

@@ -53,6 +53,11 @@ cdef void await_response(Exchange exchange) noexcept:
     patience_arm(exchange, now_us)
 
 
+cdef void await_credit(Exchange exchange) noexcept:
+    pace_note(&exchange.pace, False, exchange.workspace.clock.now_us, 0)
+    exchange.workspace.wheel.arm(exchange, exchange.response.pace_ms())
+
+
 cdef inline int64_t patience_acknowledged(Exchange exchange) noexcept:
     return <int64_t>exchange.response.written - exchange.owner.stream.unacknowledged()
 

@@ -6,6 +6,7 @@ from weir.plane.counters import Counters
 from weir.plane.engine import Engine
 from weir.plane.fake import FakeStream
 from weir.plane.stream import Address, Dialer
+from weir.stats.rules import RuleBook
 
 class Plane:
     def __init__(
@@ -18,6 +19,7 @@ class Plane:
         max_connections: int,
         dialer: Dialer | None = None,
         route_numbers: Sequence[int] | None = None,
+        rules: RuleBook | None = None,
     ) -> None: ...
     def listen(self, number: int, fd: int) -> int: ...
     def on_log_wanted(self, call: Callable[[], object]) -> None: ...

@@ -18,6 +18,7 @@ from weir.plane.workspace cimport Workspace
 
 from weir.plane.machines import MACHINES
 from weir.stats.columns import ENDPOINT_FIGURES
+from weir.stats.rules import RuleBook
 
 
 cdef class Plane:
@@ -25,12 +26,13 @@ cdef class Plane:
 
     `max_connections` bounds the client connections of all listeners together. `counters` and `log` are this
     worker's; `make_page()` returns the statistics page as bytes; `dialer` is for tests; `route_numbers` are the
-    routes' places in the statistics table, unless they are those in the plan. Nothing listens until listen() is
-    called, and endpoints are unknown until set_addresses().
+    routes' places in the statistics table, unless they are those in the plan. `rules` is the memory of the plan's rules
+    (`weir.stats.rules.RuleBook`), for as many workers as the table; without it they are this plane's alone. Nothing
+    listens until listen() is called, and endpoints are unknown until set_addresses().
     """
 
     def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,
-                 Dialer dialer=None, route_numbers=None):
+                 Dialer dialer=None, route_numbers=None, rules=None):
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
         self.workspace = workspace
@@ -44,12 +46,15 @@ cdef class Plane:
             Route(route, number, self.clusters[route.cluster], series_of(plan.stats, route, series))
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
+        book = RuleBook(plan, counters.workers) if rules is None else rules
         self.options = [
             (
-                ListenerOptions(listener, plan.stats, self.routes[listener.route], make_page),
+                ListenerOptions(
+                    listener, plan.stats, self.routes[listener.route], make_page, limits, faults, counters.worker
+                ),
                 listener.max_connections or max_connections,
             )
-            for listener in plan.listeners
+            for listener, limits, faults in zip(plan.listeners, book.limits, book.faults, strict=True)
         ]
         self.listeners = []
 

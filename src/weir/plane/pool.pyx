@@ -52,6 +52,11 @@ cdef class Pool(UpstreamHome):
         self.entry = entry
         self.name = name
         self.endpoint_text = name.encode()
+        self.host_text = self.endpoint_text
+        if name.startswith("unix:"):
+            self.host_text = b"localhost"
+        elif name[:7].lower() == "http://":
+            self.host_text = name[7:].encode()
         self.addresses = []
         self.line = Line()
         self.max_idle = plan.max_idle

@@ -18,7 +18,7 @@ cdef enum ProxyVersion:
 
 cdef struct ProxyHeader:
     uint32_t length             # of the header
-    bint relayed                # it speaks for somebody else; else the connection is the sender's own, or nobody's known
+    bint relayed                # it speaks for somebody else; else the connection is the sender's own, or nobody knows
     bint tls                    # the client came to the sender by TLS
     Origin source               # relayed: the client
     Origin destination          # relayed: where it connected to

@@ -10,9 +10,9 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 
 from weir.plane.codes cimport DONE, FAILED, NEED_MORE, Step
 from weir.plane.origin cimport (
-    CLIENT_TEXT, O_IPV4, O_IPV6, O_UNIX, O_UNKNOWN, Origin, origin_of_bytes, put_origin,
+    CLIENT_TEXT, O_IPV4, O_IPV6, O_UNIX, Origin, origin_of_bytes, put_origin,
 )
-from weir.plane.syscalls cimport AF_INET, AF_INET6, inet_ntop, inet_pton
+from weir.plane.syscalls cimport AF_INET, AF_INET6, inet_pton
 from weir.plane.text cimport put_bytes, put_number
 
 cdef enum:

@@ -5,7 +5,7 @@
 # (a chunk header that is not complete), or stands behind the end of the body.
 #   0 <= buf.start <= buf.end <= raw_end <= buf.size - RELAY_TAILROOM
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from weir.plane.buffer cimport Buffer
 from weir.plane.chunked cimport ChunkScanner
@@ -20,6 +20,8 @@ cdef enum:
     RELAY_HEADROOM = 16         # before a piece that is wrapped as a chunk: its header
     RELAY_TAILROOM = 8          # after it: CRLF
     RELAY_COPY_BYTES = 8192     # a body up to this is copied behind its head: cheaper than a second vector
+    PACE_STEP_MS = 20           # at a pace: time's worth of bytes written at a time
+    PACE_MOST_MS = 100          # ... and what a time of silence is worth at most
 
 cdef class Relay:
     cdef Workspace workspace
@@ -33,7 +35,11 @@ cdef class Relay:
     cdef bint done                      # ... and written
     cdef bint discard                   # read and count, write nothing (the destination is gone)
     cdef bint failed_source             # FAILED: which side
-    cdef bint moved                     # the last pump moved bytes
+    cdef bint moved                     # the last pump, or send_first, moved bytes
+    cdef bint paced                     # ... and stopped because it would have been too fast
+    cdef uint64_t bytes_per_s           # what is written at most; 0: no limit
+    cdef uint64_t credit                # bytes that may be written now
+    cdef int64_t credited_us            # up to when time was made credit
     cdef uint64_t left                  # B_LENGTH: bytes still to come
     cdef uint64_t written               # bytes that the destination took, framing and head included
     cdef uint64_t payload               # body bytes read, without framing
@@ -55,12 +61,17 @@ cdef class Relay:
     #   NEED_MORE    has had its turn, and more to do
     #   FAILED       failed_source, reason
     cdef Step pump(self) except *
+    # From now on, until the next start(), it writes at most so many bytes a second.
+    cdef void pace(self, uint64_t bytes_per_s) noexcept
+    # After a pump that was paced: until the next one is worth while.
+    cdef int64_t pace_ms(self) noexcept
     cdef bint wants_write(self) noexcept
     cdef uint64_t unsent(self) noexcept         # bytes read and not written
     cdef void release(self) noexcept            # gives the buffer back, forgets the streams
 
     cdef Step _scan(self) noexcept
     cdef Step _flush(self) noexcept
+    cdef uint32_t _allowed(self, uint32_t wanted) noexcept
     cdef Step _read(self) except *
     cdef Step _end(self) noexcept
     cdef Step _last_words(self) noexcept

@@ -1,6 +1,6 @@
 """One direction of bytes between two streams, with backpressure, framing and accounting."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from weir.plane.buffer cimport Buffer
@@ -38,6 +38,8 @@ cdef class Relay:
         self.discard = False
         self.failed_source = False
         self.moved = False
+        self.paced = False
+        self.bytes_per_s = 0
         self.reason = R_NONE
         self.raw_end = 0
         if kind == B_CHUNKED:
@@ -60,6 +62,37 @@ cdef class Relay:
             self.buf = None
         self.source = None
         self.destination = None
+
+    # -- at a pace ----------------------------------------------------------------------------------------
+
+    cdef void pace(self, uint64_t bytes_per_s) noexcept:
+        self.bytes_per_s = bytes_per_s
+        self.credit = 0
+        self.credited_us = self.workspace.clock.now_us
+
+    cdef uint32_t _allowed(self, uint32_t wanted) noexcept:
+        cdef uint64_t rate = self.bytes_per_s
+        cdef uint64_t most = rate * PACE_MOST_MS // 1000 + 1
+        # Longer than this fills it in any case, and a product of more could be too large.
+        cdef int64_t us = min(self.workspace.clock.now_us - self.credited_us, <int64_t>2_000_000)
+        cdef uint64_t gained = <uint64_t>us * rate // 1_000_000
+        if gained:
+            if us == 2_000_000:
+                self.credited_us = self.workspace.clock.now_us
+            else:
+                self.credited_us += <int64_t>((gained * 1_000_000 + rate - 1) // rate)
+            self.credit = min(self.credit + gained, most)
+        if wanted <= self.credit:
+            return wanted
+        # Not a few bytes for each event that there is meanwhile.
+        return <uint32_t>self.credit if self.credit >= rate * PACE_STEP_MS // 1000 else 0
+
+    cdef int64_t pace_ms(self) noexcept:
+        cdef uint64_t worth = self.bytes_per_s * PACE_STEP_MS // 1000
+        cdef uint64_t wanted = min(max(worth, <uint64_t>1), self.unsent())
+        if wanted <= self.credit:
+            return 1
+        return <int64_t>((wanted - self.credit) * 1000 // self.bytes_per_s + 1)
 
     # -- what was read ------------------------------------------------------------------------------------
 
@@ -124,6 +157,9 @@ cdef class Relay:
             buf.end = self.raw_end
         invariant(buf.start <= buf.end and buf.end <= self.raw_end and self.raw_end <= buf.size)
         if self.limit and self.payload > self.limit:
+            # Nothing of this piece goes on: the end of the body may stand in it, and an endpoint that has all of a
+            # request acts on it, while its client is told that it was refused.
+            buf.end = buf.start
             return self._fail(True, R_BODY_TOO_LARGE)
         return DONE
 
@@ -150,7 +186,7 @@ cdef class Relay:
         cdef uint32_t held
         cdef ssize_t sent
         cdef Buffer kept
-        if body == 0:
+        if body == 0 or self.bytes_per_s:
             sent = self.destination.write_some(head, n)
         elif body <= RELAY_COPY_BYTES and head == self.workspace.compose and n + body <= COMPOSE_BYTES:
             memcpy(self.workspace.compose + n, buf.data + buf.start, body)
@@ -162,6 +198,7 @@ cdef class Relay:
         if sent < 0:
             sent = 0
         self.written = <uint64_t>sent
+        self.moved = sent > 0
         if <uint32_t>sent < n:
             # The head itself was cut, which takes a full socket: gather what is left in one buffer, and what was
             # read but not scanned with it, even where nothing of the body is ready.
@@ -179,6 +216,8 @@ cdef class Relay:
                 self.raw_end = kept.end
             self.buf = kept
             return WOULD_BLOCK
+        if body and self.bytes_per_s:
+            return NEED_MORE
         if body:
             buf.start += <uint32_t>sent - n
             if buf.start < buf.end:
@@ -202,13 +241,20 @@ cdef class Relay:
 
     cdef Step _flush(self) noexcept:
         cdef Buffer buf = self.buf
+        cdef uint32_t now
         cdef ssize_t sent
         if self.discard:
             buf.start = buf.end
         while buf.start < buf.end:
             if not self.destination.may_write:
                 return WOULD_BLOCK
-            sent = self.destination.write_some(buf.data + buf.start, buf.end - buf.start)
+            now = buf.end - buf.start
+            if self.bytes_per_s:
+                now = self._allowed(now)
+                if now == 0:
+                    self.paced = True
+                    return WOULD_BLOCK
+            sent = self.destination.write_some(buf.data + buf.start, now)
             invariant(sent <= <ssize_t>(buf.end - buf.start))
             if sent == IO_BLOCKED:
                 return WOULD_BLOCK
@@ -217,6 +263,8 @@ cdef class Relay:
             self.moved = True
             self.written += <uint64_t>sent
             buf.start += <uint32_t>sent
+            if self.bytes_per_s:
+                self.credit -= <uint64_t>sent
         return DONE
 
     cdef Step _read(self) except *:
@@ -269,6 +317,7 @@ cdef class Relay:
         cdef int rounds = 0
         cdef Step step
         self.moved = False
+        self.paced = False
         while True:
             if self.buf is not None and self.buf.start < self.buf.end:
                 step = self._flush()
@@ -290,10 +339,13 @@ cdef class Relay:
                 rounds += 1
                 step = self._read()
             if step == WOULD_BLOCK:
-                # While it waits it owns no buffer, unless half a chunk header stands in it.
-                if self.buf is not None and self.raw_end == self.buf.end:
-                    self.workspace.buffers.give(self.buf)
-                    self.buf = None
+                # While it waits it owns no buffer, unless half a chunk header or half a trailer section stands in it.
+                if self.buf is not None:
+                    if self.raw_end == self.buf.end:
+                        self.workspace.buffers.give(self.buf)
+                        self.buf = None
+                    else:
+                        self._keep()
                 return WOULD_BLOCK
             if step == FAILED:
                 return self._last_words()
@@ -303,6 +355,7 @@ cdef class Relay:
         """What was good goes on before the failure of the source is told."""
         cdef bint failed_source = self.failed_source
         cdef Reason reason = self.reason
+        self.bytes_per_s = 0
         if self.buf is not None:
             self._flush()
         return self._fail(failed_source, reason)

@@ -8,5 +8,6 @@ from weir.plane.exchange cimport Exchange
 cdef int read_response(Exchange exchange) except -1
 # Goes on with the body. State BODY.
 cdef int pump_response(Exchange exchange) except -1
+cdef int resume_response(Exchange exchange) except -1
 # Goes on with both directions. State TUNNEL.
 cdef int pump_tunnel(Exchange exchange) except -1

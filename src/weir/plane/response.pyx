@@ -33,11 +33,20 @@ from weir.plane.fields cimport (
     ties_connection,
     write_response_head,
 )
-from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, B_TUNNEL, Framing, frame_response
-from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
+from weir.plane.framing cimport (
+    B_CHUNKED,
+    B_CLOSE,
+    B_LENGTH,
+    B_NONE,
+    B_TUNNEL,
+    Framing,
+    frame_response,
+    switches_as_asked,
+)
+from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pace cimport pace_start
-from weir.plane.patience cimport await_response
+from weir.plane.patience cimport await_credit, await_response
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.states cimport E_BODY, E_TUNNEL, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED, Stream
@@ -158,6 +167,18 @@ cdef bint hold_head(Exchange exchange, Buffer buf, const Framing* framing) excep
     return True
 
 
+cdef bint was_asked(Exchange exchange, Buffer buf) noexcept:
+    """Whether the request asked for what a 101 switches to. Its head is parsed again: 101 is rare."""
+    cdef Workspace workspace = exchange.workspace
+    cdef Head* asked = &workspace.request_head
+    cdef const char* p = exchange.owner.inbuf.data + exchange.head.at
+    workspace.request_owner = None
+    asked.scanned = 0
+    if scan_request(p, exchange.head.length, &exchange.owner.options.limits, asked) != DONE:
+        return False
+    return switches_as_asked(p, asked, buf.data + buf.start, &workspace.response_head)
+
+
 cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
     cdef Head* head = &exchange.workspace.response_head
     cdef Framing framing
@@ -165,6 +186,8 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
         return exchange.fail(framing.reason)
     if check_response(buf.data + buf.start, head) == FAILED:
         return exchange.fail(head.reason)
+    if framing.kind == B_TUNNEL and not was_asked(exchange, buf):
+        return exchange.fail(R_BAD_RESPONSE)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
         exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
@@ -201,6 +224,9 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     relay.limits.head_bytes = exchange.cluster.max_response_head_bytes
     relay.limits.fields = exchange.cluster.max_response_fields
     relay.start(framing.kind, framing.length, wrap, old_client)
+    relay.scanner.no_trailers = head.nominates
+    if exchange.bytes_per_s:
+        relay.pace(exchange.bytes_per_s)
     exchange.head_buf = None
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
     if wrap:
@@ -277,6 +303,14 @@ cdef int pump_response(Exchange exchange) except -1:
     return after_pump(exchange, exchange.response.pump())
 
 
+cdef int resume_response(Exchange exchange) except -1:
+    """The moment has come that a response at a pace has waited for."""
+    # Should the client not take it, it has the time that any client has.
+    exchange.idle_us = exchange.workspace.clock.now_us + 1000 * exchange.owner.options.send_timeout_ms
+    exchange.workspace.wheel.arm(exchange, exchange.owner.options.send_timeout_ms)
+    return pump_response(exchange)
+
+
 cdef int after_pump(Exchange exchange, Step step) except -1:
     cdef Relay relay = exchange.response
     if step == DONE:
@@ -293,7 +327,9 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
         return exchange.abort(R_CLIENT_CLOSED)
     if step == NEED_MORE:
         exchange.workspace.engine.put_ready(exchange.upstream.stream)
-    if relay.moved:
+    if relay.paced:
+        await_credit(exchange)
+    elif relay.moved:
         await_response(exchange)
     return 0
 

@@ -56,8 +56,8 @@ cdef enum Health:
     HEALTH_HEALTHY = 1
     HEALTH_UNHEALTHY = 2
 
-# One endpoint: where its standing lies, and this worker's figures (ENDPOINT_FIGURES places, EF_*). An endpoint without a
-# place in the table has both in here.
+# One endpoint: where its standing lies, and this worker's figures (ENDPOINT_FIGURES places, EF_*). An endpoint without
+# a place in the table has both in here.
 cdef class Entry:
     cdef readonly int number            # in the table; -1: it has no place
     cdef Standing* standing
@@ -84,6 +84,6 @@ cdef class Roster:
     # Another number each time that somebody has changed a standing.
     cdef uint64_t changed(self) noexcept nogil
     cdef int announce(self) except -1   # makes all workers look, this one as well
-    cdef int read_names(self) except -1 # somebody has given out new ones
+    cdef int read_names(self) except -1  # somebody has given out new ones
     cdef Entry entry(self, str cluster, str endpoint)
     cdef GroupEntry group(self, str cluster)

@@ -54,6 +54,9 @@ cdef class SeriesNames:
 
     # The row of a path's series: claimed if it is new, the route's `(other)` row if there is no room.
     cdef uint32_t find(self, Counters counters, uint32_t route, const char* path, uint32_t n) noexcept nogil
+    # What a path is counted under, template or path: its length and, in *text, where it is: in `out` (TEMPLATE_BYTES),
+    # in p or in the names.
+    cdef uint32_t name_of(self, const char* path, uint32_t n, char* out, const char** text) noexcept nogil
     # Number of the description's template that a path matches; -1: none.
     cdef int32_t _match(self, const char* path, uint32_t n) noexcept nogil
     cdef int32_t _match_from(self, uint32_t node, const char* path, const Segment* segments, uint32_t left,

@@ -155,19 +155,25 @@ cdef class SeriesNames:
 
     cdef uint32_t find(self, Counters counters, uint32_t route, const char* path, uint32_t n) noexcept nogil:
         cdef char out[TEMPLATE_BYTES]
+        cdef const char* text
+        cdef uint32_t length = self.name_of(path, n, out, &text)
+        return counters.find(route, text, length)
+
+    cdef uint32_t name_of(self, const char* path, uint32_t n, char* out, const char** text) noexcept nogil:
         cdef int32_t number
         cdef uint32_t length
         if not self.exact:
             if self.templates:
                 number = self._match(path, n)
                 if number >= 0:
-                    return counters.find(
-                        route, self._base + self._names[number].at, self._names[number].length
-                    )
+                    text[0] = self._base + self._names[number].at
+                    return self._names[number].length
             length = template_of(path, n, out)
             if length:
-                return counters.find(route, out, length)
-        return counters.find(route, path, n)
+                text[0] = out
+                return length
+        text[0] = path
+        return n
 
     cdef int32_t _match(self, const char* path, uint32_t n) noexcept nogil:
         cdef Segment segments[SERIES_SEGMENTS + 1]      # the last one has no text: it is the end

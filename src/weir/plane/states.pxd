@@ -31,6 +31,8 @@ cdef enum ExchangeState:
     E_BODY = 3
     # after 101: bytes both ways
     E_TUNNEL = 4
+    # before it is sent: refused by a rate limit, or made to wait by one or by an injected fault
+    E_HELD = 5
 
 # A connection to an endpoint.
 cdef enum UpstreamState:
@@ -62,7 +64,7 @@ cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexce
     if machine == MACHINE_DOWNSTREAM:
         mask = <uint64_t>0x0021002030213d7e
     elif machine == MACHINE_EXCHANGE:
-        mask = <uint64_t>0x00000001011b0502
+        mask = <uint64_t>0x00000301011b0522
     elif machine == MACHINE_UPSTREAM:
         mask = <uint64_t>0x000018003e1a181e
     return mask >> (STATE_PLACES * old + new) & 1

@@ -28,7 +28,7 @@ cdef class UpstreamUser(TimerOwner):
     # What you waited for in a pool's line has failed.
     cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1
     cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1
-    # A connection that speaks for your client only is given back: whether you have a place for it until its next request.
+    # A connection that speaks for your client only is given back: whether you keep it for its next request.
     cdef bint keep(self, Upstream upstream) except -1
 
 # A line of users, first come first served.
@@ -36,6 +36,7 @@ cdef class Line:
     cdef UpstreamUser first
     cdef UpstreamUser last
     cdef readonly uint32_t length
+    cdef uint64_t taken                             # how many were taken; who left by itself was not
     cdef void join(self, UpstreamUser user, uint8_t waiting) noexcept
     cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept
     cdef void leave(self, UpstreamUser user) noexcept
@@ -44,6 +45,7 @@ cdef class Line:
 # Where connections live: a pool.
 cdef class UpstreamHome(TimerOwner):
     cdef bytes endpoint_text
+    cdef bytes host_text                            # what a Host says of it; "localhost" behind a Unix socket
     cdef int on_connected(self, Upstream upstream) except -1
     cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1
     cdef int on_idle_event(self, Upstream upstream) except -1

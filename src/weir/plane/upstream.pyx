@@ -45,7 +45,9 @@ cdef class Line:
         self.length += 1
 
     cdef void join_first(self, UpstreamUser user, uint8_t waiting) noexcept:
-        invariant(user.waiting == W_NOT)
+        # One that was taken for nothing: it has its place again.
+        invariant(user.waiting == W_NOT and self.taken > 0)
+        self.taken -= 1
         user.waiting = waiting
         user.line_previous = None
         user.line_next = self.first
@@ -78,6 +80,7 @@ cdef class Line:
         cdef UpstreamUser user = self.first
         if user is not None:
             self.leave(user)
+            self.taken += 1
         return user
 
 

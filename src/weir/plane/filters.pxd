@@ -1,0 +1,37 @@
+# Which requests a rule of a listener is about: by method, by the beginning of the path, by a field.
+
+from libc.stdint cimport uint32_t
+
+from weir.plane.head cimport FieldId, Head
+
+cdef enum:
+    FIELD_MISSING = -1
+    FIELD_SEVERAL = -2          # lines with that name
+
+# A request as rules look at it. Pointers are valid during the call only.
+cdef struct Asked:
+    const char* p               # what head's offsets count from
+    const Head* head
+    const char* client          # its address as text
+    uint32_t client_length
+    char* scratch               # room for a path
+
+# The name of a request field, ready to be looked for.
+cdef class FieldName:
+    cdef bytes name
+    cdef FieldId known
+    # The number of the only line with that name, FIELD_MISSING or FIELD_SEVERAL.
+    cdef int find(self, const Asked* asked) noexcept
+
+cdef class Filter:
+    cdef bint all                       # it takes every request
+    cdef uint32_t known_methods         # a bit for each Method; 0: all
+    cdef tuple other_methods            # those that have no number
+    cdef bytes prefix                   # plain; b"": all
+    cdef FieldName field                # None: all
+    cdef bytes value                    # of the field; None: any
+    cdef bint takes(self, const Asked* asked) noexcept
+
+# Writes what p[0:n] leads to, to out (n + 1 bytes), and returns its length: without percent-encoding, empty segments
+# and dot segments. Only to compare with: what is forwarded stays as it came.
+cdef uint32_t plain_path(const char* p, uint32_t n, char* out) noexcept nogil

@@ -1,0 +1,97 @@
+"""Which requests a rule takes: by what their path leads to, by method and by field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.plane.scene import Scene
+from weir.config.plan import FaultPlan
+from weir.plane.filters import plain
+
+Stage = Callable[..., Scene]
+
+
+@pytest.mark.parametrize(
+    ("path", "leads_to"),
+    [
+        (b"/login", b"/login"),
+        (b"/login/", b"/login/"),
+        (b"//login", b"/login"),
+        (b"/%6Cogin", b"/login"),
+        (b"/%6c%6f%67in", b"/login"),
+        (b"/a/../login", b"/login"),
+        (b"/a/%2e%2E/login", b"/login"),
+        (b"/a%2f..%2Flogin", b"/login"),
+        (b"/../../login", b"/login"),
+        (b"/./login/.", b"/login/"),
+        (b"/login/..", b"/"),
+        (b"/a/b/..", b"/a/"),
+        (b"/a/b/../", b"/a/"),
+        (b"/...", b"/..."),
+        (b"/.a/..b", b"/.a/..b"),
+        (b"/100%", b"/100%"),
+        (b"/%zz%4", b"/%zz%4"),
+        (b"/%2", b"/%2"),
+        (b"/%25%36%43", b"/%6C"),
+        (b"", b"/"),
+        (b"/", b"/"),
+        (b"*", b"/*"),
+    ],
+)
+def test_a_path_is_what_it_leads_to(path: bytes, leads_to: bytes) -> None:
+    assert plain(path) == leads_to
+
+
+@given(st.text(alphabet="/.%2eEfa", max_size=40))
+def test_what_a_path_leads_to_has_nothing_to_resolve(path: str) -> None:
+    found = plain(b"/" + path.encode())
+    assert found.startswith(b"/")
+    assert b"//" not in found
+    assert not {b".", b".."} & set(found.split(b"/"))
+    assert len(found) <= len(path) + 1
+
+
+def request(line: bytes = b"GET /a", *fields: bytes) -> bytes:
+    return line + b" HTTP/1.1\r\nHost: h\r\n" + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "taken"),
+    [
+        ({}, request(), True),
+        ({"methods": ("POST", "PUT")}, request(), False),
+        ({"methods": ("POST", "GET")}, request(), True),
+        ({"methods": ("PURGE",)}, request(b"PURGE /a"), True),
+        ({"methods": ("PURGE", "REPORT")}, request(b"REPORT /a"), True),
+        ({"methods": ("PURGE",)}, request(b"PURGE2 /a"), False),
+        ({"methods": ("PURGE",)}, request(), False),
+        ({"prefix": "/api/"}, request(b"GET /api/x?y"), True),
+        ({"prefix": "/api/"}, request(b"GET /ap%69/x"), True),
+        ({"prefix": "/api/"}, request(b"GET /b/..//api/x"), True),
+        ({"prefix": "/api/"}, request(b"GET /api/../b"), False),
+        ({"prefix": "/api/"}, request(b"GET /api"), False),
+        ({"prefix": "/a%62c"}, request(b"GET /abcd"), True),
+        ({"prefix": "/"}, request(b"GET http://h"), True),
+        ({"field": "X-Weir-Fault"}, request(), False),
+        ({"field": "X-Weir-Fault"}, request(b"GET /a", b"x-weir-fault: slow"), True),
+        ({"field": "X-Weir-Fault"}, request(b"GET /a", b"x-weir-fault: a", b"X-Weir-Fault: b"), True),
+        ({"field": "X-Weir-Fault: slow"}, request(b"GET /a", b"x-weir-fault:  slow "), True),
+        ({"field": "X-Weir-Fault: slow"}, request(b"GET /a", b"x-weir-fault: slower"), False),
+        ({"field": "X-Weir-Fault: slow"}, request(b"GET /a", b"x-weir-fault: slow", b"x-weir-fault: slow"), False),
+        ({"field": "Authorization"}, request(b"GET /a", b"authorization: Basic x"), True),
+        ({"field": "Authorization"}, request(), False),
+        ({"field": "Authorization: Basic x"}, request(b"GET /a", b"Authorization: Basic x"), True),
+        ({"methods": ("GET",), "prefix": "/a", "field": "X"}, request(b"GET /a", b"X: 1"), True),
+        ({"methods": ("GET",), "prefix": "/b", "field": "X"}, request(b"GET /a", b"X: 1"), False),
+    ],
+)
+def test_who_is_taken(stage: Stage, rule: dict[str, Any], asked: bytes, taken: bool) -> None:
+    scene = stage(listener={"faults": (FaultPlan(abort=503, **rule),)})
+    client = scene.client(asked)
+    assert client.take_sent().startswith(b"HTTP/1.1 503 ") == taken
+    assert scene.dials == (not taken)
