@@ -9,6 +9,7 @@ FILES  ?= 127.0.0.1:8081
 PYTEST ?=
 BENCH  ?=
 SOAK   ?=
+KEEPALIVE ?=
 # How long make differential looks for disagreements.
 SECONDS ?= 300
 FAULTS ?=
@@ -35,7 +36,7 @@ FUZZ_CC    ?= clang-14
 export PYTHON FUZZ_SECONDS
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench soak build docs pictures clean
+.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench soak keepalive build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz
 
 help:
@@ -47,6 +48,7 @@ help:
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make soak     ten million requests over a million paths: memory, counts, cost (ten minutes; SOAK=\"more options\")"
+	@echo "make keepalive  the random 502, counted for weir, nginx and HAProxy: ten minutes (KEEPALIVE=\"more options\")"
 	@echo "make fuzz     coverage-guided fuzzing of the plane (FUZZ_SECONDS=$(FUZZ_SECONDS) of each target, FUZZ=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
 	@echo "make format   put the Python files into the project's style"
@@ -115,6 +117,9 @@ bench: packages-bench $(VENV)/.bench
 
 soak: packages-bench $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.soak $(SOAK)
+
+keepalive: packages-bench packages-test $(VENV)/.bench
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.keepalive $(KEEPALIVE)
 
 fuzz: packages-fuzz $(VENV)/.fuzz $(FUZZ_BUILD)/.built
 	@$(BIN)/python -m fuzz $(FUZZ)

@@ -52,9 +52,10 @@ endpoints = ["127.0.0.1:8081", "127.0.0.1:8082"]
 idle_timeout = "50s"
 ```
 
-`[[listener]]` and `[[cluster]]` may be there several times. `[cluster.pool]`, `[cluster.queue]` and `[cluster.retry]`
-belong to the `[[cluster]]` above them, `[[listener.rate_limit]]` and `[[listener.fault]]` (several times if you like)
-to the `[[listener]]` above them. A complete file with comments is in `examples/weir.toml`.
+`[[listener]]` and `[[cluster]]` may be there several times. `[cluster.pool]`, `[cluster.queue]` and other tables of a
+cluster belong to the `[[cluster]]` above them; `[[listener.rate_limit]]` and `[[listener.fault]]`, which may be there
+several times, to the `[[listener]]` above them.
+A complete file with comments is in `examples/weir.toml`.
 
 ## Checking it
 

@@ -135,7 +135,7 @@ def columns_py() -> str:
     ]
     lines += ["    name: str", "    unit: str", "    text: str", "", ""]
     lines += ["class FigureInfo(NamedTuple):"]
-    lines += ['    """A figure of an endpoint or a cluster: `kind` is "gauge" or "counter"."""', ""]
+    lines += ['    """A figure of an endpoint or a cluster: `kind` is "gauge", "least" or "counter"."""', ""]
     lines += ["    name: str", "    kind: str", "    text: str", "", ""]
     lines += [*(f"{name} = {number}" for name, number in numbers.items()), ""]
     lines += ["COUNTERS: tuple[CounterInfo, ...] = ("]

@@ -14,6 +14,7 @@ from weir.config.load import load_text
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
+    EndpointPlan,
     ListenerPlan,
     LogPlan,
     NetworkPlan,
@@ -127,6 +128,19 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
         (AddressPlan("10.0.0.2", "10.0.0.2", 53), AddressPlan("[fd00::2]:5353", "fd00::2", 5353)),
     ),
     (("cluster",), "resolve_interval", '"5s"', "cluster.resolve_interval_ms", 5_000),
+    (("cluster",), "policy", '"least_time"', "cluster.policy", "least_time"),
+    (("cluster",), "hash_by", '"cookie:session"', "cluster.hash_by", "cookie:session"),
+    (("cluster",), "hash_balance", "125", "cluster.hash_balance_percent", 125),
+    (("cluster",), "overflow_at", '"50%"', "cluster.overflow_at_percent", 50),
+    (("cluster",), "slow_start", '"30s"', "cluster.slow_start_ms", 30_000),
+    (("cluster", "sticky"), "cookie", '"ID"', "cluster.sticky.cookie", "ID"),
+    (("cluster", "sticky"), "secret", '"0123456789abcdef"', "cluster.sticky.secret", "0123456789abcdef"),
+    (("cluster", "sticky"), "max_age", '"1h"', "cluster.sticky.max_age_ms", 3_600_000),
+    (("cluster", "sticky"), "path", '"/shop"', "cluster.sticky.path", "/shop"),
+    (("cluster", "sticky"), "secure", "true", "cluster.sticky.secure", True),
+    (("cluster", "sticky"), "http_only", "false", "cluster.sticky.http_only", False),
+    (("cluster", "sticky"), "same_site", '"strict"', "cluster.sticky.same_site", "strict"),
+    (("cluster", "sticky"), "forward", "false", "cluster.sticky.forward", False),
     (("cluster", "pool"), "max_idle", "10", "cluster.pool.max_idle", 10),
     (("cluster", "pool"), "max_connections", "2000", "cluster.pool.max_connections", 2_000),
     (("cluster", "pool"), "idle_timeout", '"50s"', "cluster.pool.idle_timeout_ms", 50_000),
@@ -143,6 +157,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
 ]
 # These have tests of their own below.
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
+ZONE = ("zone",)  # tests/config/test_balance.py
 UNIX_MODE = ("listener", "unix_mode")
 ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
 ADMIN_ADDRESS = ("admin", "address")
@@ -155,9 +170,15 @@ RULES = {
     ("listener", "rate_limit"): {"by": '"client"', "rate": '"100/s"'},
     ("listener", "fault"): {"delay": '"1s"', "abort": "500", "bandwidth": '"1KiB"'},
 }
+# What else in [[cluster]] a key needs to have an effect: without the key, and with it.
+NEEDS = {
+    "hash_by": ('policy = "hash"\nhash_by = "client"\n', 'policy = "hash"\n'),
+    "hash_balance": ('policy = "hash"\nhash_by = "path"\n',) * 2,
+}
+ENDPOINTS = 'endpoints = ["app.internal:8081", { address = "127.0.0.1:8082", priority = 1 }]\n'
 
 
-def text_with(table: tuple[str, ...], line: str) -> str:
+def text_with(table: tuple[str, ...], line: str, needs: str = "") -> str:
     """A complete configuration with a cluster, and one more line in one of its tables."""
     parts: dict[tuple[str, ...], str] = {
         (): "",
@@ -173,10 +194,11 @@ def text_with(table: tuple[str, ...], line: str) -> str:
             )
             for place, least in RULES.items()
         },
-        ("cluster",): 'name = "app"\nendpoints = ["app.internal:8081"]\n',
+        ("cluster",): f'name = "app"\n{ENDPOINTS}{needs}',
         ("cluster", "pool"): "",
         ("cluster", "queue"): "",
         ("cluster", "retry"): "",
+        ("cluster", "sticky"): "" if line.startswith("cookie") or table[-1:] != ("sticky",) else 'cookie = "WEIRID"\n',
     }
     parts[table] += line + "\n"
     headers: dict[tuple[str, ...], str] = {("listener",): "[[listener]]\n", ("cluster",): "[[cluster]]\n"}
@@ -211,15 +233,16 @@ def flat(plan: Plan) -> dict[str, Any]:
 def test_each_key_reaches_the_plan_and_nothing_else(
     table: tuple[str, ...], key: str, toml: str, name: str, value: object
 ) -> None:
-    without = flat(plan_of(text_with(table, "")))
-    with_it = flat(plan_of(text_with(table, f"{key} = {toml}")))
+    needs = NEEDS.get(key, ("", ""))
+    without = flat(plan_of(text_with(table, "", needs[0])))
+    with_it = flat(plan_of(text_with(table, f"{key} = {toml}", needs[1])))
     assert without[name] != value
     assert {changed: with_it[changed] for changed in with_it if with_it[changed] != without[changed]} == {name: value}
 
 
 def test_every_key_of_the_model_is_tested() -> None:
     tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES
-    tested |= {UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, *OPENAPI}
+    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, *OPENAPI}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -247,8 +270,9 @@ def test_defaults_are_those_of_the_plan() -> None:
 def test_a_cluster_without_tables_has_the_plans_defaults() -> None:
     (cluster,) = plan_of(text_with((), "")).clusters
     endpoint = AddressPlan(text="app.internal:8081", host="app.internal", port=8081)
+    other = EndpointPlan(text="127.0.0.1:8082", host="127.0.0.1", port=8082, priority=1)
     assert cluster == ClusterPlan(
-        name="app", endpoints=(endpoint,), pool=PoolPlan(), queue=QueuePlan(), retry=RetryPlan()
+        name="app", endpoints=(endpoint, other), pool=PoolPlan(), queue=QueuePlan(), retry=RetryPlan()
     )
 
 

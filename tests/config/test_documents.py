@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.config.test_compile import ADDRESSES, ERROR_PAGES, KEYS, OPENAPI, TOKEN_FILE, text_with
+from tests.config.test_compile import ADDRESSES, ERROR_PAGES, KEYS, NEEDS, OPENAPI, TOKEN_FILE, text_with
 from tests.config.test_load import REFUSED, complete
 from weir.config.compile import compile_plan
 from weir.config.findings import TABLES
@@ -55,7 +55,11 @@ def test_schema_is_a_schema() -> None:
 @pytest.mark.parametrize("text", [EXAMPLE.read_text(), uncommented(EXAMPLE.read_text())], ids=["as it is", "all keys"])
 def test_the_example_is_good(text: str) -> None:
     VALIDATOR.validate(tomllib.loads(text))
-    assert [cluster.name for cluster in compile_plan(load_text(text, "f")).clusters] == ["app", "http://127.0.0.1:3000"]
+    assert [cluster.name for cluster in compile_plan(load_text(text, "f")).clusters] == [
+        "app",
+        "shop",
+        "http://127.0.0.1:3000",
+    ]
 
 
 def test_the_example_shows_defaults_where_it_says_so() -> None:
@@ -101,7 +105,9 @@ def test_examples_of_keys_are_good() -> None:
                 continue
             assert field.examples, key
             (example,) = field.examples
-            text = text_with(table, f"{key} = {toml(example)}")
+            text = text_with(table, f"{key} = {toml(example)}", NEEDS.get(key, ("", ""))[1])
+            if key == "zone":
+                text = text.replace("priority = 1", f"zone = {toml(example)}")
             if key == "unix_mode":
                 text = text.replace(":8080", "unix:/run/weir.sock")
             assert load_text(text, "f").listener
@@ -110,7 +116,7 @@ def test_examples_of_keys_are_good() -> None:
 
 @pytest.mark.parametrize(("table", "key", "toml"), [k[:3] for k in KEYS], ids=[".".join((*k[0], k[1])) for k in KEYS])
 def test_the_schema_accepts_what_the_model_accepts(table: tuple[str, ...], key: str, toml: str) -> None:
-    VALIDATOR.validate(tomllib.loads(text_with(table, f"{key} = {toml}")))
+    VALIDATOR.validate(tomllib.loads(text_with(table, f"{key} = {toml}", NEEDS.get(key, ("", ""))[1])))
 
 
 def test_the_schema_finds_unknown_keys_and_wrong_types() -> None:

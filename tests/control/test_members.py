@@ -22,7 +22,7 @@ class Told:
         self.said: list[tuple[Any, ...]] = []
         self.numbers: list[int] = []
 
-    def add_endpoint(self, cluster: int, endpoint: str) -> None:
+    def add_endpoint(self, cluster: int, endpoint: str, name: str = "") -> None:
         self.said.append(("add", cluster, endpoint))
 
     def remove_endpoint(self, cluster: int, endpoint: str) -> None:

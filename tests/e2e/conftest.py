@@ -48,6 +48,7 @@ def plain(shared: Shared) -> Iterator[Rig]:
     rig.endpoint.reset_script()
     yield rig
     try:
+        rig.forget()
         rig.finish()
     finally:
         rig.endpoint.failures.clear()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .peers import Endpoint
+from .peers import Endpoint, ok
 from .proxy import Proxy
-from .wire import Message, Wire
+from .wire import Malformed, Message, Truncated, Wire
 
 __all__ = ["ALONE", "WORKERS", "Rig", "tables"]
 
@@ -86,6 +87,21 @@ class Rig:
         records = self.proxy.logged(target=path)
         assert len(records) == 1, records
         return str(records[0]["reason"])
+
+    def forget(self) -> None:
+        """Ends with two requests on one connection, well answered, and lets weir close what it has.
+
+        The proxy that tests share learns from what they do to it: after this, that nothing is wrong.
+        """
+        answers = iter([ok()])
+        self.endpoint.respond(lambda request: next(answers, ok(b"", "Connection: close")))
+        self.endpoint.script = self.endpoint._serve
+        self.endpoint.close_links()
+        with contextlib.suppress(OSError, AssertionError, Malformed, Truncated):
+            for _ in range(2):
+                with self.proxy.connect(0, 0.5) as last:
+                    last.send(b"GET /forget HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+                    assert last.response().status == 200
 
     def finish(self) -> None:
         """Closes every connection of both sides, and checks that weir, if it still runs, holds nothing any more."""

@@ -6,6 +6,7 @@ visibly cut. Never a clean end of a broken message, never a request served twice
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -297,17 +298,39 @@ def test_a_response_that_began_is_not_replayed(plain: Rig) -> None:
 
 def test_replays_have_a_budget(weir: MakeRig) -> None:
     rig = weir(retry={"ratio": "0%", "min_per_second": 1, "attempts": 2})
-    rig.endpoint.handle(closes_reused(rig.endpoint))
-    client = rig.connect()
-    statuses = []
-    for n in range(60):
-        client.send(GET % b"/n%d" % n)
-        statuses.append(client.response().status)
+    everybody = threading.Barrier(40, timeout=10)
+    once = closes_reused(rig.endpoint)
+
+    def script(link: Link) -> None:
+        # The first 40 wait for one another, so that as many connections are idle at once.
+        if link.number < 40:
+            link.fill()
+            everybody.wait()
+        once(link)
+
+    rig.endpoint.handle(script)
+    clients = [rig.connect() for _ in range(40)]
+    for client in clients:
+        client.send(GET % b"/first")
+    assert {client.response().status for client in clients} == {200}
+    for client in clients:
+        client.send(GET % b"/second")
+    statuses = [client.response().status for client in clients]
     # One a second is allowed, and what ten seconds' worth of it has saved up.
-    replays = len(rig.endpoint.requests) - 60
+    replays = len(rig.endpoint.requests) - 80
     assert 1 <= replays <= 12
     assert statuses.count(502) >= 20
     assert set(statuses) == {200, 502}
+
+
+def test_an_endpoint_that_closes_whatever_is_used_again_gets_new_connections_only(weir: MakeRig) -> None:
+    rig = weir(retry={"ratio": "0%", "min_per_second": 1, "attempts": 2})
+    rig.endpoint.handle(closes_reused(rig.endpoint))
+    client = rig.connect()
+    for n in range(60):
+        client.send(GET % b"/n%d" % n)
+        assert client.response().status == 200
+    assert len(rig.endpoint.requests) - 60 == 8, "then it is known: as many as the budget had saved up, nearly"
 
 
 def test_replays_can_be_switched_off(weir: MakeRig) -> None:

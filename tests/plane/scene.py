@@ -8,13 +8,14 @@ were sent. Nothing happens until `turn()`.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
+    EndpointPlan,
     ListenerPlan,
     Plan,
     PoolPlan,
@@ -40,12 +41,13 @@ GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 class Scene:
-    """One listener, one route, one cluster of `endpoints` endpoints."""
+    """One listener, one route, one cluster of `endpoints` endpoints, or one for each of `members` (EndpointPlan's)."""
 
     def __init__(
         self,
         *,
         endpoints: int = 1,
+        members: Sequence[dict[str, Any]] = (),
         listener: dict[str, Any] | None = None,
         cluster: dict[str, Any] | None = None,
         pool: dict[str, Any] | None = None,
@@ -56,7 +58,11 @@ class Scene:
         log_format: str = "json",
         make_page: Callable[[], bytes] = lambda: b"page\n",
     ) -> None:
-        names = [AddressPlan(text=f"192.0.2.{n + 1}:80", host=f"192.0.2.{n + 1}", port=80) for n in range(endpoints)]
+        endpoints = len(members) or endpoints
+        hosts = [f"192.0.2.{n + 1}" if n < 250 else f"198.51.{100 + n // 250}.{n % 250}" for n in range(endpoints)]
+        names: list[AddressPlan] = [AddressPlan(text=f"{host}:80", host=host, port=80) for host in hosts]
+        if members:
+            names = [EndpointPlan(f"{h}:80", h, 80, **more) for h, more in zip(hosts, members, strict=True)]
         self.plan = Plan(
             listeners=(
                 replace(
@@ -101,8 +107,8 @@ class Scene:
             rules=self.rules,
         )
         self.listener = self.plane.listen(0, -1)
-        for number in range(endpoints):
-            self.plane.set_addresses(0, f"192.0.2.{number + 1}:80", [Address(host=f"192.0.2.{number + 1}", port=80)])
+        for host in hosts:
+            self.plane.set_addresses(0, f"{host}:80", [Address(host=host, port=80)])
 
     def turn(self, times: int = 4) -> None:
         """Lets the engine serve what is there."""

@@ -163,6 +163,15 @@ def surplus_taken(stage: Stage) -> Scene:
     return scene
 
 
+def probe(stage: Stage) -> Scene:
+    scene = stage()
+    scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    scene.wait_ms(4010)
+    scene.end(scene.endpoint())
+    return scene
+
+
 def in_line(stage: Stage) -> Scene:
     scene = stage(pool={"max_connections": 1})
     scene.client(GET)
@@ -200,7 +209,7 @@ def held(stage: Stage) -> Scene:
 
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
-    *(dials, surplus, surplus_taken, in_line, introduced, held),
+    *(dials, surplus, surplus_taken, probe, in_line, introduced, held),
 )
 
 

@@ -180,6 +180,13 @@ def test_endpoints_and_workers_say_what_they_have() -> None:
         publish(table, 0, gauges={"upstreem": 1})
 
 
+def test_of_what_each_worker_learns_by_itself_the_least_counts() -> None:
+    table = layout.create(8, ["main"], workers=3, endpoints=[("app", "a"), ("app", "b")], clusters=["app"])
+    for worker, learned in enumerate((0, 5000, 2000)):
+        publish(table, worker, gauges={}, endpoints=[(1, {"learned_idle_timeout_ms": learned, "idle_limit_ms": 4000})])
+    assert [(end.learned_idle_timeout_ms, end.idle_limit_ms) for end in endpoints(table)] == [(0, 0), (2000, 4000)]
+
+
 def test_bucket_ends() -> None:
     assert bucket_end_us(7) == 2.0
     assert bucket_end_us(79) == 1024.0

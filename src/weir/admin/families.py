@@ -32,6 +32,9 @@ __all__ = ["Distribution", "Family", "Labels", "collect"]
 # What is counted in microseconds is shown in seconds.
 US: Final = 1e-6
 PLACES: Final = {counter.name: place for place, counter in enumerate(COUNTERS)}
+UPSTREAM_COUNTERS: Final = (
+    *("dials", "dial_failures", "reuses", "spoiled", "retired", "passed_over", "races_lost", "races_saved"),
+)
 STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 Labels = tuple[tuple[str, str], ...]
@@ -172,8 +175,11 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
         for name, value in (("idle", end.idle + end.surplus), ("busy", busy), ("connecting", end.connecting)):
             families["weir_upstream_connections"].add(value, *labels, name)
         families["weir_upstream_waiting"].add(end.waiting, *labels)
-        for name in ("dials", "dial_failures", "reuses", "spoiled"):
+        for name in UPSTREAM_COUNTERS:
             families[f"weir_upstream_{name}"].add(getattr(end, name), *labels)
+        for name, ms in (("learned_idle_timeout", end.learned_idle_timeout_ms), ("idle_limit", end.idle_limit_ms)):
+            if ms:
+                families[f"weir_upstream_{name}_seconds"].add(ms / 1000, *labels)
     for cluster, queued in queues(endpoints):
         families["weir_cluster_queued"].add(queued, cluster)
 

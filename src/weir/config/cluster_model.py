@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from weir.config import kinds
-from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, QueuePlan, RetryPlan
+from weir.config import balance_kinds, kinds
+from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, QueuePlan, RetryPlan, StickyPlan
 from weir.config.table import Table, required, setting
 
-__all__ = ["Cluster", "Pool", "Queue", "Retry"]
+__all__ = ["Cluster", "Pool", "Queue", "Retry", "Sticky"]
 
 
 class Pool(Table):
@@ -29,10 +29,11 @@ class Pool(Table):
         "Connections open at a time, idle ones included. Requests beyond it wait in the queue.",
         example=100,
     )
-    idle_timeout: Annotated[int, kinds.duration("10ms", "24h")] = setting(
+    idle_timeout: Annotated[int, kinds.duration("10ms", "24h", none="auto")] = setting(
         PoolPlan,
         "idle_timeout_ms",
-        "An idle connection is closed after this. Keep it below the endpoint's own keep-alive timeout.",
+        "An idle connection is closed after this, or earlier when the endpoint is found to close earlier. "
+        '`"auto"`: just before the endpoint would close it, as is learned; 4 s until then, 72 s at most.',
         example="50s",
     )
     max_age: Annotated[int, kinds.duration("100ms", "8760h")] = setting(
@@ -83,15 +84,92 @@ class Retry(Table):
     )
 
 
+class Sticky(Table):
+    """A cookie that keeps a client with the endpoint that it was sent to first."""
+
+    cookie: Annotated[str, balance_kinds.cookie_name()] = setting(
+        StickyPlan,
+        "cookie",
+        "Its name. The first answer sets it; a request with it goes to the same endpoint, as long as that is usable or "
+        "drained. See [balancing](balancing.md#sticky-sessions).",
+        example="WEIRID",
+    )
+    secret: Annotated[str, balance_kinds.secret()] = setting(
+        StickyPlan,
+        "secret",
+        'Key of the digest that is its value. `"off"`: one is drawn when weir starts, so that sessions survive a '
+        "reload, but no restart, and other instances do not know them.",
+        example="0123456789abcdef0123456789abcdef",
+    )
+    max_age: Annotated[int, kinds.duration("1s", "8760h", none=True)] = setting(
+        StickyPlan, "max_age_ms", 'How long the client keeps it. `"off"`: until it ends its session.', example="1h"
+    )
+    path: Annotated[str, balance_kinds.cookie_path()] = setting(
+        StickyPlan, "path", "Paths that the client sends it for.", example="/shop"
+    )
+    secure: Annotated[bool, kinds.flag()] = setting(
+        StickyPlan, "secure", "The client sends it over TLS only.", example=True
+    )
+    http_only: Annotated[bool, kinds.flag()] = setting(
+        StickyPlan, "http_only", "Scripts of the page do not see it.", example=False
+    )
+    same_site: Annotated[str, kinds.choice("lax", "strict", "none", "off")] = setting(
+        StickyPlan,
+        "same_site",
+        "Whether the client sends it when another site has sent the person here: `SameSite`. `off`: left to the "
+        "client.",
+        example="strict",
+    )
+    forward: Annotated[bool, kinds.flag()] = setting(
+        StickyPlan, "forward", "The endpoint gets it too. `false`: it is taken out of requests.", example=False
+    )
+
+
 class Cluster(Table):
     """A named group of endpoints that serve the same."""
 
     name: Annotated[str, kinds.cluster_name()] = required("What `to` of a listener says.", example="app")
-    endpoints: Annotated[tuple[Annotated[AddressPlan, kinds.endpoint()], ...], Field(strict=False)] = required(
-        "Where the requests go, in turn: `127.0.0.1:8081`, `[::1]:8081`, `app.internal:80`, `unix:/run/app.sock`, or "
-        "whatever SRV records name, `srv:_http._tcp.app.internal`; `http://` may stand before host and port.",
+    endpoints: Annotated[tuple[Annotated[AddressPlan, balance_kinds.member()], ...], Field(strict=False)] = required(
+        "Where the requests go: `127.0.0.1:8081`, `[::1]:8081`, `app.internal:80`, `unix:/run/app.sock`, or whatever "
+        "SRV records name, `srv:_http._tcp.app.internal`; `http://` may stand before host and port. Or a table that "
+        "says more of it: `address`, `weight` (0 to 1000, 1 if not said; 0: only what a cookie binds to it), "
+        "`priority` (0 to 100, 0 if not said: first), `zone`.",
         example=["127.0.0.1:8081", "127.0.0.1:8082"],
         json_schema_extra={"minItems": 1, "uniqueItems": True},
+    )
+    policy: Annotated[str, kinds.choice("round_robin", "least_requests", "least_time", "random", "hash")] = setting(
+        ClusterPlan,
+        "policy",
+        "Which endpoint is next, always by weight: in turn; of two the one with fewer requests in progress, or with "
+        "the shorter response time; at random; or the same for the same key. See [balancing](balancing.md).",
+        example="least_requests",
+    )
+    hash_by: Annotated[str, balance_kinds.hash_key()] = setting(
+        ClusterPlan,
+        "hash_by",
+        'The key of `policy = "hash"`: the client\'s address, the path without the query, the Host, or the value of a '
+        "cookie or field. A request without it goes to the next endpoint in turn.",
+        example="cookie:session",
+    )
+    hash_balance: Annotated[int, kinds.count(101, 10_000, none="off")] = setting(
+        ClusterPlan,
+        "hash_balance_percent",
+        "Bounded loads: an endpoint has at most so many percent of its part of the requests in progress, per worker. "
+        "What is beyond it goes to another endpoint, the same one for the same key.",
+        example=125,
+    )
+    overflow_at: Annotated[int, balance_kinds.part()] = setting(
+        ClusterPlan,
+        "overflow_at_percent",
+        "With less than this of their weight usable, endpoints of one priority (and zone) do not get all requests any "
+        "more: the next ones get a part.",
+        example="50%",
+    )
+    slow_start: Annotated[int, kinds.duration("1s", "1h", none=True)] = setting(
+        ClusterPlan,
+        "slow_start_ms",
+        "The weight of an endpoint that has become usable grows from 10 % to all of it in this time.",
+        example="30s",
     )
     host: Annotated[str, kinds.host_field()] = setting(
         ClusterPlan,
@@ -149,3 +227,4 @@ class Cluster(Table):
     pool: Pool = Field(default_factory=Pool, description="Connections to each endpoint, per worker.")
     queue: Queue = Field(default_factory=Queue, description="Requests that wait for a connection.")
     retry: Retry = Field(default_factory=Retry, description="The budget of repeated requests.")
+    sticky: Sticky = Field(default_factory=Sticky, description="A cookie that keeps a client with its endpoint.")

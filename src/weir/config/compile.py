@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from weir.config.model import Admin, Cluster, Config, Fault, Listener, Pool, RateLimit
 from weir.config.plan import (
     AddressPlan,
     AdminPlan,
     ClusterPlan,
+    EndpointPlan,
     FaultPlan,
     HistoryPlan,
     ListenerPlan,
@@ -19,6 +22,7 @@ from weir.config.plan import (
     RetryPlan,
     RoutePlan,
     StatsPlan,
+    StickyPlan,
 )
 
 __all__ = ["compile_plan"]
@@ -30,7 +34,7 @@ def compile_plan(config: Config) -> Plan:
     Every listener has a route of its own, named by the listener's address. An endpoint given directly in ``to`` has a
     cluster of its own, named by the endpoint's address; listeners with the same one share it.
     """
-    clusters = [_cluster(cluster) for cluster in config.cluster]
+    clusters = [_cluster(cluster, config.zone) for cluster in config.cluster]
     places = {cluster.name: place for place, cluster in enumerate(clusters)}
     listeners: list[ListenerPlan] = []
     routes: list[RoutePlan] = []
@@ -169,10 +173,29 @@ def _fault(fault: Fault) -> FaultPlan:
     )
 
 
-def _cluster(cluster: Cluster) -> ClusterPlan:
+def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
+    # A name that no endpoint has says nothing of them: all are as near.
+    matters = any(
+        endpoint.zone == zone for endpoint in cluster.endpoints if isinstance(endpoint, EndpointPlan) and zone
+    )
     return ClusterPlan(
         name=cluster.name,
-        endpoints=cluster.endpoints,
+        endpoints=tuple(_endpoint(endpoint, zone) if matters else endpoint for endpoint in cluster.endpoints),
+        policy=cluster.policy,
+        hash_by=cluster.hash_by,
+        hash_balance_percent=cluster.hash_balance,
+        overflow_at_percent=cluster.overflow_at,
+        slow_start_ms=cluster.slow_start,
+        sticky=StickyPlan(
+            cookie=cluster.sticky.cookie,
+            secret=cluster.sticky.secret,
+            max_age_ms=cluster.sticky.max_age,
+            path=cluster.sticky.path,
+            secure=cluster.sticky.secure,
+            http_only=cluster.sticky.http_only,
+            same_site=cluster.sticky.same_site,
+            forward=cluster.sticky.forward,
+        ),
         pool=_pool(cluster.pool),
         queue=QueuePlan(size=cluster.queue.size, timeout_ms=cluster.queue.timeout),
         retry=RetryPlan(
@@ -191,6 +214,12 @@ def _cluster(cluster: Cluster) -> ClusterPlan:
         resolve_interval_ms=cluster.resolve_interval,
         nameservers=cluster.nameservers,
     )
+
+
+def _endpoint(endpoint: AddressPlan, zone: str) -> EndpointPlan:
+    if isinstance(endpoint, EndpointPlan):
+        return replace(endpoint, near=endpoint.zone == zone)
+    return EndpointPlan.of(endpoint, near=False)
 
 
 def _pool(pool: Pool) -> PoolPlan:

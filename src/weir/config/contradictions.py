@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weir.config.address import address_key, is_literal
+from weir.config.balance_checks import balancing, zones
+from weir.config.balance_kinds import member
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
 from weir.config.kinds import OFF, closest
@@ -54,6 +56,7 @@ def contradictions(raw: Raw) -> list[Finding]:
         *_admin(raw),
         *_descriptions(raw),
         *_clusters(raw),
+        *zones(raw, [(("cluster", place), _endpoints(cluster)) for place, cluster in _tables(raw, "cluster")]),
         *_destinations(raw),
         *_loops(raw),
     ]
@@ -98,10 +101,16 @@ def _read(model: type[Table], key: str, value: object) -> Any:
 def _endpoints(cluster: Raw) -> list[tuple[int, AddressPlan]]:
     """The endpoints of a cluster that can be read."""
     listed = cluster.get("endpoints")
-    texts = listed if isinstance(listed, list) else []
-    # An endpoint reads as a destination does, except that a word alone is no address.
-    read = [(place, _read(Listener, "to", text)) for place, text in enumerate(texts)]
-    return [(place, address) for place, address in read if isinstance(address, AddressPlan)]
+    kind = member()
+    found: list[tuple[int, AddressPlan]] = []
+    for place, element in enumerate(listed if isinstance(listed, list) else []):
+        try:
+            address = kind.read(element)
+        except ConfigError:
+            continue
+        assert isinstance(address, AddressPlan)
+        found.append((place, address))
+    return found
 
 
 def _log(raw: Raw) -> Iterator[Finding]:
@@ -264,6 +273,7 @@ def _clusters(raw: Raw) -> Iterator[Finding]:
         elif name is not None:
             names[name] = loc
         yield from _cluster_endpoints(loc, cluster)
+        yield from balancing(loc, cluster, _endpoints(cluster))
         yield from _pool((*loc, "pool"), _table(cluster, "pool"))
         queue, retry = _table(cluster, "queue"), _table(cluster, "retry")
         if _value(Queue, queue, "size") == 0 and "timeout" in queue:

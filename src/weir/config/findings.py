@@ -24,6 +24,7 @@ from weir.config.model import (
     RateLimit,
     Retry,
     Stats,
+    Sticky,
     Table,
 )
 from weir.config.positions import Loc
@@ -46,6 +47,7 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
     ("cluster", "retry"): Retry,
+    ("cluster", "sticky"): Sticky,
 }
 ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("cluster",))
 
@@ -53,6 +55,8 @@ ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fau
 SYNONYMS = {
     "access_log": ("access",),
     "backend": ("to", "cluster"),
+    "balance": ("policy",),
+    "lb_policy": ("policy",),
     "bind": ("address",),
     "body_size": ("max_body",),
     "client_max_body_size": ("max_body",),
@@ -116,6 +120,8 @@ def from_validation(details: Iterable[ErrorDetails]) -> list[Finding]:
         loc, value = detail["loc"], detail["input"]
         if detail["type"] == REFUSED:
             context = detail["ctx"]
+            if context.get("key"):  # of a table that is read as one value
+                loc = (*loc, context["key"])
             findings.append(Finding(loc, "value", context["message"], context["hint"]))
         elif detail["type"] == "missing":
             missing.append(Finding(loc, "key", *_missing(table_of(loc))))

@@ -27,6 +27,7 @@ __all__ = [
     "TOKEN",
     "Kind",
     "access_log",
+    "address_text",
     "admin_address",
     "choice",
     "closest",
@@ -34,7 +35,6 @@ __all__ = [
     "count",
     "destination",
     "duration",
-    "endpoint",
     "error_pages",
     "field_name",
     "file_mode",
@@ -47,6 +47,7 @@ __all__ = [
     "ratio",
     "size",
     "text_of",
+    "whole_number",
 ]
 
 OFF = "off"  # switches off whatever can be off
@@ -109,7 +110,7 @@ class Kind:
         except ConfigError as error:
             problem = error.problems[0]
             # The message is in the context, because pydantic would take braces in it as places to fill in.
-            context = {"message": problem.message, "hint": problem.hint}
+            context = {"message": problem.message, "hint": problem.hint, "key": problem.key_path}
             raise PydanticCustomError("weir", "{message}", context) from None
 
 
@@ -145,7 +146,7 @@ def _code(value: object) -> str:
     return f"`{_toml(value)}`"
 
 
-def _number(value: object, low: int, high: int, words: Sequence[str]) -> int:
+def whole_number(value: object, low: int, high: int, words: Sequence[str]) -> int:
     instead = "".join(f' or "{word}"' for word in words)
     if isinstance(value, str):
         hint = (
@@ -164,7 +165,7 @@ def count(low: int, high: int, *, none: str = "") -> Kind:
     words = [none] if none else []
 
     def read(value: object) -> int:
-        return 0 if none and value == none else _number(value, low, high, words)
+        return 0 if none and value == none else whole_number(value, low, high, words)
 
     schema: dict[str, Any] = {"type": "integer", "minimum": low, "maximum": high}
     if none:
@@ -173,22 +174,23 @@ def count(low: int, high: int, *, none: str = "") -> Kind:
     return Kind(read, text, schema, lambda value: none if none and value == 0 else value)
 
 
-def duration(low: str, high: str, *, none: bool = False) -> Kind:
-    """A duration of `low` to `high`, read as milliseconds; `none`: ``"off"`` may be written too, and is read as 0."""
+def duration(low: str, high: str, *, none: bool | str = False) -> Kind:
+    """A duration of `low` to `high`, read as milliseconds; `none` is a word for 0, True for ``"off"``."""
     least, most = units.parse_duration(low), units.parse_duration(high)
+    word = OFF if none is True else none or ""
 
     def read(value: object) -> int:
-        if none and value == OFF:
+        if word and value == word:
             return 0
         found = units.parse_duration(value)
-        if none and found == 0:
-            refuse(f"{_toml(value)} is no time at all", 'write "off"')
+        if word and found == 0:
+            refuse(f"{_toml(value)} is no time at all", f'write "{word}"')
         return _between(found, least, most, units.format_duration)
 
-    pattern = f"^({units.DURATION_PATTERN}{'|off' if none else ''})$"
+    pattern = f"^({units.DURATION_PATTERN}{f'|{word}' if word else ''})$"
     schema = {"type": "string", "minLength": 2, "pattern": pattern}
-    text = f'duration, `"{low}"` to `"{high}"`' + (', or `"off"`' if none else "")
-    return Kind(read, text, schema, lambda value: OFF if none and value == 0 else units.format_duration(value))
+    text = f'duration, `"{low}"` to `"{high}"`' + (f', or `"{word}"`' if word else "")
+    return Kind(read, text, schema, lambda value: word if word and value == 0 else units.format_duration(value))
 
 
 def size(low: str | int, high: str | int, *, none: bool = False) -> Kind:
@@ -232,7 +234,7 @@ def listen() -> Kind:
     """Where to listen, read as AddressPlan."""
 
     def read(value: object) -> object:
-        return parse_listen(_address(value, "an address", ":", "8080"))
+        return parse_listen(address_text(value, "an address", ":", "8080"))
 
     return Kind(read, "address to listen on", {"type": "string", "minLength": 1}, lambda value: value.text)
 
@@ -241,19 +243,10 @@ def admin_address() -> Kind:
     """Where the admin process listens, read as AddressPlan; ``"off"`` for none, read as None."""
 
     def read(value: object) -> object:
-        return None if value == OFF else parse_listen(_address(value, "an address", "127.0.0.1:", "8079"))
+        return None if value == OFF else parse_listen(address_text(value, "an address", "127.0.0.1:", "8079"))
 
     schema = {"type": "string", "minLength": 1}
     return Kind(read, 'address to listen on, or `"off"`', schema, lambda value: OFF if value is None else value.text)
-
-
-def endpoint() -> Kind:
-    """Where to connect, read as AddressPlan."""
-
-    def read(value: object) -> object:
-        return parse_endpoint(_address(value, "an address", "127.0.0.1:", "8081"))
-
-    return Kind(read, "address of an endpoint", {"type": "string", "minLength": 1}, lambda value: value.text)
 
 
 def nameservers() -> Kind:
@@ -279,7 +272,7 @@ def nameservers() -> Kind:
     return Kind(read, 'array of IP addresses, or `"system"`', schema, lambda value: "system")
 
 
-def _address(value: object, wanted: str, host: str, port: str) -> str:
+def address_text(value: object, wanted: str, host: str, port: str) -> str:
     """The text of an address; a bare number is probably its port."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65_536:
         refuse(f"wanted {wanted}, a string, found a whole number", f'write "{host}{value}"')
@@ -303,7 +296,7 @@ def destination() -> Kind:
     """A cluster's name, read as text, or an endpoint's address (it has a colon or a slash), read as AddressPlan."""
 
     def read(value: object) -> object:
-        text = _address(value, "a cluster's name or an address", "127.0.0.1:", "8081")
+        text = address_text(value, "a cluster's name or an address", "127.0.0.1:", "8081")
         if ":" in text or "/" in text:
             return parse_endpoint(text)
         if not text:

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from weir.config import kinds
+from weir.config import balance_kinds, kinds
 from weir.config.admin_model import Admin, History, Otlp
-from weir.config.cluster_model import Cluster, Pool, Queue, Retry
+from weir.config.cluster_model import Cluster, Pool, Queue, Retry, Sticky
 from weir.config.limit_model import Fault, RateLimit
 from weir.config.listener_model import Listener
 from weir.config.plan import LogPlan, Plan, StatsPlan
@@ -34,6 +34,7 @@ __all__ = [
     "RateLimit",
     "Retry",
     "Stats",
+    "Sticky",
     "Table",
     "kind_of_field",
     "schema",
@@ -135,6 +136,12 @@ class Config(Table):
         "A worker that gives no sign of life for so long is replaced.",
         example="30s",
     )
+    zone: Annotated[str, balance_kinds.zone()] = Field(
+        default="",
+        description="Where this weir runs. Endpoints of the same `zone` are preferred, see "
+        "[balancing](balancing.md#priorities-and-zones).",
+        examples=["eu-1a"],
+    )
     log: Log = Field(default_factory=Log, description="The access log.")
     stats: Stats = Field(default_factory=Stats, description="Counting what passes.")
     history: History = Field(default_factory=History, description="What was counted, minute by minute.")
@@ -156,7 +163,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    models = (Admin, Cluster, Fault, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats)
+    models = (Admin, Cluster, Fault, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats, Sticky)
     tables = {model.__name__: model for model in models}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)

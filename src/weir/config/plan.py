@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
     "RESET",
     "AddressPlan",
     "AdminPlan",
     "ClusterPlan",
+    "EndpointPlan",
     "ErrorPagePlan",
     "FaultPlan",
     "HistoryPlan",
@@ -32,6 +34,7 @@ __all__ = [
     "RetryPlan",
     "RoutePlan",
     "StatsPlan",
+    "StickyPlan",
     "is_ip",
 ]
 
@@ -61,12 +64,27 @@ def is_ip(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointPlan(AddressPlan):
+    """An endpoint of which more is said than its address."""
+
+    weight: int = 1  # its part of the requests, beside the weights of the others; 0: none but what a cookie binds
+    priority: int = 0  # 0 first, higher ones when those before do not carry all
+    zone: str = ""
+    near: bool = True  # its zone is that of this weir, or weir has none
+
+    @classmethod
+    def of(cls, address: AddressPlan, **more: Any) -> EndpointPlan:
+        """An endpoint at an address."""
+        return cls(address.text, address.host, address.port, address.path, address.srv, **more)
+
+
+@dataclass(frozen=True, slots=True)
 class PoolPlan:
     """Connections to one endpoint, per worker (design: the pool)."""
 
     max_idle: int = 256  # idle connections kept; those above it wait give_back_ms for room
     max_connections: int = 1024  # open connections, idle ones included
-    idle_timeout_ms: int = 4_000  # an idle connection older than this is closed
+    idle_timeout_ms: int = 0  # an idle connection is closed after this; 0: after what is learned of the endpoint
     max_age_ms: int = 3_600_000  # a connection older than this is not reused
     max_requests: int = 10_000  # requests on one connection before it is closed
     min_idle: int = 0  # idle connections kept ready by dialling early
@@ -92,11 +110,25 @@ class RetryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StickyPlan:
+    """A cookie that keeps a client with its endpoint."""
+
+    cookie: str = ""  # its name; "": there is none
+    secret: str = field(default="", repr=False)  # key of the digest that is its value; "": drawn at the start
+    max_age_ms: int = 0  # how long the client keeps it; 0: until it ends its session
+    path: str = "/"
+    secure: bool = False
+    http_only: bool = True
+    same_site: str = "lax"  # "lax", "strict", "none", or "off": not said
+    forward: bool = True  # the endpoint gets it too
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPlan:
     """A named group of endpoints."""
 
     name: str
-    endpoints: tuple[AddressPlan, ...]
+    endpoints: tuple[AddressPlan, ...]  # or EndpointPlan
     pool: PoolPlan = field(default_factory=PoolPlan)
     queue: QueuePlan = field(default_factory=QueuePlan)
     retry: RetryPlan = field(default_factory=RetryPlan)
@@ -110,6 +142,12 @@ class ClusterPlan:
     resolve: str = "name"  # a name is one endpoint; "each": each of its addresses is one
     resolve_interval_ms: int = 30_000  # how often names of endpoints are looked up again
     nameservers: tuple[AddressPlan, ...] = ()  # for SRV records and "each"; (): those of the system
+    policy: str = "round_robin"  # "round_robin", "least_requests", "least_time", "random", "hash"
+    hash_by: str = "client"  # the key of "hash": "client", "path", "host", "cookie:NAME", "field:NAME"
+    hash_balance_percent: int = 0  # of its part of the requests in progress an endpoint gets at most; 0: no bound
+    overflow_at_percent: int = 70  # of a level's weight usable: with less, a part of the requests goes to the next
+    slow_start_ms: int = 0  # how long the weight of an endpoint that has become usable grows to all of it; 0: at once
+    sticky: StickyPlan = field(default_factory=StickyPlan)
 
     def members(self) -> list[str]:
         """The endpoints that it has from the start, by their texts: those that need no look-up to be known."""

@@ -87,13 +87,13 @@ class Members:
         wanted = set().union(*self._wanted[cluster].values()) - self._fixed[cluster]
         there = self._there[cluster]
         for endpoint in sorted(wanted - there):
-            self._add(cluster, endpoint)
+            self._add(cluster, endpoint, source)
         for endpoint in sorted(there - wanted):
             there.discard(endpoint)
             self._resolver.forget(cluster, endpoint)
             self._plane.remove_endpoint(cluster, endpoint)
 
-    def _add(self, cluster: int, endpoint: str) -> None:
+    def _add(self, cluster: int, endpoint: str, source: str) -> None:
         try:
             address: AddressPlan = parse_endpoint(endpoint)
         except ConfigError as error:
@@ -101,5 +101,5 @@ class Members:
             log.warning("the table has an endpoint that cannot be one: %s", error)
             return
         self._there[cluster].add(endpoint)
-        self._plane.add_endpoint(cluster, endpoint)
+        self._plane.add_endpoint(cluster, endpoint, source)
         self._resolver.watch(cluster, address)

@@ -3,10 +3,14 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from weir.plane.balance cimport Balancer
+from weir.plane.choice cimport Choice
 from weir.plane.codes cimport Reason
+from weir.plane.head cimport Head
+from weir.plane.keys cimport KeyRule
 from weir.plane.pool cimport Acquired, Pool, PoolOwner
 from weir.plane.proxyproto cimport ProxyVersion
 from weir.plane.roster cimport GroupEntry, Roster
+from weir.plane.sticky cimport Sticky
 from weir.plane.upstream cimport UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
 
@@ -18,7 +22,11 @@ cdef class Cluster(PoolOwner):
     cdef GroupEntry group                   # this worker's figures of it
     cdef list pools                         # of Pool: its members
     cdef dict members                       # the same, by endpoint
-    cdef Balancer balancer                  # chooses from those that may get requests
+    cdef Choice choice                      # how often each may get requests
+    cdef Balancer balancer                  # chooses from those that may get them
+    cdef bint binds                         # requests are bound to endpoints: by one of the two, or both
+    cdef KeyRule keys                       # None: not by a key
+    cdef Sticky sticky                      # None: not by a cookie
     cdef uint64_t seen                      # Roster.changed() when that was last found out
     cdef int64_t look_again_us              # when it changes by time alone; 0: never
     cdef uint32_t stamp                     # of the choice that is made
@@ -43,16 +51,23 @@ cdef class Cluster(PoolOwner):
     cdef Reason failure
 
     # -- members
-    cdef Pool add(self, str endpoint)                   # or the one that there is
+    # The new one, or the one that there is. `name`: what brings it, as it is called in the file.
+    cdef Pool add(self, str endpoint, str name)
     cdef int remove(self, str endpoint) except -1
     cdef Pool member(self, str endpoint)                # None: there is none
     # Finds out who may get requests: members or standings have changed.
     cdef int look(self) except -1
 
+    # Takes down what binds a request to an endpoint: its head, just parsed, stands at p. For clusters that bind.
+    cdef void bind(
+        self, const char* p, const Head* head, const char* client, uint32_t client_length, UpstreamUser user
+    ) noexcept
+
     # -- connections
     # Sets chosen, failure, and for A_TAKEN chosen.taken. `now`: do not wait for an idle connection.
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *
+    cdef Pool _bound(self, UpstreamUser user)           # whom its cookie names, if that may be asked
     cdef Acquired _dial_for(self, UpstreamUser user) except *
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept
     # This endpoint has failed the user: it is not asked again for it.

@@ -2,9 +2,11 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from weir.plane.balance cimport make_balancer
+from weir.plane.choice cimport Choice, is_usable, weight_of
 from weir.plane.codes cimport R_NO_ENDPOINT, R_QUEUE_FULL
 from weir.plane.columns cimport CF_RETRIES, CF_RETRIES_DENIED
+from weir.plane.head cimport Head
+from weir.plane.keys cimport KeyRule
 from weir.plane.pool cimport (
     A_FAILED,
     A_FULL,
@@ -17,6 +19,7 @@ from weir.plane.pool cimport (
 from weir.plane.private cimport PrivatePool
 from weir.plane.proxyproto cimport PROXY_OFF, PROXY_V1, PROXY_V2
 from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_READY, Roster
+from weir.plane.sticky cimport Sticky
 from weir.plane.upstream cimport W_QUEUE, Line, UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
 
@@ -53,11 +56,17 @@ cdef class Cluster(PoolOwner):
         self.budget_filled_ms = workspace.clock.now_us // 1000
         self.failure = R_NO_ENDPOINT
         self.proxy_header = _PROXY_HEADER[plan.proxy_protocol]
-        self.balancer = make_balancer(plan)
+        self.choice = Choice(plan, workspace.id_state)
+        self.balancer = self.choice.balancer
+        if plan.policy == "hash":
+            self.keys = KeyRule(plan.hash_by)
+        if plan.sticky.cookie:
+            self.sticky = Sticky(plan.sticky, plan.name, roster.seed())
+        self.binds = self.keys is not None or self.sticky is not None
         self.pools = []
         self.members = {}
         for name in plan.members():
-            self.add(name)
+            self.add(name, name)
         self.look()
 
     # -- members ------------------------------------------------------------------------------------------
@@ -65,16 +74,20 @@ cdef class Cluster(PoolOwner):
     cdef Pool member(self, str endpoint):
         return <Pool>self.members.get(endpoint)
 
-    cdef Pool add(self, str endpoint):
+    cdef Pool add(self, str endpoint, str name):
         cdef Pool pool = self.member(endpoint)
         if pool is None:
             pool = (Pool if self.proxy_header == PROXY_OFF else PrivatePool)(
                 self.workspace, self, self.roster.entry(self.name, endpoint), endpoint, self.plan.pool,
                 self.plan.connect_timeout_ms,
             )
+            pool.timed = self.plan.policy == "least_time"
+            self.choice.settle(pool, name)
             self.pools.append(pool)
             self.members[endpoint] = pool
             self.look_again_us = 1
+            if self.sticky is not None:
+                self.sticky.count = 0
         return pool
 
     cdef int remove(self, str endpoint) except -1:
@@ -82,6 +95,8 @@ cdef class Cluster(PoolOwner):
         if pool is not None:
             self.pools.remove(pool)
             del self.members[endpoint]
+            if self.sticky is not None:
+                self.sticky.count = 0
             self.look()
             pool.retire()
         return 0
@@ -96,7 +111,7 @@ cdef class Cluster(PoolOwner):
         # First: what changes from here on is looked at again.
         self.seen = self.roster.changed()
         for pool in self.pools:
-            if pool.entry.standing.order != ORDER_READY:
+            if pool.entry.standing.order != ORDER_READY or weight_of(pool) == 0:
                 continue
             ready.append(pool)
             until_us = pool.entry.standing.ejected_until_us
@@ -104,10 +119,26 @@ cdef class Cluster(PoolOwner):
                 next_us = min(next_us, until_us) if next_us else until_us
             elif pool.entry.standing.health != HEALTH_UNHEALTHY:
                 usable.append(pool)
-        self.look_again_us = <int64_t>next_us
         # Nobody left is more likely a mistake of those who judge than the truth: then all are asked.
-        self.balancer.rebuild(usable if usable else ready)
+        until_us = self.choice.update(usable if usable else ready, self.pools, now_us)
+        if until_us and (next_us == 0 or until_us < next_us):
+            next_us = until_us
+        self.look_again_us = <int64_t>next_us
+        self.balancer = self.choice.balancer
+        if self.sticky is not None and self.sticky.count != <uint32_t>len(self.pools):
+            self.sticky.rebuild(self.pools)
         return 0
+
+    cdef void bind(
+        self, const char* p, const Head* head, const char* client, uint32_t client_length, UpstreamUser user
+    ) noexcept:
+        user.keyed = False
+        user.bound = 0
+        user.strays = False
+        if self.keys is not None:
+            self.keys.take(p, head, client, client_length, user)
+        if self.sticky is not None:
+            self.sticky.read(p, head, user)
 
     # -- connections --------------------------------------------------------------------------------------
 
@@ -127,7 +158,7 @@ cdef class Cluster(PoolOwner):
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *:
         """As acquire(), but who finds no room is in no line: A_FULL."""
         cdef bint full = False
-        cdef Pool pool
+        cdef Pool pool, bound
         cdef Acquired result
         if self.seen != self.roster.changed() or (
             self.look_again_us and self.workspace.clock.now_us >= self.look_again_us
@@ -137,13 +168,15 @@ cdef class Cluster(PoolOwner):
         if user.tried is not None:
             for pool in user.tried:
                 pool.mark = self.stamp
+        bound = self._bound(user) if self.sticky is not None and user.bound else None
         while True:
-            pool = self.balancer.pick(user, self.stamp)
+            pool = bound if bound is not None else self.balancer.pick(user, self.stamp)
             if pool is None:
                 break
             result = pool.acquire(user, now)
             if result == A_FULL:
                 full = True
+                user.strays = bound is not None or user.strays
                 pool.mark = self.stamp
             elif result == A_FAILED:
                 self.avoid(user, pool)
@@ -152,11 +185,23 @@ cdef class Cluster(PoolOwner):
             else:
                 self.chosen = pool
                 return result
+            bound = None
         if full:
             return A_FULL
         if not self.balancer.pools:
             self.failure = R_NO_ENDPOINT
         return A_FAILED
+
+    cdef Pool _bound(self, UpstreamUser user):
+        cdef Pool pool = self.sticky.find(user.bound)
+        user.strays = False
+        if pool is None or pool.mark == self.stamp:
+            return None
+        # Also one that is drained, or has no weight: for these clients it is there until they have gone. Where nobody
+        # is usable all have a share.
+        if is_usable(pool, <uint64_t>self.workspace.clock.now_us) or pool.share:
+            return pool
+        return None
 
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1:
         if user.tried is None:

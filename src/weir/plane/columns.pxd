@@ -45,6 +45,12 @@ cdef enum:
     EF_ERRORS_5XX = 12
     EF_RESPONSES = 13
     EF_RESPONSE_US = 14
+    EF_RETIRED = 15
+    EF_PASSED_OVER = 16
+    EF_RACES_LOST = 17
+    EF_RACES_SAVED = 18
+    EF_LEARNED_IDLE_TIMEOUT_MS = 19
+    EF_IDLE_LIMIT_MS = 20
     ENDPOINT_FIGURES = 32
 
 # Places of a worker's figures of a cluster.

@@ -98,6 +98,7 @@ cdef class Exchange(UpstreamUser):
     cdef uint32_t interim_bytes
     cdef uint8_t attempts
     cdef uint8_t retries
+    cdef Pool raced                     # where a used connection broke as it was used again; None: nowhere
     cdef Reason reason
     cdef int64_t started_us             # first byte of the request head
     cdef int64_t first_byte_us          # of the final response head; 0: none

@@ -115,6 +115,10 @@ cdef class Exchange(UpstreamUser):
             self.body_in_inbuf = held if held < framing.length else <uint32_t>framing.length
         else:
             self.body_in_inbuf = held if framing.kind == B_CHUNKED else 0
+        self.repeatable = (
+            self.idempotent and self.cluster.attempts > 1
+            and (framing.kind == B_NONE or (framing.kind == B_LENGTH and self.body_in_inbuf == framing.length))
+        )
         self.request.start(framing.kind, framing.length, False, False)
         self.response.payload = 0
         if owner.options.identifies:
@@ -125,6 +129,8 @@ cdef class Exchange(UpstreamUser):
         self.row = route.series.find(
             self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
         )
+        if self.cluster.binds:
+            self.cluster.bind(owner.inbuf.data + base, head, owner.client, owner.client_length, self)
         self.workspace.exchanges += 1
         return 0
 
@@ -317,6 +323,7 @@ cdef class Exchange(UpstreamUser):
         self.state = E_OVER
         self.tried = None
         self.fresh = False
+        self.raced = None
         self.upgrade = False
         self.te_trailers = False
         self.expect = False

@@ -54,6 +54,10 @@ from weir.plane.trust cimport has_good_host, has_good_proto
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
+cdef enum:
+    # A used connection that breaks so soon was being closed when the request was sent; later, it broke over it.
+    RACE_US = 1_000_000
+
 
 cdef Exchange take_exchange(Workspace workspace):
     cdef Exchange exchange
@@ -233,12 +237,16 @@ cdef class Forward(Exchange):
         policy.identity = &self.identity if options.identifies else NULL
         if request_head_bound(head, &policy) + PROXY_SENT_BYTES > COMPOSE_BYTES:
             return self.fail(R_INTERNAL)
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
         if self.cluster.proxy_header and self.upstream.requests == 1:
             n = forward_introduce(self, workspace.compose)
         n += write_request_head(
             owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
             workspace.compose + n,
         )
+        if self.cluster.sticky is not None and self.cluster.sticky.removes:
+            n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
         relay.source = owner.stream
         relay.destination = self.upstream.stream
         relay.end_reason = R_CLIENT_CLOSED
@@ -387,6 +395,11 @@ cdef class Forward(Exchange):
             and self.attempts < self.cluster.attempts
             and ((self.idempotent and self.request_whole) or not self.accepted)
         )
+        if self.upstream.reused and not self.response_begun and (
+            self.workspace.clock.tick() - self.connected_us < RACE_US
+        ):
+            self.pool.lost_race(self.upstream)
+            self.raced = self.pool
         if not (proof and self.cluster.may_retry()):
             return self.fail(reason)
         self.pool.give(self.upstream, False)

@@ -70,7 +70,7 @@ MACHINES: tuple[Machine, ...] = (
         "upstream",
         "connecting",
         ("closed",),
-        ("connecting", "idle", "surplus", "busy", "closed", "kept"),
+        ("connecting", "idle", "surplus", "probe", "busy", "closed", "kept"),
         (
             ("connecting", "busy"),
             ("connecting", "idle"),
@@ -78,6 +78,8 @@ MACHINES: tuple[Machine, ...] = (
             ("connecting", "closed"),
             ("idle", "busy"),
             ("idle", "closed"),
+            ("idle", "probe"),
+            ("probe", "closed"),
             ("surplus", "busy"),
             ("surplus", "idle"),
             ("surplus", "closed"),

@@ -15,6 +15,7 @@ from weir.plane.fields cimport (
 )
 from weir.plane.framing cimport Framing, frame_request, frame_response
 from weir.plane.head cimport Field, Head, HeadLimits, scan_fields, scan_request, scan_response
+from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.ids cimport IdPolicy, Identity, SPAN_ID_LENGTH, TRACE_ID_LENGTH, TracePolicy, identify
 from weir.plane.origin cimport CLIENT_TEXT, Origin, put_origin, read_origin
 from weir.plane.proxyproto cimport PROXY_SENT_BYTES, ProxyHeader, ProxyVersion, scan_proxy_header, write_proxy_header
@@ -309,6 +310,13 @@ def client_of(bytes data not None, bytes hop not None, Networks trusted not None
         if trusted.has(&origin):
             walk_forwarded_for(data, &head, trusted, &origin)
     return *parsers_origin(&origin), bool(has_good_proto(data, &head)), bool(has_good_host(data, &head))
+
+
+def keep_alive_timeout(bytes data not None):
+    """What the Keep-Alive field of the response whose head `data` begins with says, in milliseconds; 0: nothing."""
+    cdef Head head
+    parsers_take(scan_response, data, &head)
+    return keep_alive_timeout_ms(data, &head)
 
 
 def prefers(bytes data not None):

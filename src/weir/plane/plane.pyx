@@ -1,5 +1,9 @@
 """The data plane of one worker: made from a plan, driven by the engine, watched by control."""
 
+import time
+
+from libc.stdint cimport uint64_t
+
 from weir.plane.accesslog cimport AccessLog
 from weir.plane.cluster cimport Cluster
 from weir.plane.codes cimport REASON_COUNT
@@ -14,6 +18,7 @@ from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport STATE_PLACES
 from weir.plane.stream cimport Address, Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
+from weir.plane.upstream cimport UpstreamUser
 from weir.plane.workspace cimport Workspace
 
 from weir.plane.machines import MACHINES
@@ -74,9 +79,12 @@ cdef class Plane:
         """`call()` is called when the access log's batch should be taken before its next flush is due."""
         self.workspace.on_log_wanted = call
 
-    def add_endpoint(self, int cluster, str endpoint) -> None:
-        """A new member of a cluster, by its text; nothing happens if there is one of that text."""
-        (<Cluster>self.clusters[cluster]).add(endpoint)
+    def add_endpoint(self, int cluster, str endpoint, str name="") -> None:
+        """A new member of a cluster, by its text; nothing happens if there is one of that text.
+
+        `name` is what stands for it in the plan's endpoints, if anything does: its weight, priority and zone are those.
+        """
+        (<Cluster>self.clusters[cluster]).add(endpoint, name if name else endpoint)
 
     def remove_endpoint(self, int cluster, str endpoint) -> None:
         """A member leaves: exchanges in progress with it end as they would have; nothing new goes there."""
@@ -211,14 +219,56 @@ cdef class Plane:
                 "surplus": pool.surplus_count,
                 "connecting": pool.connecting,
                 "active": pool.active(),
+                "weight": pool.weight,
+                "ramp": pool.ramp,
+                "level": pool.level,
                 "waiting": pool.line.length,
                 **{
                     figure.name: pool.entry.figures[place]
                     for place, figure in enumerate(ENDPOINT_FIGURES)
                     if figure.kind == "counter"
                 },
+                "idle_limit_ms": max(pool.learner.limit_ms, 1),      # 0 means nothing known
+                "learned_idle_timeout_ms": pool.learner.learned_ms,
             })
         return states
+
+    def picks(self, int cluster, int times, keys=(), seed=None, tried=()) -> list[int]:
+        """For tests: whom the policy would choose, by place in pools(); -1 for nobody. Nothing is sent.
+
+        The n-th choice is for the key keys[n], if there is one; `tried` are places that have the mark.
+        """
+        cdef Cluster group = <Cluster>self.clusters[cluster]
+        cdef UpstreamUser user = UpstreamUser.__new__(UpstreamUser)
+        cdef Pool pool
+        if seed is not None:
+            group.balancer.random_state = seed
+        group.look()
+        places = {pool: place for place, pool in enumerate(group.pools)}
+        found = []
+        for number in range(times):
+            group.stamp += 1
+            for place in tried:
+                (<Pool>group.pools[place]).mark = group.stamp
+            user.keyed = number < len(keys)
+            user.key = keys[number] if user.keyed else 0
+            pool = group.balancer.pick(user, group.stamp)
+            found.append(-1 if pool is None else places[pool])
+        return found
+
+    def pick_ns(self, int cluster, int times, bint keyed=False) -> float:
+        """For tests: what one choice costs, measured over `times`."""
+        cdef Cluster group = <Cluster>self.clusters[cluster]
+        cdef UpstreamUser user = UpstreamUser.__new__(UpstreamUser)
+        cdef int _i
+        user.keyed = keyed
+        group.look()
+        begun = time.perf_counter_ns()
+        for _i in range(times):
+            group.stamp += 1
+            user.key += <uint64_t>0x9E3779B97F4A7C15
+            group.balancer.pick(user, group.stamp)
+        return (time.perf_counter_ns() - begun) / times
 
     def queued(self, int cluster) -> int:
         """Exchanges in a cluster's queue."""

@@ -4,6 +4,8 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason
 from weir.plane.engine cimport Source
+from weir.plane.keepalive cimport IdleLearner
+from weir.plane.peak cimport Peak
 from weir.plane.roster cimport Entry
 from weir.plane.stream cimport Address
 from weir.plane.upstream cimport Line, Upstream, UpstreamHome, UpstreamUser
@@ -21,6 +23,7 @@ cpdef enum Acquired:
 # the engine's ready list when a closed connection has made room.
 cdef class PoolOwner(Source):
     cdef Line queue
+    cdef uint32_t busy              # exchanges in progress with its pools
 
 cdef class Pool(UpstreamHome):
     cdef Workspace workspace
@@ -28,11 +31,24 @@ cdef class Pool(UpstreamHome):
     cdef readonly str name          # the endpoint as configured
     cdef readonly Entry entry       # its standing among all workers, and this worker's figures of it
     cdef uint32_t mark              # Cluster's: the choice in which it was found wanting last
+    # Choice's: as configured, and as it is now.
+    cdef uint32_t base_weight
+    cdef uint32_t base_priority
+    cdef bint near                  # of weir's own zone, or zones do not matter
+    cdef bint wanted
+    cdef readonly uint32_t weight
+    cdef readonly uint32_t ramp     # percent of its weight that it gets: less than 100 in a slow start, 0: nothing
+    cdef readonly uint32_t level
+    cdef readonly uint32_t share    # weight * ramp
+    cdef double lag                 # RoundRobin's, between two of its Turns
+    cdef bint timed                 # the peak is wanted
+    cdef Peak peak
+    cdef uint64_t mark_of_sticky    # Sticky's; 0: none
+    cdef bytes sticky_line
     cdef list addresses             # of Address; [] until the name is resolved
     cdef int preferred              # the address that connected last
     cdef readonly uint32_t max_idle
     cdef readonly uint32_t max_connections
-    cdef int64_t idle_timeout_ms
     cdef int64_t max_age_ms
     cdef uint32_t max_requests
     cdef readonly uint32_t min_idle
@@ -41,6 +57,9 @@ cdef class Pool(UpstreamHome):
     cdef int64_t connect_timeout_ms
     cdef int64_t backoff_ms         # after a failed early dial
     cdef bint closed
+    cdef readonly IdleLearner learner
+    cdef int64_t unused_limit_ms    # of a connection that has carried nothing yet
+    cdef Upstream probe             # rests on when its time is over, to see when the endpoint closes it; or None
 
     cdef Upstream idle              # newest first, linked by next and previous
     cdef Upstream surplus
@@ -66,15 +85,24 @@ cdef class Pool(UpstreamHome):
     # It gets nothing new any more: what rests is closed, who waits in its line is still served.
     cdef int retire(self) except -1
     cdef uint32_t active(self) noexcept         # exchanges in progress
+    cdef uint32_t load(self) noexcept           # ... and those in line for a connection
     # What came of an attempt on one of its connections: a final response head after so long, or nothing valid.
     cdef int responded(self, uint16_t status, int64_t us) except -1
     cdef int failed(self, Reason reason) except -1
+
+    # A used connection broke before a byte of a response, soon after a request was sent on it.
+    cdef void lost_race(self, Upstream upstream) noexcept
+    # The head of a final response has come on it.
+    cdef void answered(self, Upstream upstream, int64_t now_ms) noexcept
 
     cdef Acquired _start_dial(self) except *
     cdef bint _connect_next(self, Upstream upstream) except *
     cdef void _unlist(self, Upstream upstream) noexcept
     cdef void _list_idle(self, Upstream upstream) noexcept
     cdef int _close(self, Upstream upstream) except -1
+    cdef int _time_over(self, Upstream upstream, int64_t now_ms) except -1
+    cdef int _found_closed(self, Upstream upstream, int64_t now_ms) except -1
+    cdef void _learn_close(self, Upstream upstream, int64_t rest_ms, int64_t now_ms) noexcept
     cdef int _settle(self, Upstream upstream) except -1
     cdef void _back_off(self) noexcept
     cdef void _hand_over(self, Upstream upstream, UpstreamUser user) noexcept

@@ -10,20 +10,15 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
 from weir.plane.columns cimport (
-    EF_ATTEMPTS,
-    EF_DIAL_FAILURES,
-    EF_DIALS,
-    EF_ERRORS_5XX,
-    EF_FAILURES,
-    EF_RESPONSE_US,
-    EF_RESPONSES,
-    EF_REUSES,
-    EF_SPOILED,
+    EF_ATTEMPTS, EF_DIAL_FAILURES, EF_DIALS, EF_ERRORS_5XX, EF_FAILURES, EF_PASSED_OVER, EF_RACES_LOST,
+    EF_RESPONSE_US, EF_RESPONSES, EF_RETIRED, EF_REUSES, EF_SPOILED,
 )
 from weir.plane.debug cimport invariant
 from weir.plane.engine cimport Source
+from weir.plane.keepalive cimport IdleLearner
+from weir.plane.peak cimport PEAK_FAILED_US, peak_note
 from weir.plane.roster cimport Entry
-from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_SURPLUS
+from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_PROBE, U_SURPLUS
 from weir.plane.stream cimport Address, Stream
 from weir.plane.syscalls cimport EMFILE, ENFILE
 from weir.plane.upstream cimport W_POOL, Line, Upstream, UpstreamHome, UpstreamUser, connect_reason
@@ -34,6 +29,13 @@ cdef enum:
     # idle for seconds; a close that epoll has not told of yet, after so short a rest, is a race that asking
     # would rarely win.
     TRUST_IDLE_MS = 500
+    # A response that came over a longer time may have been written long before its end was read here: the endpoint's
+    # idle timeout may have begun with its first byte. That rest says nothing of how long the timeout is.
+    TEACHES_MS = 100
+    # One that was dialled early and has carried nothing is under the endpoint's timeout for a first request, of which
+    # nothing is learned: there are few of them. gunicorn's is 7 s, others' 10 s and more.
+    UNUSED_LIMIT_MS = 4000
+    UNUSED_SAFE_MS = 2500
     BACKOFF_FIRST_MS = 100
     BACKOFF_LAST_MS = 5000
 
@@ -61,7 +63,8 @@ cdef class Pool(UpstreamHome):
         self.line = Line()
         self.max_idle = plan.max_idle
         self.max_connections = plan.max_connections
-        self.idle_timeout_ms = plan.idle_timeout_ms
+        self.learner = IdleLearner(plan.idle_timeout_ms)
+        self.unused_limit_ms = plan.idle_timeout_ms if plan.idle_timeout_ms else UNUSED_LIMIT_MS
         self.max_age_ms = plan.max_age_ms
         self.max_requests = plan.max_requests
         self.min_idle = plan.min_idle
@@ -69,44 +72,62 @@ cdef class Pool(UpstreamHome):
         self.give_back_ms = plan.give_back_ms
         self.connect_timeout_ms = connect_timeout_ms
         self.backoff_ms = BACKOFF_FIRST_MS
+        self.base_weight = 1
+        self.near = True
 
     # -- taking -------------------------------------------------------------------------------------------
 
     cdef Acquired acquire(self, UpstreamUser user, bint now) except *:
         cdef Upstream upstream
-        cdef int64_t now_ms = self.workspace.clock.now_us // 1000
+        cdef IdleLearner learner = self.learner
+        # What cannot be repeated must not rest for longer than it seems: a turn of the engine may have been long.
+        cdef int64_t now_ms = (self.workspace.clock.now_us if user.repeatable else self.workspace.clock.tick()) // 1000
+        cdef int64_t rest_ms, safe_ms
+        cdef bint fresh = user.fresh
+        if learner.batch or learner.shorts:
+            learner.settle(now_ms)
         while True:
             upstream = self.idle if self.idle is not None else self.surplus
             if upstream is None:
                 break
-            if user.fresh and self.open < self.max_connections:
+            rest_ms = now_ms - upstream.idle_since_ms
+            safe_ms = learner.safe_ms if upstream.requests else UNUSED_SAFE_MS
+            if not user.repeatable and not fresh and rest_ms + upstream.doubt_ms > safe_ms:
+                fresh = True        # those behind it have rested for longer
+                self.entry.figures[EF_PASSED_OVER] += 1
+            if fresh and self.open < self.max_connections:
                 break
             self._unlist(upstream)
-            if user.fresh:      # its place is needed, not itself
+            if fresh:           # its place is needed, not itself
                 self._close(upstream)
+                continue
+            if rest_ms > learner.limit_ms and upstream.state == U_IDLE and upstream.requests:
+                self._time_over(upstream, now_ms)
                 continue
             if upstream.requests >= self.max_requests or now_ms - upstream.born_ms >= self.max_age_ms:
                 self._close(upstream)
                 continue
-            if not user.idempotent or now_ms - upstream.idle_since_ms > TRUST_IDLE_MS:
+            if not user.repeatable or rest_ms > TRUST_IDLE_MS:
                 if upstream.stream.is_spoiled():
-                    self.entry.figures[EF_SPOILED] += 1
-                    self._close(upstream)
+                    self._found_closed(upstream, now_ms)
                     continue
             self.entry.figures[EF_REUSES] += 1
             upstream.reused = True
+            upstream.rested_ms = rest_ms
             self._hand_over(upstream, user)
             if self.min_idle:
                 self.keep_warm()
             self.taken = upstream       # only now: an early dial uses the same place
             return A_TAKEN
-        if self.wait_idle_ms and not now and not user.fresh and self.open > 0:
+        if self.wait_idle_ms and not now and not fresh and self.open > 0:
             self.line.join(user, W_POOL)
             return A_WAIT_IDLE
         return self.dial_for(user)
 
     cdef Acquired dial_for(self, UpstreamUser user) except *:
         cdef Acquired result
+        if self.open >= self.max_connections and self.probe is not None:
+            self._close(self.probe)
         if self.open >= self.max_connections:
             # Dials under way count as open: whoever is in line may get one of those.
             if self.connecting > self.line.length - (user.waiting == W_POOL):
@@ -133,6 +154,7 @@ cdef class Pool(UpstreamHome):
         upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_BUSY)
         upstream.user = user
         upstream.requests += 1
+        self.owner.busy += 1
         self.entry.figures[EF_ATTEMPTS] += 1
         self.workspace.wheel.disarm(upstream)
 
@@ -196,6 +218,7 @@ cdef class Pool(UpstreamHome):
         self._unlist(upstream)
         self.workspace.wheel.disarm(upstream)
         self.backoff_ms = BACKOFF_FIRST_MS
+        self.learner.connected(self.workspace.clock.now_us - upstream.dialled_us)
         if self.addresses:
             self.preferred = (self.preferred + upstream.addresses_tried - 1) % len(self.addresses)
         return self._settle(upstream)
@@ -225,6 +248,8 @@ cdef class Pool(UpstreamHome):
     # -- giving back --------------------------------------------------------------------------------------
 
     cdef int give(self, Upstream upstream, bint reusable) except -1:
+        invariant(self.owner.busy > 0)
+        self.owner.busy -= 1
         upstream.user = None
         upstream.stream.owner = upstream
         if (
@@ -251,6 +276,7 @@ cdef class Pool(UpstreamHome):
         if user is not None:
             # One that was just given back may have been closed meanwhile, like one that has rested.
             upstream.reused = upstream.requests > 0
+            upstream.rested_ms = 0
             self._hand_over(upstream, user)
             try:
                 user.on_upstream(upstream)
@@ -260,9 +286,11 @@ cdef class Pool(UpstreamHome):
         if self.closed:
             return self._close(upstream)
         upstream.idle_since_ms = self.workspace.clock.now_us // 1000
+        if self.learner.shorts:
+            self.learner.rests(upstream.idle_since_ms)
+        upstream.doubt_ms = 0 if upstream.requests == 0 else upstream.idle_since_ms - upstream.answered_ms
         if self.idle_count < self.max_idle:
             self._list_idle(upstream)
-            self.workspace.wheel.arm(upstream, self.idle_timeout_ms)
         elif self.give_back_ms:
             upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_SURPLUS)
             upstream.next = self.surplus
@@ -282,6 +310,7 @@ cdef class Pool(UpstreamHome):
             self.idle.previous = upstream
         self.idle = upstream
         self.idle_count += 1
+        self.workspace.wheel.arm(upstream, max(self.learner.limit_ms, 1) if upstream.requests else self.unused_limit_ms)
 
     cdef void _unlist(self, Upstream upstream) noexcept:
         cdef Upstream promoted
@@ -315,7 +344,6 @@ cdef class Pool(UpstreamHome):
             promoted = self.surplus
             self._unlist(promoted)
             self._list_idle(promoted)
-            self.workspace.wheel.arm(promoted, self.idle_timeout_ms)
 
     cdef int _close(self, Upstream upstream) except -1:
         """Closes one that is in no list."""
@@ -326,6 +354,8 @@ cdef class Pool(UpstreamHome):
         self.workspace.wheel.disarm(upstream)
         if upstream.stream is not None:
             upstream.stream.close()
+        if upstream is self.probe:
+            self.probe = None
         upstream.user = None
         self.open -= 1
         self.workspace.upstreams -= 1
@@ -335,20 +365,73 @@ cdef class Pool(UpstreamHome):
 
     cdef int on_idle_event(self, Upstream upstream) except -1:
         # Closed by the endpoint, or it speaks without being asked: either way of no use.
-        self.entry.figures[EF_SPOILED] += 1
-        self._unlist(upstream)
-        self._close(upstream)
+        if upstream.state != U_PROBE:
+            self._unlist(upstream)
+        self._found_closed(upstream, self.workspace.clock.now_us // 1000)
         return self.keep_warm() if self.min_idle else 0
 
     cdef int on_upstream_timeout(self, Upstream upstream) except -1:
+        cdef int64_t now_ms = self.workspace.clock.now_us // 1000
+        if upstream.state == U_PROBE:
+            self.learner.probed(now_ms - upstream.idle_since_ms, now_ms)
+            return self._close(upstream)
         self._unlist(upstream)
-        self._close(upstream)
+        if upstream.state == U_IDLE:
+            self._time_over(upstream, now_ms)
+        else:
+            self._close(upstream)
         return self.keep_warm() if self.min_idle else 0
+
+    # -- learning how long the endpoint keeps what rests ---------------------------------------------------
+
+    cdef int _time_over(self, Upstream upstream, int64_t now_ms) except -1:
+        """Its time is over: closed before the endpoint closes it, or left to rest on as the probe."""
+        cdef int64_t probe_ms = 0, rest_ms = now_ms - upstream.idle_since_ms
+        if upstream.stream.is_spoiled():
+            return self._found_closed(upstream, now_ms)
+        self.entry.figures[EF_RETIRED] += 1
+        if upstream.requests == 0:
+            return self._close(upstream)
+        self.learner.survived(rest_ms, now_ms, True)
+        if self.probe is None and upstream.doubt_ms <= TEACHES_MS and not self.closed and not self.workspace.draining:
+            probe_ms = self.learner.begin_probe(now_ms) - rest_ms
+        if probe_ms <= 0:
+            return self._close(upstream)
+        self.probe = upstream
+        upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_PROBE)
+        self.workspace.wheel.arm(upstream, probe_ms)
+        return 0
+
+    cdef void answered(self, Upstream upstream, int64_t now_ms) noexcept:
+        upstream.answered_ms = now_ms
+        if upstream.reused and upstream.requests > 1 and upstream.rested_ms >= self.learner.watch_ms:
+            self.learner.survived(upstream.rested_ms, now_ms, False)
+
+    cdef int _found_closed(self, Upstream upstream, int64_t now_ms) except -1:
+        """The endpoint has closed one that rested; it is in no list."""
+        self.entry.figures[EF_SPOILED] += 1
+        self._close(upstream)
+        self._learn_close(upstream, now_ms - upstream.idle_since_ms, now_ms)
+        return 0
+
+    cdef void _learn_close(self, Upstream upstream, int64_t rest_ms, int64_t now_ms) noexcept:
+        cdef uint32_t left = self.idle_count + self.surplus_count + (self.probe is not None)
+        # One that has carried nothing yet waits under another timeout of the endpoint's.
+        if upstream.requests and upstream.doubt_ms <= TEACHES_MS:
+            self.learner.closed(rest_ms, now_ms, left)
+
+    cdef void lost_race(self, Upstream upstream) noexcept:
+        self.entry.figures[EF_RACES_LOST] += 1
+        if upstream.requests > 1:
+            self._learn_close(upstream, upstream.rested_ms, self.workspace.clock.now_us // 1000)
 
     # -- what came of it ----------------------------------------------------------------------------------
 
     cdef uint32_t active(self) noexcept:
-        return self.open - self.idle_count - self.surplus_count - self.connecting
+        return self.open - self.idle_count - self.surplus_count - self.connecting - (self.probe is not None)
+
+    cdef uint32_t load(self) noexcept:
+        return self.active() + self.line.length
 
     cdef int responded(self, uint16_t status, int64_t us) except -1:
         cdef uint64_t* figures = self.entry.figures
@@ -356,10 +439,15 @@ cdef class Pool(UpstreamHome):
         figures[EF_RESPONSE_US] += <uint64_t>us
         if status >= 500:
             figures[EF_ERRORS_5XX] += 1
+        # An error is often quick: it says nothing good of the endpoint.
+        if self.timed and (status < 500 or us > self.peak.us):
+            peak_note(&self.peak, us, self.workspace.clock.now_us)
         return 0
 
     cdef int failed(self, Reason reason) except -1:
         self.entry.figures[EF_FAILURES] += 1
+        if self.timed:
+            peak_note(&self.peak, PEAK_FAILED_US, self.workspace.clock.now_us)
         return 0
 
     # -- staying warm -------------------------------------------------------------------------------------
@@ -392,6 +480,8 @@ cdef class Pool(UpstreamHome):
     cdef int retire(self) except -1:
         cdef Upstream upstream
         self.closed = True
+        if self.probe is not None:
+            self._close(self.probe)
         while True:
             upstream = self.idle if self.idle is not None else self.surplus
             if upstream is None:
@@ -404,6 +494,8 @@ cdef class Pool(UpstreamHome):
     cdef int close_all(self) except -1:
         cdef Upstream upstream
         self.closed = True
+        if self.probe is not None:
+            self._close(self.probe)
         while self.open:
             upstream = self.idle if self.idle is not None else self.surplus
             if upstream is None:

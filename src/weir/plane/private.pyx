@@ -7,9 +7,9 @@ when that ends, when it has rested too long, or when its place is needed. One th
 it was dialled for has got another, may be anybody's.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from weir.plane.columns cimport EF_REUSES, EF_SPOILED
+from weir.plane.columns cimport EF_RETIRED, EF_REUSES
 from weir.plane.debug cimport invariant
 from weir.plane.pool cimport Acquired, Pool
 from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_READY
@@ -25,9 +25,14 @@ cdef class PrivatePool(Pool):
         self.wait_idle_ms = 0       # nothing is ever given back for others
 
     cdef bint retake(self, Upstream upstream, UpstreamUser user) except -1:
+        cdef int64_t now_ms, rest_ms
         if upstream.state != U_KEPT:
             return False
         self._unkeep(upstream)
+        now_ms = self.workspace.clock.tick() // 1000
+        rest_ms = now_ms - upstream.idle_since_ms
+        if self.learner.batch or self.learner.shorts:
+            self.learner.settle(now_ms)
         if (
             self.closed
             # Who may not be chosen gets no more requests this way either.
@@ -35,11 +40,16 @@ cdef class PrivatePool(Pool):
             or self.entry.standing.health == HEALTH_UNHEALTHY
             or self.entry.standing.ejected_until_us > <uint64_t>self.workspace.clock.now_us
             or upstream.requests >= self.max_requests
-            or self.workspace.clock.now_us // 1000 - upstream.born_ms >= self.max_age_ms
-            or upstream.stream.is_spoiled()
+            or now_ms - upstream.born_ms >= self.max_age_ms
+            or rest_ms > self.learner.limit_ms
+            or (not user.repeatable and rest_ms + upstream.doubt_ms > self.learner.safe_ms)
         ):
             self._close(upstream)
             return False
+        if upstream.stream.is_spoiled():
+            self._found_closed(upstream, now_ms)
+            return False
+        upstream.rested_ms = rest_ms
         self.entry.figures[EF_REUSES] += 1
         upstream.reused = True
         self._hand_over(upstream, user)
@@ -72,6 +82,7 @@ cdef class PrivatePool(Pool):
             return self._close(upstream)
         upstream.state = move(self.workspace, MACHINE_UPSTREAM, upstream.state, U_KEPT)
         upstream.idle_since_ms = self.workspace.clock.now_us // 1000
+        upstream.doubt_ms = upstream.idle_since_ms - upstream.answered_ms
         upstream.next = self.kept_first
         if self.kept_first is None:
             self.kept_last = upstream
@@ -79,7 +90,7 @@ cdef class PrivatePool(Pool):
             self.kept_first.previous = upstream
         self.kept_first = upstream
         self.kept += 1
-        self.workspace.wheel.arm(upstream, self.idle_timeout_ms)
+        self.workspace.wheel.arm(upstream, max(self.learner.limit_ms, <int64_t>1))
         return 0
 
     cdef void _unkeep(self, Upstream upstream) noexcept:
@@ -99,12 +110,13 @@ cdef class PrivatePool(Pool):
     cdef int on_idle_event(self, Upstream upstream) except -1:
         if upstream.state != U_KEPT:
             return Pool.on_idle_event(self, upstream)
-        self.entry.figures[EF_SPOILED] += 1
-        return self.drop(upstream)
+        self._unkeep(upstream)
+        return self._found_closed(upstream, self.workspace.clock.now_us // 1000)
 
     cdef int on_upstream_timeout(self, Upstream upstream) except -1:
         if upstream.state != U_KEPT:
             return Pool.on_upstream_timeout(self, upstream)
+        self.entry.figures[EF_RETIRED] += 1
         return self.drop(upstream)
 
     cdef uint32_t active(self) noexcept:

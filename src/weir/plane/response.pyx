@@ -24,7 +24,7 @@ from weir.plane.codes cimport (
     R_UPSTREAM_TRUNCATED,
     Step,
 )
-from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
+from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner
 from weir.plane.fields cimport (
     ResponsePolicy,
@@ -43,7 +43,10 @@ from weir.plane.framing cimport (
     frame_response,
     switches_as_asked,
 )
-from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response
+from weir.plane.head cimport (
+    F_KEEP_ALIVE, F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response,
+)
+from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_credit, await_response
@@ -190,6 +193,12 @@ cdef int on_response_head(Exchange exchange, Buffer buf) except -1:
         return exchange.fail(R_BAD_RESPONSE)
     if exchange.first_byte_us == 0:
         exchange.first_byte_us = exchange.workspace.clock.tick()
+        exchange.pool.answered(exchange.upstream, exchange.first_byte_us // 1000)
+        if exchange.raced is not None:
+            exchange.raced.entry.figures[EF_RACES_SAVED] += 1
+            exchange.raced = None
+        if head.count[<int>F_KEEP_ALIVE]:
+            exchange.pool.learner.said(keep_alive_timeout_ms(buf.data + buf.start, head))
         exchange.pool.responded(head.status, exchange.first_byte_us - exchange.connected_us)
     if hold_head(exchange, buf, &framing):
         return 0
@@ -286,7 +295,14 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
             policy.counter_value += framing.length
     if response_head_bound(head, &policy) + MAX_INTERIM_BYTES + OWN_ROOM > COMPOSE_BYTES:
         return 0
-    return write_response_head(p, head, &policy, workspace.compose)
+    return stick(exchange, write_response_head(p, head, &policy, workspace.compose))
+
+
+cdef inline uint32_t stick(Exchange exchange, uint32_t n) noexcept:
+    """Adds the cookie that binds the client to its endpoint to the composed head, where a cluster has one."""
+    if exchange.cluster.sticky is None:
+        return n
+    return exchange.cluster.sticky.put_line(exchange.pool, exchange, exchange.workspace.compose, n)
 
 
 cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:
@@ -347,7 +363,7 @@ cdef int start_tunnel(Exchange exchange, Buffer buf) except -1:
     if owner.options.identifies:
         policy.identity = &exchange.identity
     policy.via = owner.options.via_response
-    n = write_response_head(buf.data + begin, head, &policy, workspace.compose)
+    n = stick(exchange, write_response_head(buf.data + begin, head, &policy, workspace.compose))
     if owner.out is not None:
         n = prepend_out(exchange, n)
     exchange.keep_client = False

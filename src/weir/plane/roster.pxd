@@ -85,5 +85,7 @@ cdef class Roster:
     cdef uint64_t changed(self) noexcept nogil
     cdef int announce(self) except -1   # makes all workers look, this one as well
     cdef int read_names(self) except -1  # somebody has given out new ones
+    # Random; the same for all that use this table, as long as it is there.
+    cdef bytes seed(self)
     cdef Entry entry(self, str cluster, str endpoint)
     cdef GroupEntry group(self, str cluster)

@@ -66,6 +66,9 @@ cdef class Roster:
         weir_bump(self.changes)
         return 0
 
+    cdef bytes seed(self):
+        return b"%016x%016x" % layout.read_header(self.counters.memory()).seeds
+
     cdef Entry entry(self, str cluster, str endpoint):
         cdef Entry entry = Entry.__new__(Entry)
         number = self.endpoints.get(layout.endpoint_key(cluster, endpoint))

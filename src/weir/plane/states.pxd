@@ -42,12 +42,14 @@ cdef enum UpstreamState:
     U_IDLE = 1
     # given back when the pool was full; waits give_back for room
     U_SURPLUS = 2
+    # rests on, for nobody, to see when the endpoint closes it
+    U_PROBE = 3
     # in the hands of one exchange
-    U_BUSY = 3
+    U_BUSY = 4
     # its descriptor is given back
-    U_CLOSED = 4
+    U_CLOSED = 5
     # said by a PROXY header to be one client's: waits for the next request of that client's connection
-    U_KEPT = 5
+    U_KEPT = 6
 
 cdef enum Machine:
     MACHINE_DOWNSTREAM = 0
@@ -66,5 +68,5 @@ cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexce
     elif machine == MACHINE_EXCHANGE:
         mask = <uint64_t>0x00000301011b0522
     elif machine == MACHINE_UPSTREAM:
-        mask = <uint64_t>0x000018003e1a181e
+        mask = <uint64_t>0x0030007620323836
     return mask >> (STATE_PLACES * old + new) & 1

@@ -20,7 +20,13 @@ cdef class UpstreamUser(TimerOwner):
     cdef uint8_t waiting            # Waiting
     cdef set tried                  # of UpstreamHome: those that failed this user; None: none has
     cdef bint idempotent            # what it will send may be sent twice
+    cdef bint repeatable            # ... and it can be: it is at hand in whole, and repeating is allowed
     cdef bint fresh                 # a replay: no connection that was used before
+    # Of clusters that bind requests to endpoints, and valid only for those (Cluster.binds).
+    cdef bint keyed                 # it has a key
+    cdef bint strays                # not at the endpoint that its cookie names, for once
+    cdef uint64_t key               # KeyRule's
+    cdef uint64_t bound             # the mark in its cookie, Sticky's; 0: none
     # The upstream is yours: connected, BUSY, and tells you of its events.
     cdef int on_upstream(self, Upstream upstream) except -1
     # You have left the cluster's queue for a pool's line: a dial is under way.
@@ -68,3 +74,6 @@ cdef class Upstream(StreamOwner):
     cdef int64_t dialled_us             # when the address that it has was dialled
     cdef int64_t idle_since_ms
     cdef Origin speaks_for              # whose client a PROXY header has said it to be
+    cdef int64_t answered_ms            # when the head of its last response came
+    cdef int64_t doubt_ms               # by how much longer it may have rested, for the endpoint, than since then
+    cdef int64_t rested_ms              # before it was taken by the user that it has

@@ -16,7 +16,7 @@ class CounterInfo(NamedTuple):
 
 
 class FigureInfo(NamedTuple):
-    """A figure of an endpoint or a cluster: `kind` is "gauge" or "counter"."""
+    """A figure of an endpoint or a cluster: `kind` is "gauge", "least" or "counter"."""
 
     name: str
     kind: str
@@ -70,6 +70,12 @@ ENDPOINT_FIGURES: tuple[FigureInfo, ...] = (
     FigureInfo("errors_5xx", "counter", "Responses of it with a status of 500 to 599."),
     FigureInfo("responses", "counter", "Final response heads received."),
     FigureInfo("response_us", "counter", "Sum of the times from the connection being the attempt's to the response head, microseconds."),
+    FigureInfo("retired", "counter", "Idle connections closed because the endpoint would have closed them soon."),
+    FigureInfo("passed_over", "counter", "Requests that took no idle connection, for it had rested for longer than is safe for what cannot be repeated."),
+    FigureInfo("races_lost", "counter", "Connections that broke as they were used again: the endpoint was just closing them."),
+    FigureInfo("races_saved", "counter", "Requests on those that were answered after all, by being repeated."),
+    FigureInfo("learned_idle_timeout_ms", "least", "After what rest the endpoint closes a connection, as it was seen to do or says, milliseconds; 0: not known."),
+    FigureInfo("idle_limit_ms", "least", "After what rest its connections are closed now, milliseconds."),
 )
 
 CLUSTER_FIGURES: tuple[FigureInfo, ...] = (

@@ -14,7 +14,7 @@ __all__ = ["publish", "write_figures"]
 
 
 def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[tuple[int, str], ...]:
-    return tuple((place, figure.name) for place, figure in enumerate(figures) if figure.kind == "gauge")
+    return tuple((place, figure.name) for place, figure in enumerate(figures) if figure.kind != "counter")
 
 
 ENDPOINT_GAUGES: Final = gauges_of(ENDPOINT_FIGURES)

@@ -27,6 +27,7 @@ from weir.stats.columns import (
     HISTOGRAMS,
     PARTS,
     SKETCH_BYTES,
+    FigureInfo,
 )
 
 __all__ = [
@@ -125,8 +126,8 @@ class WorkerState(NamedTuple):
 
 
 class EndpointState(NamedTuple):
-    """One endpoint: figures summed over the workers (spec/figures.toml says what they are), gauges as they were at the
-    last heartbeats.
+    """One endpoint: figures summed over the workers (spec/figures.toml says what they are, and which are the least of
+    the workers' instead), gauges as they were at the last heartbeats.
 
     `number` is its place in the table; `queued` is the queue of its cluster, the same for all its endpoints.
     """
@@ -149,6 +150,12 @@ class EndpointState(NamedTuple):
     errors_5xx: int = 0
     responses: int = 0
     response_us: int = 0
+    retired: int = 0
+    passed_over: int = 0
+    races_lost: int = 0
+    races_saved: int = 0
+    learned_idle_timeout_ms: int = 0
+    idle_limit_ms: int = 0
     queued: int = 0
 
 
@@ -233,7 +240,9 @@ def endpoints(memory: Any) -> list[EndpointState]:
     """Each endpoint that has ever been configured."""
     header = layout.read_header(memory)
     names, queues = layout.endpoint_names(memory), {state.cluster: state.queued for state in clusters(memory)}
-    sums = sums_of_figures(memory, header, header.places.endpoint_figures_at, ENDPOINT_PLACES, len(names))
+    sums = sums_of_figures(
+        memory, header, header.places.endpoint_figures_at, ENDPOINT_PLACES, len(names), ENDPOINT_FIGURES
+    )
     return [
         EndpointState._make((number, cluster, name, *figures[: len(ENDPOINT_FIGURES)], queues.get(cluster, 0)))
         for number, ((cluster, name), figures) in enumerate(zip(names, sums, strict=True))
@@ -244,21 +253,33 @@ def clusters(memory: Any) -> list[ClusterState]:
     """Each cluster that has ever been configured."""
     header = layout.read_header(memory)
     names = layout.cluster_names(memory)
-    sums = sums_of_figures(memory, header, header.places.cluster_figures_at, CLUSTER_PLACES, len(names))
+    sums = sums_of_figures(
+        memory, header, header.places.cluster_figures_at, CLUSTER_PLACES, len(names), CLUSTER_FIGURES
+    )
     return [
         ClusterState(number, name, *figures[: len(CLUSTER_FIGURES)])
         for number, (name, figures) in enumerate(zip(names, sums, strict=True))
     ]
 
 
-def sums_of_figures(memory: Any, header: layout.Header, at: int, size: int, count: int) -> list[list[int]]:
+def sums_of_figures(
+    memory: Any, header: layout.Header, at: int, size: int, count: int, figures: tuple[FigureInfo, ...]
+) -> list[list[int]]:
     # `count` entries of `size` numbers, which lie at `at` of each worker's block.
     total = [0] * (size * count)
+    least = [place for place, figure in enumerate(figures) if figure.kind == "least"]
+    kept: list[list[int]] = []
     with memoryview(memory) as view:
         for worker in range(header.workers):
             block = header.places.workers_at + worker * header.places.worker_bytes + at
             with view[block : block + 8 * len(total)].cast("Q") as own:
-                total = list(map(add, total, own.tolist()))
+                numbers = own.tolist()
+            total = list(map(add, total, numbers))
+            if least:
+                kept.append(numbers)
+    for number in range(count):
+        for place in least:
+            total[size * number + place] = min(filter(None, (own[size * number + place] for own in kept)), default=0)
     return [total[size * number : size * (number + 1)] for number in range(count)]
 
 
