@@ -13,6 +13,10 @@ KEEPALIVE ?=
 # How long make differential looks for disagreements.
 SECONDS ?= 300
 FAULTS ?=
+# What make reloads and make idle do.
+RELOADS ?= 100
+KILLS   ?= 60
+IDLE    ?= 100000
 FUZZ   ?=
 FUZZ_SECONDS ?= 60
 
@@ -36,7 +40,7 @@ FUZZ_CC    ?= clang-14
 export PYTHON FUZZ_SECONDS
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize coverage faults differential fuzz lint format bench soak keepalive build docs pictures clean
+.PHONY: help demo test sanitize coverage reloads idle faults differential fuzz lint format bench soak keepalive build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz
 
 help:
@@ -45,6 +49,8 @@ help:
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
 	@echo "make sanitize the tests of the plane with sanitizers and assertions (some minutes)"
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
+	@echo "make reloads  RELOADS=$(RELOADS) reloads under every load, and a worker killed every second, KILLS=$(KILLS) times"
+	@echo "make idle     IDLE=$(IDLE) idle connections over several workers: memory of each"
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make soak     ten million requests over a million paths: memory, counts, cost (ten minutes; SOAK=\"more options\")"
@@ -92,6 +98,10 @@ coverage: packages-test $(VENV)/.dev
 differential: packages-test $(VENV)/.dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m tests.differential --seconds $(SECONDS)
 
+reloads: packages-test $(VENV)/.dev
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_RELOADS=$(RELOADS) WEIR_KILLS=$(KILLS) $(BIN)/python -m pytest -s \
+		-k "reloads_under_every_load or killed_workers_cost" tests/e2e/test_many_reloads.py tests/e2e/test_workers.py $(PYTEST)
+
 faults: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults $(FAULTS)
 
@@ -117,6 +127,9 @@ bench: packages-bench $(VENV)/.bench
 
 soak: packages-bench $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.soak $(SOAK)
+
+idle: $(VENV)/.built
+	@$(BIN)/python -m bench.idle --connections $(IDLE)
 
 keepalive: packages-bench packages-test $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.keepalive $(KEEPALIVE)

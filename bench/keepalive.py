@@ -267,7 +267,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     raise_descriptor_limit()
     with tempfile.TemporaryDirectory() as name:
-        directory, servers = Path(name), []
+        directory = Path(name)
+        servers: list[Server] = []
         directory.chmod(0o755)
         try:
             endpoints = start_endpoints(directory)

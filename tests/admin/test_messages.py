@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +14,11 @@ from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLim
 from weir.plane.counters import Counters
 from weir.plane.gcra import RateLimit
 from weir.reasons import Reason
-from weir.stats import layout
+from weir.stats import layout, roster
 from weir.stats.columns import REASONS_AT
+from weir.stats.ejection import eject
 from weir.stats.frame import take
+from weir.stats.happened import Notes
 from weir.stats.names import TableNames
 from weir.stats.publish import publish
 from weir.stats.reader import BUCKETS_USED
@@ -96,3 +100,45 @@ async def test_status_has_rate_limits_and_faults() -> None:
         (":8080", "all", "all", True, 0),
     ]
     assert [(fault.listener, fault.name) for fault in status.faults] == [(":8080", "fault 1"), (":8080", "slow")]
+
+
+async def test_status_has_the_endpoints_health_and_what_became_of_them() -> None:
+    table = layout.create(
+        8, ["main"], workers=1, endpoints=[("app", ":1"), ("app", ":2"), ("app", ":3")], clusters=["app"]
+    )
+    Counters(table, 0)
+    publish(table, 0, gauges={}, clusters=[(0, {"panics": 1})])
+    now_us = time.monotonic_ns() // 1000
+    roster.have_seen(table, range(2))
+    roster.change(table, 0, health=roster.Health.UNHEALTHY, health_reason=roster.why(roster.Why.STATUS, 503))
+    roster.note_check(table, 0, failed=True, took_us=700, now_us=now_us)
+    refused = roster.why(Reason.CONNECT_REFUSED)
+    assert eject(table, 1, range(3), refused, percent=50, time_us=9_000_000, max_time_us=9_000_000, now_us=now_us)
+    Notes(table).look(now_us)
+    status = status_message(AdminState(PLAN, table))
+    first, second, third = status.endpoints
+    assert (first.state, first.why, first.checks, first.checks_failed, first.check_us) == (
+        "unhealthy",
+        "status 503",
+        1,
+        1,
+        700,
+    )
+    assert first.checked_ago is not None
+    assert first.ejected_for is None
+    assert first.since is not None
+    assert (second.state, second.why, second.ejections_made, second.checked_ago) == (
+        "ejected",
+        "connect_refused",
+        1,
+        None,
+    )
+    assert second.ejected_for is not None
+    assert 0 < second.ejected_for.seconds < 9
+    assert (third.state, third.why, third.since) == ("ready", "", None)
+    assert [one.member for one in status.endpoints] == [True, True, True]
+    assert [(one.endpoint, one.old, one.new, one.why) for one in status.changes] == [
+        (":1", "ready", "unhealthy", "status 503"),
+        (":2", "ready", "ejected", "connect_refused"),
+    ]
+    assert list(status.panics) == ["app"]

@@ -14,7 +14,8 @@ def test_a_table_of_members() -> None:
             {
                 "cluster": "app",
                 "endpoint": "127.0.0.1:8081",
-                "state": "ready",
+                "state": "unhealthy",
+                "why": "status 503",
                 "order": "ORDER_READY",
                 "origin": "ORIGIN_CONFIGURATION",
                 "active": "3",
@@ -26,9 +27,9 @@ def test_a_table_of_members() -> None:
         ]
     }
     assert lines(members(answer)) == [
-        "CLUSTER  ENDPOINT        STATE     WEIGHT  ACTIVE  OPEN  ATTEMPTS  FAILURES  FROM",
-        "app      127.0.0.1:8081  ready          -       3    12     90120         2  configuration",
-        "app      \\x1B[2J         draining       5       0     0         0         0  added",
+        "CLUSTER  ENDPOINT        STATE      WEIGHT  ACTIVE  OPEN  ATTEMPTS  FAILURES  FROM           WHY",
+        "app      127.0.0.1:8081  unhealthy       -       3    12     90120         2  configuration  status 503",
+        "app      \\x1B[2J         draining        5       0     0         0         0  added",
     ]
 
 

@@ -14,7 +14,9 @@ from weir.config.load import load_text
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
+    EjectionPlan,
     EndpointPlan,
+    HealthPlan,
     ListenerPlan,
     LogPlan,
     NetworkPlan,
@@ -34,6 +36,9 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     ((), "workers", "3", "workers", 3),
     ((), "single_process", "true", "single_process", True),
     ((), "heartbeat_timeout", '"30s"', "heartbeat_timeout_ms", 30_000),
+    ((), "user", '"nobody"', "user", "nobody"),
+    ((), "pid_file", '"/run/weir.pid"', "pid_file", "/run/weir.pid"),
+    ((), "upgrade_program", '"/opt/weir/bin/weir"', "upgrade_program", "/opt/weir/bin/weir"),
     (("admin",), "token", '"0123456789abcdef"', "admin.token", "0123456789abcdef"),
     (("log",), "access", '"/var/log/a.log"', "log.access", "/var/log/a.log"),
     (("log",), "format", '"json"', "log.format", "json"),
@@ -154,6 +159,31 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     (("cluster", "retry"), "ratio", '"10%"', "cluster.retry.ratio_percent", 10),
     (("cluster", "retry"), "min_per_second", "10", "cluster.retry.min_per_second", 10),
     (("cluster", "retry"), "attempts", "3", "cluster.retry.attempts", 3),
+    (("cluster",), "panic_below", '"50%"', "cluster.panic_below_percent", 50),
+    (("cluster", "health"), "type", '"tcp"', "cluster.health.type", "tcp"),
+    (("cluster", "health"), "path", '"/health?deep=1"', "cluster.health.path", "/health?deep=1"),
+    (("cluster", "health"), "method", '"HEAD"', "cluster.health.method", "HEAD"),
+    (("cluster", "health"), "host", '"app.internal"', "cluster.health.host", "app.internal"),
+    (("cluster", "health"), "fields", '{ "X-Key" = "k" }', "cluster.health.fields", (("X-Key", "k"),)),
+    (("cluster", "health"), "status", '["200-299", 404]', "cluster.health.status", ((200, 299), (404, 404))),
+    (("cluster", "health"), "body", '"fine"', "cluster.health.body", "fine"),
+    (("cluster", "health"), "port", "9000", "cluster.health.port", 9_000),
+    (("cluster", "health"), "interval", '"10s"', "cluster.health.interval_ms", 10_000),
+    (("cluster", "health"), "unhealthy_interval", '"500ms"', "cluster.health.unhealthy_interval_ms", 500),
+    (("cluster", "health"), "timeout", '"2s"', "cluster.health.timeout_ms", 2_000),
+    (("cluster", "health"), "jitter", '"20%"', "cluster.health.jitter_percent", 20),
+    (("cluster", "health"), "healthy_after", "3", "cluster.health.healthy_after", 3),
+    (("cluster", "health"), "unhealthy_after", "2", "cluster.health.unhealthy_after", 2),
+    (("cluster", "health"), "first", '"unhealthy"', "cluster.health.first", "unhealthy"),
+    (("cluster", "ejection"), "failures", "3", "cluster.ejection.failures", 3),
+    (("cluster", "ejection"), "errors_5xx", "10", "cluster.ejection.errors_5xx", 10),
+    (("cluster", "ejection"), "error_rate", '"50%"', "cluster.ejection.error_rate_percent", 50),
+    (("cluster", "ejection"), "latency", "2.5", "cluster.ejection.latency_percent", 250),
+    (("cluster", "ejection"), "interval", '"30s"', "cluster.ejection.interval_ms", 30_000),
+    (("cluster", "ejection"), "min_requests", "50", "cluster.ejection.min_requests", 50),
+    (("cluster", "ejection"), "time", '"30s"', "cluster.ejection.time_ms", 30_000),
+    (("cluster", "ejection"), "max_time", '"10m"', "cluster.ejection.max_time_ms", 600_000),
+    (("cluster", "ejection"), "max_ejected", '"20%"', "cluster.ejection.max_ejected_percent", 20),
 ]
 # These have tests of their own below.
 ADDRESSES = {("listener", "address"), ("listener", "to"), ("cluster", "name"), ("cluster", "endpoints")}
@@ -162,6 +192,7 @@ UNIX_MODE = ("listener", "unix_mode")
 ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
 ADMIN_ADDRESS = ("admin", "address")
 TOKEN_FILE = ("admin", "token_file")
+GROUP = ("group",)  # only with a user
 OPENAPI = {("stats", "openapi"), ("listener", "openapi")}  # tests/config/test_openapi.py
 
 
@@ -198,6 +229,8 @@ def text_with(table: tuple[str, ...], line: str, needs: str = "") -> str:
         ("cluster", "pool"): "",
         ("cluster", "queue"): "",
         ("cluster", "retry"): "",
+        ("cluster", "health"): "" if line.startswith("type") else 'type = "http"\n',
+        ("cluster", "ejection"): "" if line.startswith("latency") else "latency = 4\n",
         ("cluster", "sticky"): "" if line.startswith("cookie") or table[-1:] != ("sticky",) else 'cookie = "WEIRID"\n',
     }
     parts[table] += line + "\n"
@@ -242,7 +275,7 @@ def test_each_key_reaches_the_plan_and_nothing_else(
 
 def test_every_key_of_the_model_is_tested() -> None:
     tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES
-    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, *OPENAPI}
+    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, GROUP, *OPENAPI}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -250,7 +283,7 @@ def test_every_key_of_the_model_is_tested() -> None:
 def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
-    structure |= {"admin.address", "admin.written"}
+    structure |= {"admin.address", "admin.written", "group"}
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     whole = text_with((), "")
     assert set(flat(plan_of(whole))) == tested | structure
@@ -272,7 +305,13 @@ def test_a_cluster_without_tables_has_the_plans_defaults() -> None:
     endpoint = AddressPlan(text="app.internal:8081", host="app.internal", port=8081)
     other = EndpointPlan(text="127.0.0.1:8082", host="127.0.0.1", port=8082, priority=1)
     assert cluster == ClusterPlan(
-        name="app", endpoints=(endpoint, other), pool=PoolPlan(), queue=QueuePlan(), retry=RetryPlan()
+        name="app",
+        endpoints=(endpoint, other),
+        pool=PoolPlan(),
+        queue=QueuePlan(),
+        retry=RetryPlan(),
+        health=HealthPlan(type="http"),
+        ejection=EjectionPlan(latency_percent=400),
     )
 
 
@@ -303,6 +342,16 @@ def test_log_and_stats_have_the_plans_defaults() -> None:
         (("log",), 'access = "access.log"', "log.access", "access.log"),
         (("cluster", "retry"), "ratio = 0.35", "cluster.retry.ratio_percent", 35),
         (("cluster", "queue"), "size = 0", "cluster.queue.size", 0),
+        (("cluster", "health"), 'type = "off"', "cluster.health.type", "off"),
+        (("cluster", "health"), "status = 204", "cluster.health.status", ((204, 204),)),
+        (("cluster", "health"), 'status = "200"', "cluster.health.status", ((200, 200),)),
+        (("cluster", "health"), 'body = "off"', "cluster.health.body", ""),
+        (("cluster", "health"), 'port = "endpoint"', "cluster.health.port", 0),
+        (("cluster", "health"), 'unhealthy_interval = "off"', "cluster.health.unhealthy_interval_ms", 0),
+        (("cluster", "ejection"), 'failures = "off"', "cluster.ejection.failures", 0),
+        (("cluster", "ejection"), 'error_rate = "off"', "cluster.ejection.error_rate_percent", 0),
+        (("cluster", "ejection"), 'latency = "off"', "cluster.ejection.latency_percent", 0),
+        (("cluster", "ejection"), "latency = 1.5", "cluster.ejection.latency_percent", 150),
     ],
 )
 def test_words_and_other_spellings(table: tuple[str, ...], line: str, name: str, value: object) -> None:
@@ -314,6 +363,17 @@ def test_unix_mode(mode: str) -> None:
     (listener,) = plan_of(LEAST.replace(":8080", "unix:/run/w.sock") + f'unix_mode = "{mode}"').listeners
     assert listener.unix_mode == 0o660
     assert listener.address.path == "/run/w.sock"
+
+
+def test_whom_it_runs_as() -> None:
+    plan = plan_of(f'user = "nobody"\ngroup = "daemon"\n{LEAST}')
+    assert (plan.user, plan.group) == ("nobody", "daemon")
+    assert (plan_of(f'user = "65534"\n{LEAST}').user, plan_of(LEAST).group) == ("65534", "")
+
+
+def test_a_socket_of_the_service_manager() -> None:
+    (listener,) = plan_of(LEAST.replace(":8080", "systemd:web")).listeners
+    assert listener.address == AddressPlan("systemd:web", passed="web")
 
 
 def test_names_become_places() -> None:

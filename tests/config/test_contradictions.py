@@ -125,6 +125,33 @@ POOL = CLUSTER + "[cluster.pool]\n"
             "6:1: cluster.app.retry.ratio: without effect: attempts is 1, nothing is repeated; take it out",
         ),
         (
+            CLUSTER + '[cluster.health]\npath = "/up"\n' + LISTENER,
+            '5:1: cluster.app.health.path: without effect: no checks are made; add type = "http" or "tcp"',
+        ),
+        (
+            CLUSTER + '[cluster.health]\ntype = "tcp"\npath = "/up"\n' + LISTENER,
+            '6:1: cluster.app.health.path: without effect: type is "tcp", only a connection is made; take it out, '
+            'or write type = "http"',
+        ),
+        (
+            CLUSTER + '[cluster.health]\ntype = "http"\nmethod = "HEAD"\nbody = "up"\n' + LISTENER,
+            "7:8: cluster.app.health.body: the answer to HEAD has no body (line 6); take it out, or the method",
+        ),
+        (
+            CLUSTER + '[cluster.ejection]\ninterval = "30s"\n' + LISTENER,
+            "5:1: cluster.app.ejection.interval: without effect: error_rate and latency are off; set one of them, or "
+            "take it out",
+        ),
+        (
+            CLUSTER + '[cluster.ejection]\nfailures = "off"\ntime = "30s"\n' + LISTENER,
+            "6:1: cluster.app.ejection.time: without effect: nothing ejects an endpoint; take it out",
+        ),
+        (
+            CLUSTER + '[cluster.ejection]\ntime = "30s"\nmax_time = "20s"\n' + LISTENER,
+            "6:12: cluster.app.ejection.max_time: the first ejection takes longer: that is time; raise max_time or "
+            "lower time",
+        ),
+        (
             CLUSTER + "[cluster.retry]\nmin_per_second = 1\nattempts = 1\n" + LISTENER,
             "5:1: cluster.app.retry.min_per_second: without effect: attempts is 1, nothing is repeated; take it out",
         ),

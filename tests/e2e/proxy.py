@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from .peers import dial
@@ -76,7 +77,7 @@ class Proxy:
     """A running `weir run -c FILE`. `addresses` are those that it says it listens on.
 
     `options` are given instead of the file; `descriptor_limit` is the hard limit that it runs under; `prefix` is the
-    command that it is started by.
+    command that it is started by; `pass_fds` are descriptors that it inherits, `environment` are further variables.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class Proxy:
         options: Sequence[str] | None = None,
         descriptor_limit: int = 0,
         prefix: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.log_path = directory / "access.log"
         self.config_path = directory / "weir.toml"
@@ -101,7 +104,8 @@ class Proxy:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
-                env=python_path(),
+                env={**python_path(), **(environment or {})},
+                pass_fds=pass_fds,
                 text=True,
                 # In an orphaned group, as many a CI has it, the kernel sends HUP to all when one ends while another one
                 # is stopped, and some tests stop processes. A group of its own is none: its parent is in another one.
@@ -180,13 +184,20 @@ class Proxy:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
-    def table_requests(self) -> int:
-        """How many requests all its workers have counted, as another process reads it."""
+    def table(self) -> SimpleNamespace:
+        """What its workers say in the shared table, as another process reads it: `series`, `workers`, and how many
+        connections to endpoints are `open`."""
         from weir.stats import layout, reader
 
         links = [entry for entry in Path(f"/proc/{self.pid}/fd").iterdir() if "weir-statistics" in os.readlink(entry)]
         with layout.attach(os.open(links[0], os.O_RDONLY)) as table:
-            return sum(series.counters.requests for series in reader.snapshot(table, histograms=False).series)
+            taken = reader.snapshot(table, histograms=False)
+            connections = sum(state.open for state in reader.endpoints(table))
+            return SimpleNamespace(series=taken.series, workers=taken.workers, open=connections)
+
+    def table_requests(self) -> int:
+        """How many requests all its workers have counted."""
+        return sum(series.counters.requests for series in self.table().series)
 
     # -- what it says
 

@@ -15,6 +15,7 @@ import pytest
 
 from .askers import Askers
 from .conftest import MakeRig
+from .keepers import Keepers
 from .peers import Endpoint, Link, dial, ok
 from .proxy import configuration, free_port
 from .rig import WORKERS, Rig, tables
@@ -101,6 +102,23 @@ def test_twenty_reloads_under_load_lose_nothing(weir: MakeRig) -> None:
     assert len(forget(rig, RELOADED)) == 20
 
 
+def test_who_keeps_connections_loses_no_request_to_a_close(weir: MakeRig) -> None:
+    """Idle connections are used again at any moment of a reload, also at that of their close half a second later."""
+    rig = weir(top=WORKERS)
+    # So few requests that at each close about half of the connections have not been used since the reload.
+    keepers = Keepers(("127.0.0.1", rig.proxy.port), connections=300, pause_s=0.002)
+    for _ in range(6):
+        reload(rig)
+        time.sleep(1.0)
+    books = keepers.stop()
+    print(f"{books.answered} requests answered, {books.closed} connections closed, {len(books.failed)} lost")
+    assert books.failed == []
+    assert books.answered > 1000
+    assert books.closed > 1000, "with a last answer or by a goodbye"
+    wait_counted(rig, books.answered)
+    forget(rig, RELOADED)
+
+
 def test_a_wrong_file_changes_nothing_and_says_why(weir: MakeRig) -> None:
     rig = weir(top=WORKERS)
     before = children(rig.proxy.pid)
@@ -167,6 +185,53 @@ def test_listeners_come_and_go_and_workers_change_in_number(weir: MakeRig, tmp_p
             assert client.response().body == b"second"
     wait_counted(rig, 41)
     second.close()
+    forget(rig, RELOADED)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (
+            "[stats]",
+            "[stats]\nrows = 64",
+            "stats.rows cannot be changed by a reload: it is 4096, and 64 in the configuration",
+        ),
+        ("single_process = false", "single_process = true", "single_process cannot be changed by a reload"),
+        (
+            "workers = 2",
+            'workers = 2\npid_file = "/run/x.pid"',
+            "pid_file cannot be changed by a reload: it is off, and",
+        ),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_and_said(weir: MakeRig, old: str, new: str, why: str) -> None:
+    rig = weir(top=WORKERS)
+    before = children(rig.proxy.pid)
+    text = rig.proxy.config_path.read_text()
+    if "single" in new:
+        text = text.replace("workers = 2\n", "")
+    assert old in text
+    rig.proxy.config_path.write_text(text.replace(old, new))
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: said(rig, "weir: not reloaded"), 10)
+    (message,) = forget(rig, f"weir: {why}")
+    assert "; restart weir for that" in message
+    assert rig.get("/").status == 200
+    assert children(rig.proxy.pid) == before
+    forget(rig, "weir: not reloaded")
+
+
+def test_backlog_and_mode_of_sockets_that_stay(weir: MakeRig, tmp_path: Path) -> None:
+    path = tmp_path / "weir.sock"
+    rig = weir(top=WORKERS, listener={"address": f"unix:{path}", "unix_mode": "0600", "backlog": 128})
+    inode = path.stat().st_ino
+    assert path.stat().st_mode & 0o777 == 0o600
+    text = rig.proxy.config_path.read_text()
+    rig.proxy.config_path.write_text(text.replace('"0600"', '"0660"'))
+    reload(rig)
+    eventually(lambda: path.stat().st_mode & 0o777 == 0o660, 5)
+    assert path.stat().st_ino == inode
+    assert rig.get("/").status == 200
     forget(rig, RELOADED)
 
 

@@ -178,6 +178,7 @@ class Scene:
         ledger = self.plane.ledger()
         assert not any(ledger.values()), f"left over: {ledger}"
         assert self.plane.clients_counted() == 0
+        assert self.plane.busy(0) == 0
         assert self.engine.sources == 0
         assert self.engine.bugs == 0, "an exception left a source"
         for stream in self.dialer.dialled:

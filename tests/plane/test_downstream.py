@@ -221,21 +221,105 @@ def test_statistics_page(stage: Stage) -> None:
     assert client.take_sent() == OK
 
 
-def test_drain_closes_idle_and_finishes_the_rest(stage: Stage) -> None:
+def test_drain_lets_go_of_idle_ones_and_finishes_the_rest(stage: Stage) -> None:
     scene = stage()
     quiet: list[int] = []
-    idle = scene.client(GET)
+    idle, new = scene.client(GET), scene.client()
     scene.send(scene.endpoint(0), OK)
     busy = scene.client(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n" + GET)
     scene.plane.drain(lambda: quiet.append(1))
-    assert idle.is_closed
+    assert idle.write_closed
+    assert new.write_closed
     assert quiet == []
     scene.send(scene.endpoint(-1), OK)
     assert b"Connection: close\r\n" in busy.take_sent()
     scene.end(busy)
     assert busy.is_closed
+    scene.end(idle)
+    assert idle.is_closed
+    assert quiet == []
+    scene.wait_ms(2100)
+    assert new.is_closed, "a client that does not close is not waited for much longer"
     assert quiet == [1]
     assert scene.plane.ledger()["upstreams"] == 0
+    assert scene.reasons() == {}
+
+
+def test_a_request_that_is_here_when_the_drain_comes_is_served(stage: Stage) -> None:
+    scene = stage()
+    idle, half = scene.client(GET), scene.client(GET)
+    for number in range(2):
+        scene.send(scene.endpoint(number), OK)
+    idle.take_sent()
+    # In the kernel's buffer, and nobody was told yet.
+    idle.feed(GET)
+    half.feed(GET[:10])
+    scene.plane.drain(lambda: None)
+    scene.turn()
+    scene.send(scene.endpoint(), OK)
+    assert b"Connection: close\r\n" in idle.take_sent()
+    scene.end(idle)
+    half.take_sent()
+    scene.send(half, GET[10:])
+    scene.send(scene.endpoint(0), OK)
+    assert b"Connection: close\r\n" in half.take_sent()
+    scene.end(half)
+    assert scene.plane.ledger()["downstreams"] == 0
+    assert scene.reasons() == {}
+
+
+def test_a_request_that_crosses_the_goodbye_is_counted(stage: Stage) -> None:
+    scene = stage()
+    idle = scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    idle.take_sent()
+    scene.plane.drain(lambda: None)
+    scene.send(idle, GET)
+    scene.send(idle, GET)
+    assert idle.was_reset is False
+    assert scene.plane.ledger()["downstreams"] == 1, "no reset: the client sees a clean end"
+    scene.end(idle)
+    assert idle.is_closed
+    assert idle.take_sent() == b""
+    assert scene.reasons() == {"draining": 1}
+
+
+def test_a_connection_that_was_promised_to_stay_waits_for_one_more_request(stage: Stage) -> None:
+    """The drain comes between a head that says nothing of a close and the end of its body."""
+    for sends in (True, False):
+        scene = stage()
+        client = scene.client(GET)
+        scene.send(scene.endpoint(), OK[:-1])
+        scene.plane.drain(lambda: None)
+        scene.send(scene.endpoint(), OK[-1:])
+        assert b"Connection: close" not in client.take_sent()
+        assert not client.write_closed
+        if sends:
+            scene.send(client, GET)
+            scene.send(scene.endpoint(), OK)
+            assert b"Connection: close\r\n" in client.take_sent()
+        else:
+            scene.wait_ms(600)
+            assert client.write_closed
+        scene.end(client)
+        assert scene.plane.ledger()["downstreams"] == 0
+        assert scene.reasons() == {}
+
+
+def test_goodbyes_are_said_in_turns_and_to_everybody_once(stage: Stage) -> None:
+    scene = stage()
+    clients = [scene.client() for _ in range(10)]
+    clients[0].feed(GET[:7])  # at the front of those that wait, and stays
+    scene.turn()
+    turns = 0
+    while scene.plane.drain(lambda: None, most=3):
+        turns += 1
+        assert sum(client.write_closed for client in clients) <= 3 * turns
+    assert turns == 3
+    assert [client.write_closed for client in clients] == [False] + [True] * 9
+    scene.send(clients[0], GET[7:])
+    scene.send(scene.endpoint(), OK)
+    assert b"Connection: close\r\n" in clients[0].take_sent()
 
 
 @pytest.mark.parametrize(

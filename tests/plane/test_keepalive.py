@@ -400,7 +400,6 @@ class Played:
     lost_posts: int = 0
     lost_gets: int = 0
     reuses: int = 0
-    dials: int = 0
     limits: list[int] = field(default_factory=list)
 
 
@@ -414,8 +413,7 @@ def sweeps(timeout_ms: float, interval_ms: float) -> Model:
     return closes
 
 
-MODELS: dict[str, tuple[Model, int]] = {
-    # the endpoint, and what the limit has to come to lie under at the end
+MODELS: dict[str, tuple[Model, int]] = {  # and what the limit has to lie under at the end
     "gunicorn": (sweeps(2000, 1000), 2500),
     "uvicorn": (lambda chance, since: since + 5000 + chance.uniform(0, 3), 5000),
     "short": (lambda chance, since: since + 150 + chance.uniform(0, 2), 150),
@@ -477,8 +475,6 @@ def play_pool(model: Model, chance: random.Random, gaps_ms: Callable[[], float],
                 played.lost_posts += post
                 played.lost_gets += not post
                 learner.closed(int(now_ms - newest.since_ms), int(now_ms), len(idle))
-        else:
-            played.dials += 1
         since_ms = now_ms + 1
         idle.append(Resting(model(chance, since_ms), since_ms))
     return played

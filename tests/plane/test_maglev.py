@@ -194,6 +194,7 @@ def test_bounded_loads(stage: Stage) -> None:
     loads = held(scene, 40, b"k: 1\r\n")
     assert max(loads.values()) <= 15, "1.5 times its part of the 40 in progress"
     assert len(loads) >= 3
+    assert scene.plane.busy(0) == 40
     scene = by_hash(stage, 3, 1, hash_by="field:k", hash_balance_percent=120)
     found = [held(scene, 1, b"k: %d\r\n" % n) for n in range(40)][-1]
     assert found[0] <= 36, "by weight"

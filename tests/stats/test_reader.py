@@ -14,7 +14,7 @@ import pytest
 from weir.plane.counters import Counters
 from weir.stats import layout
 from weir.stats.columns import BUCKETS, COUNTERS
-from weir.stats.publish import publish, write_figures
+from weir.stats.publish import clear, publish, write_figures
 from weir.stats.reader import (
     BUCKETS_USED,
     OTHER,
@@ -178,6 +178,28 @@ def test_endpoints_and_workers_say_what_they_have() -> None:
         write_figures(table, 0, 1, attemps=8)
     with pytest.raises(KeyError):
         publish(table, 0, gauges={"upstreem": 1})
+
+
+def test_a_worker_that_is_gone_has_nothing_open_and_what_it_counted_stays() -> None:
+    pairs = [("app", "127.0.0.1:1"), ("app", "127.0.0.1:2")]
+    table = layout.create(8, ["main"], workers=2, endpoints=pairs, clusters=["app"], spare_endpoints=3)
+    momentary = {"downstreams": 7, "exchanges": 6, "upstreams": 5, "buffers": 4, "buffer_bytes": 3}
+    pool = {"open": 5, "idle": 3, "surplus": 1, "connecting": 1, "waiting": 2, "active": 1}
+    for worker in range(2):
+        gauges = {**momentary, "accepted": 100, "log_lines": 50, "log_dropped": 2}
+        publish(table, worker, gauges=gauges, endpoints=[(1, pool)], clusters=[(0, {"queued": 4})])
+        write_figures(table, worker, 1, attempts=8)
+        Counters(table, worker).add(0, 0, 9)
+    clear(table, 1)
+    alive, gone = snapshot(table).workers
+    assert {name: getattr(alive, name) for name in momentary} == momentary
+    assert {name: getattr(gone, name) for name in momentary} == dict.fromkeys(momentary, 0)
+    assert (gone.accepted, gone.log_lines, gone.log_dropped) == (100, 50, 2)
+    assert endpoints(table)[1] == EndpointState(1, "app", "127.0.0.1:2", **pool, attempts=16, queued=4)
+    assert clusters(table) == [ClusterState(0, "app", queued=4)]
+    assert snapshot(table).series[0].counters.requests == 18
+    with pytest.raises(ValueError, match="worker 2 of 2"):
+        clear(table, 2)
 
 
 def test_of_what_each_worker_learns_by_itself_the_least_counts() -> None:

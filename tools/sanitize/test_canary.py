@@ -45,6 +45,19 @@ def test_a_leak_is_reported_at_the_end() -> None:
     assert re.search(r"#1 .*canary_\d+leak .*canary.pyx:", done.stderr), done.stderr
 
 
+@pytest.mark.parametrize(("call", "status"), [("leak(1000)", -signal.SIGABRT), ("broken_invariant(0)", 0)])
+def test_a_forked_child_is_watched_to_its_end(call: str, status: int) -> None:
+    code = (
+        "import os; from weir.control.spawn import fork; from weir.plane import canary; "
+        f"pid = fork(lambda: (canary.{call}, 0)[1]); "
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == f"{status}\n", done
+    assert done.returncode == 0
+    assert ("Direct leak of 1000 byte(s)" in done.stderr) == bool(status)
+
+
 def test_without_a_fault_nothing_is_reported() -> None:
     done = run("broken_invariant(0)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from protobuf import DescFile
 
 
-_MemberFields: TypeAlias = Literal["cluster", "endpoint", "order", "origin", "weight", "state", "active", "open", "attempts", "failures"]
+_MemberFields: TypeAlias = Literal["cluster", "endpoint", "order", "origin", "weight", "state", "active", "open", "attempts", "failures", "why"]
 
 class Member(Message[_MemberFields]):
     """
@@ -75,9 +75,15 @@ class Member(Message[_MemberFields]):
             ```proto
             uint64 failures = 10;
             ```
+        why:
+            in words, while it is unhealthy or ejected
+
+            ```proto
+            string why = 11;
+            ```
     """
 
-    __slots__ = ("cluster", "endpoint", "order", "origin", "weight", "state", "active", "open", "attempts", "failures")
+    __slots__ = ("cluster", "endpoint", "order", "origin", "weight", "state", "active", "open", "attempts", "failures", "why")
 
     if TYPE_CHECKING:
 
@@ -94,6 +100,7 @@ class Member(Message[_MemberFields]):
             open: int = 0,
             attempts: int = 0,
             failures: int = 0,
+            why: str = "",
         ) -> None:
             pass
 
@@ -107,6 +114,7 @@ class Member(Message[_MemberFields]):
         open: int
         attempts: int
         failures: int
+        why: str
 
 _ListEndpointsRequestFields: TypeAlias = Literal["cluster"]
 
@@ -444,7 +452,7 @@ class Origin(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x17weir/v1/endpoints.proto\x12\x07weir.v1"\x9f\x02\n\x06Member\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12$\n\x05order\x18\x03 \x01(\x0e2\x0e.weir.v1.OrderR\x05order\x12\'\n\x06origin\x18\x04 \x01(\x0e2\x0f.weir.v1.OriginR\x06origin\x12\x16\n\x06weight\x18\x05 \x01(\rR\x06weight\x12\x14\n\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n\x06active\x18\x07 \x01(\x04R\x06active\x12\x12\n\x04open\x18\x08 \x01(\x04R\x04open\x12\x1a\n\x08attempts\x18\t \x01(\x04R\x08attempts\x12\x1a\n\x08failures\x18\n \x01(\x04R\x08failures"0\n\x14ListEndpointsRequest\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster"B\n\x15ListEndpointsResponse\x12)\n\x07members\x18\x01 \x03(\x0b2\x0f.weir.v1.MemberR\x07members"\x88\x01\n\x12AddEndpointRequest\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12\x16\n\x06weight\x18\x03 \x01(\rR\x06weight\x12$\n\x05order\x18\x04 \x01(\x0e2\x0e.weir.v1.OrderR\x05order">\n\x13AddEndpointResponse\x12\'\n\x06member\x18\x01 \x01(\x0b2\x0f.weir.v1.MemberR\x06member"M\n\x15RemoveEndpointRequest\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint"\x18\n\x16RemoveEndpointResponse"\x9b\x01\n\x15ChangeEndpointRequest\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12$\n\x05order\x18\x03 \x01(\x0e2\x0e.weir.v1.OrderR\x05order\x12\x1b\n\x06weight\x18\x04 \x01(\rH\x00R\x06weight\x88\x01\x01B\t\n\x07_weight"A\n\x16ChangeEndpointResponse\x12\'\n\x06member\x18\x01 \x01(\x0b2\x0f.weir.v1.MemberR\x06member*P\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bORDER_READY\x10\x01\x12\x0f\n\x0bORDER_DRAIN\x10\x02\x12\x0e\n\nORDER_DOWN\x10\x03*`\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14ORIGIN_CONFIGURATION\x10\x01\x12\x13\n\x0fORIGIN_RUN_TIME\x10\x02\x12\x0f\n\x0bORIGIN_NAME\x10\x032\xd0\x02\n\tEndpoints\x12S\n\rListEndpoints\x12\x1d.weir.v1.ListEndpointsRequest\x1a\x1e.weir.v1.ListEndpointsResponse"\x03\x90\x02\x01\x12H\n\x0bAddEndpoint\x12\x1b.weir.v1.AddEndpointRequest\x1a\x1c.weir.v1.AddEndpointResponse\x12Q\n\x0eRemoveEndpoint\x12\x1e.weir.v1.RemoveEndpointRequest\x1a\x1f.weir.v1.RemoveEndpointResponse\x12Q\n\x0eChangeEndpoint\x12\x1e.weir.v1.ChangeEndpointRequest\x1a\x1f.weir.v1.ChangeEndpointResponseb\x06proto3',
+    b'\n\x17weir/v1/endpoints.proto\x12\x07weir.v1"\xb1\x02\n\x06Member\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12$\n\x05order\x18\x03 \x01(\x0e2\x0e.weir.v1.OrderR\x05order\x12\'\n\x06origin\x18\x04 \x01(\x0e2\x0f.weir.v1.OriginR\x06origin\x12\x16\n\x06weight\x18\x05 \x01(\rR\x06weight\x12\x14\n\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n\x06active\x18\x07 \x01(\x04R\x06active\x12\x12\n\x04open\x18\x08 \x01(\x04R\x04open\x12\x1a\n\x08attempts\x18\t \x01(\x04R\x08attempts\x12\x1a\n\x08failures\x18\n \x01(\x04R\x08failures\x12\x10\n\x03why\x18\x0b \x01(\tR\x03why"0\n\x14ListEndpointsRequest\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster"B\n\x15ListEndpointsResponse\x12)\n\x07members\x18\x01 \x03(\x0b2\x0f.weir.v1.MemberR\x07members"\x88\x01\n\x12AddEndpointRequest\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12\x16\n\x06weight\x18\x03 \x01(\rR\x06weight\x12$\n\x05order\x18\x04 \x01(\x0e2\x0e.weir.v1.OrderR\x05order">\n\x13AddEndpointResponse\x12\'\n\x06member\x18\x01 \x01(\x0b2\x0f.weir.v1.MemberR\x06member"M\n\x15RemoveEndpointRequest\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint"\x18\n\x16RemoveEndpointResponse"\x9b\x01\n\x15ChangeEndpointRequest\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12$\n\x05order\x18\x03 \x01(\x0e2\x0e.weir.v1.OrderR\x05order\x12\x1b\n\x06weight\x18\x04 \x01(\rH\x00R\x06weight\x88\x01\x01B\t\n\x07_weight"A\n\x16ChangeEndpointResponse\x12\'\n\x06member\x18\x01 \x01(\x0b2\x0f.weir.v1.MemberR\x06member*P\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bORDER_READY\x10\x01\x12\x0f\n\x0bORDER_DRAIN\x10\x02\x12\x0e\n\nORDER_DOWN\x10\x03*`\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14ORIGIN_CONFIGURATION\x10\x01\x12\x13\n\x0fORIGIN_RUN_TIME\x10\x02\x12\x0f\n\x0bORIGIN_NAME\x10\x032\xd0\x02\n\tEndpoints\x12S\n\rListEndpoints\x12\x1d.weir.v1.ListEndpointsRequest\x1a\x1e.weir.v1.ListEndpointsResponse"\x03\x90\x02\x01\x12H\n\x0bAddEndpoint\x12\x1b.weir.v1.AddEndpointRequest\x1a\x1c.weir.v1.AddEndpointResponse\x12Q\n\x0eRemoveEndpoint\x12\x1e.weir.v1.RemoveEndpointRequest\x1a\x1f.weir.v1.RemoveEndpointResponse\x12Q\n\x0eChangeEndpoint\x12\x1e.weir.v1.ChangeEndpointRequest\x1a\x1f.weir.v1.ChangeEndpointResponseb\x06proto3',
     [],
     {
         "Member": Member,

@@ -1030,7 +1030,7 @@ class GetStatusRequest(Message[_GetStatusRequestFields]):
         ) -> None:
             pass
 
-_GetStatusResponseFields: TypeAlias = Literal["version", "started", "taken", "workers", "endpoints", "table", "reasons", "rate_limits", "faults"]
+_GetStatusResponseFields: TypeAlias = Literal["version", "started", "taken", "workers", "endpoints", "table", "reasons", "rate_limits", "faults", "changes", "panics"]
 
 class GetStatusResponse(Message[_GetStatusResponseFields]):
     """
@@ -1077,9 +1077,21 @@ class GetStatusResponse(Message[_GetStatusResponseFields]):
             ```proto
             repeated weir.v1.Fault faults = 13;
             ```
+        changes:
+            the last ones, the oldest first; at most 512
+
+            ```proto
+            repeated weir.v1.EndpointChange changes = 20;
+            ```
+        panics:
+            clusters with so few usable endpoints that all are asked
+
+            ```proto
+            repeated string panics = 21;
+            ```
     """
 
-    __slots__ = ("version", "started", "taken", "workers", "endpoints", "table", "reasons", "rate_limits", "faults")
+    __slots__ = ("version", "started", "taken", "workers", "endpoints", "table", "reasons", "rate_limits", "faults", "changes", "panics")
 
     if TYPE_CHECKING:
 
@@ -1095,6 +1107,8 @@ class GetStatusResponse(Message[_GetStatusResponseFields]):
             reasons: list[ReasonCount] | None = None,
             rate_limits: list[RateLimit] | None = None,
             faults: list[Fault] | None = None,
+            changes: list[EndpointChange] | None = None,
+            panics: list[str] | None = None,
         ) -> None:
             pass
 
@@ -1107,6 +1121,8 @@ class GetStatusResponse(Message[_GetStatusResponseFields]):
         reasons: list[ReasonCount]
         rate_limits: list[RateLimit]
         faults: list[Fault]
+        changes: list[EndpointChange]
+        panics: list[str]
 
 _WorkerFields: TypeAlias = Literal["slot", "pid", "started", "heartbeat_age", "downstream_connections", "exchanges", "upstream_connections", "buffer_bytes", "accepted", "log_lines_dropped"]
 
@@ -1198,7 +1214,7 @@ class Worker(Message[_WorkerFields]):
         accepted: int
         log_lines_dropped: int
 
-_EndpointFields: TypeAlias = Literal["cluster", "endpoint", "open", "idle", "connecting", "waiting", "dials", "dial_failures", "reuses", "spoiled", "queued", "number", "active", "attempts", "failures", "errors_5xx", "responses", "response_us", "retired", "passed_over", "races_lost", "races_saved", "learned_idle_timeout_ms", "idle_limit_ms"]
+_EndpointFields: TypeAlias = Literal["cluster", "endpoint", "open", "idle", "connecting", "waiting", "dials", "dial_failures", "reuses", "spoiled", "queued", "number", "active", "attempts", "failures", "errors_5xx", "responses", "response_us", "retired", "passed_over", "races_lost", "races_saved", "learned_idle_timeout_ms", "idle_limit_ms", "state", "why", "since", "ejected_for", "ejections", "ejections_made", "checks", "checks_failed", "check_us", "checked_ago", "weight", "member"]
 
 class Endpoint(Message[_EndpointFields]):
     """
@@ -1339,9 +1355,77 @@ class Endpoint(Message[_EndpointFields]):
             ```proto
             uint64 idle_limit_ms = 24;
             ```
+        state:
+            "ready", "unhealthy", "ejected", "draining", "down" or "removed".
+
+            ```proto
+            string state = 40;
+            ```
+        why:
+            in words, while it is unhealthy or ejected
+
+            ```proto
+            string why = 41;
+            ```
+        since:
+            when it went into that state; absent: it was never in another one
+
+            ```proto
+            optional google.protobuf.Timestamp since = 42;
+            ```
+        ejected_for:
+            how long it stays ejected; absent: it is not
+
+            ```proto
+            optional google.protobuf.Duration ejected_for = 43;
+            ```
+        ejections:
+            the last ones in a row
+
+            ```proto
+            uint32 ejections = 44;
+            ```
+        ejections_made:
+            ```proto
+            uint64 ejections_made = 45;
+            ```
+        checks:
+            active checks
+
+            ```proto
+            uint64 checks = 46;
+            ```
+        checks_failed:
+            ```proto
+            uint64 checks_failed = 47;
+            ```
+        check_us:
+            how long the last one took
+
+            ```proto
+            uint64 check_us = 48;
+            ```
+        checked_ago:
+            when it was over; absent: there was none
+
+            ```proto
+            optional google.protobuf.Duration checked_ago = 49;
+            ```
+        weight:
+            as an operator has set it; 0: as configured
+
+            ```proto
+            uint32 weight = 50;
+            ```
+        member:
+            false: it was one of its cluster's once
+
+            ```proto
+            bool member = 51;
+            ```
     """
 
-    __slots__ = ("cluster", "endpoint", "open", "idle", "connecting", "waiting", "dials", "dial_failures", "reuses", "spoiled", "queued", "number", "active", "attempts", "failures", "errors_5xx", "responses", "response_us", "retired", "passed_over", "races_lost", "races_saved", "learned_idle_timeout_ms", "idle_limit_ms")
+    __slots__ = ("cluster", "endpoint", "open", "idle", "connecting", "waiting", "dials", "dial_failures", "reuses", "spoiled", "queued", "number", "active", "attempts", "failures", "errors_5xx", "responses", "response_us", "retired", "passed_over", "races_lost", "races_saved", "learned_idle_timeout_ms", "idle_limit_ms", "state", "why", "since", "ejected_for", "ejections", "ejections_made", "checks", "checks_failed", "check_us", "checked_ago", "weight", "member")
 
     if TYPE_CHECKING:
 
@@ -1372,6 +1456,18 @@ class Endpoint(Message[_EndpointFields]):
             races_saved: int = 0,
             learned_idle_timeout_ms: int = 0,
             idle_limit_ms: int = 0,
+            state: str = "",
+            why: str = "",
+            since: Timestamp | None = None,
+            ejected_for: Duration | None = None,
+            ejections: int = 0,
+            ejections_made: int = 0,
+            checks: int = 0,
+            checks_failed: int = 0,
+            check_us: int = 0,
+            checked_ago: Duration | None = None,
+            weight: int = 0,
+            member: bool = False,
         ) -> None:
             pass
 
@@ -1399,6 +1495,88 @@ class Endpoint(Message[_EndpointFields]):
         races_saved: int
         learned_idle_timeout_ms: int
         idle_limit_ms: int
+        state: str
+        why: str
+        since: Timestamp | None
+        ejected_for: Duration | None
+        ejections: int
+        ejections_made: int
+        checks: int
+        checks_failed: int
+        check_us: int
+        checked_ago: Duration | None
+        weight: int
+        member: bool
+
+_EndpointChangeFields: TypeAlias = Literal["at", "cluster", "endpoint", "old", "new", "why", "ejected_for"]
+
+class EndpointChange(Message[_EndpointChangeFields]):
+    """
+    An endpoint has gone from one state to another.
+
+    ```proto
+    message weir.v1.EndpointChange
+    ```
+
+    Attributes:
+        at:
+            ```proto
+            optional google.protobuf.Timestamp at = 1;
+            ```
+        cluster:
+            ```proto
+            string cluster = 2;
+            ```
+        endpoint:
+            ```proto
+            string endpoint = 3;
+            ```
+        old:
+            as Endpoint.state
+
+            ```proto
+            string old = 4;
+            ```
+        new:
+            ```proto
+            string new = 5;
+            ```
+        why:
+            ```proto
+            string why = 6;
+            ```
+        ejected_for:
+            absent: it was not ejected
+
+            ```proto
+            optional google.protobuf.Duration ejected_for = 7;
+            ```
+    """
+
+    __slots__ = ("at", "cluster", "endpoint", "old", "new", "why", "ejected_for")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            at: Timestamp | None = None,
+            cluster: str = "",
+            endpoint: str = "",
+            old: str = "",
+            new: str = "",
+            why: str = "",
+            ejected_for: Duration | None = None,
+        ) -> None:
+            pass
+
+        at: Timestamp | None
+        cluster: str
+        endpoint: str
+        old: str
+        new: str
+        why: str
+        ejected_for: Duration | None
 
 _TableFields: TypeAlias = Literal["rows", "rows_taken", "exchanges_full", "exchanges_crowded", "bytes"]
 
@@ -1707,7 +1885,7 @@ class Sort(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x13weir/v1/stats.proto\x12\x07weir.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"f\n\x06Filter\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1a\n\x08contains\x18\x03 \x01(\tR\x08contains\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path"\x92\x02\n\x0fGetStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x120\n\x05since\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12\x1e\n\nhistograms\x18\x07 \x01(\x08R\nhistograms"\xaf\x02\n\x10GetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x120\n\x05taken\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12%\n\x05total\x18\x03 \x01(\x0b2\x0f.weir.v1.SeriesR\x05total\x12\'\n\x06series\x18\x04 \x03(\x0b2\x0f.weir.v1.SeriesR\x06series\x12\x18\n\x07matched\x18\x05 \x01(\rR\x07matched\x12%\n\x0erelative_error\x18\x06 \x01(\x01R\rrelativeError\x12&\n\x06others\x18\x07 \x03(\x0b2\x0e.weir.v1.OtherR\x06others"\xab\x05\n\x06Series\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05other\x18\x03 \x01(\x08R\x05other\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\x12\x1a\n\x08requests\x18\x05 \x01(\x04R\x08requests\x12.\n\x13requests_per_second\x18\x06 \x01(\x01R\x11requestsPerSecond\x12.\n\x13response_body_bytes\x18\x07 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x08 \x01(\x04R\x10requestBodyBytes\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\x16\n\x06errors\x18\n \x01(\x04R\x06errors\x12.\n\x07reasons\x18\x0b \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x12\x18\n\x07retries\x18\x0c \x01(\x04R\x07retries\x12\'\n\x06ledger\x18\r \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger\x12(\n\x05total\x18\x0e \x01(\x0b2\x12.weir.v1.QuantilesR\x05total\x121\n\nfirst_byte\x18\x0f \x01(\x0b2\x12.weir.v1.QuantilesR\tfirstByte\x12;\n\x0ftotal_histogram\x18\x10 \x01(\x0b2\x12.weir.v1.HistogramR\x0etotalHistogram\x12D\n\x14first_byte_histogram\x18\x11 \x01(\x0b2\x12.weir.v1.HistogramR\x12firstByteHistogram"\xb7\x01\n\rStatusClasses\x12$\n\rinformational\x18\x01 \x01(\x04R\rinformational\x12\x18\n\x07success\x18\x02 \x01(\x04R\x07success\x12 \n\x0bredirection\x18\x03 \x01(\x04R\x0bredirection\x12!\n\x0cclient_error\x18\x04 \x01(\x04R\x0bclientError\x12!\n\x0cserver_error\x18\x05 \x01(\x04R\x0bserverError";\n\x0bReasonCount\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n\x05count\x18\x02 \x01(\x04R\x05count"\xc8\x01\n\x06Ledger\x12&\n\x0frequest_head_us\x18\x01 \x01(\x04R\rrequestHeadUs\x12\x19\n\x08queue_us\x18\x02 \x01(\x04R\x07queueUs\x12\x1d\n\nconnect_us\x18\x03 \x01(\x04R\tconnectUs\x12(\n\x10response_head_us\x18\x04 \x01(\x04R\x0eresponseHeadUs\x12\x17\n\x07data_us\x18\x05 \x01(\x04R\x06dataUs\x12\x19\n\x08total_us\x18\x06 \x01(\x04R\x07totalUs"\xaf\x01\n\tQuantiles\x12\x14\n\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n\x06sum_us\x18\x02 \x01(\x04R\x05sumUs\x12\x17\n\x07mean_us\x18\x03 \x01(\x01R\x06meanUs\x12\x15\n\x06p50_us\x18\x04 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x05 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x06 \x01(\x01R\x05p99Us\x12\x17\n\x07p999_us\x18\x07 \x01(\x01R\x06p999Us"Q\n\tHistogram\x12\x14\n\x05scale\x18\x01 \x01(\x11R\x05scale\x12\x16\n\x06offset\x18\x02 \x01(\x11R\x06offset\x12\x16\n\x06counts\x18\x03 \x03(\x04R\x06counts"\xae\x01\n\x05Other\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x14\n\x05share\x18\x03 \x01(\x01R\x05share\x12%\n\x0edistinct_paths\x18\x04 \x01(\x04R\rdistinctPaths\x126\n\x17distinct_relative_error\x18\x05 \x01(\x01R\x15distinctRelativeError"\xe6\x01\n\x11WatchStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x125\n\x08interval\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08interval\x12\x1e\n\nhistograms\x18\x06 \x01(\x08R\nhistograms"E\n\x12WatchStatsResponse\x12/\n\x05stats\x18\x01 \x01(\x0b2\x19.weir.v1.GetStatsResponseR\x05stats"\x13\n\x11ResetStatsRequest"F\n\x12ResetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since"\xd1\x01\n\x11GetHistoryRequest\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x120\n\x05since\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12-\n\x04step\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"k\n\x12GetHistoryResponse\x12&\n\x06points\x18\x01 \x03(\x0b2\x0e.weir.v1.PointR\x06points\x12-\n\x04step\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"\xe9\x02\n\x05Point\x120\n\x05start\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05start\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x16\n\x06errors\x18\x03 \x01(\x04R\x06errors\x12.\n\x13response_body_bytes\x18\x04 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x05 \x01(\x04R\x10requestBodyBytes\x12\x15\n\x06p50_us\x18\x06 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x07 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x08 \x01(\x01R\x05p99Us\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\'\n\x06ledger\x18\n \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger"\x12\n\x10GetStatusRequest"\xa4\x03\n\x11GetStatusResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x124\n\x07started\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x120\n\x05taken\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12)\n\x07workers\x18\x04 \x03(\x0b2\x0f.weir.v1.WorkerR\x07workers\x12/\n\tendpoints\x18\x05 \x03(\x0b2\x11.weir.v1.EndpointR\tendpoints\x12$\n\x05table\x18\x06 \x01(\x0b2\x0e.weir.v1.TableR\x05table\x12.\n\x07reasons\x18\x07 \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x123\n\x0brate_limits\x18\x0c \x03(\x0b2\x12.weir.v1.RateLimitR\nrateLimits\x12&\n\x06faults\x18\r \x03(\x0b2\x0e.weir.v1.FaultR\x06faults"\x97\x03\n\x06Worker\x12\x12\n\x04slot\x18\x01 \x01(\rR\x04slot\x12\x10\n\x03pid\x18\x02 \x01(\rR\x03pid\x124\n\x07started\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x12>\n\rheartbeat_age\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x0cheartbeatAge\x125\n\x16downstream_connections\x18\x05 \x01(\x04R\x15downstreamConnections\x12\x1c\n\texchanges\x18\x06 \x01(\x04R\texchanges\x121\n\x14upstream_connections\x18\x07 \x01(\x04R\x13upstreamConnections\x12!\n\x0cbuffer_bytes\x18\x08 \x01(\x04R\x0bbufferBytes\x12\x1a\n\x08accepted\x18\t \x01(\x04R\x08accepted\x12*\n\x11log_lines_dropped\x18\n \x01(\x04R\x0flogLinesDropped"\xc3\x05\n\x08Endpoint\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12\x12\n\x04open\x18\x03 \x01(\x04R\x04open\x12\x12\n\x04idle\x18\x04 \x01(\x04R\x04idle\x12\x1e\n\nconnecting\x18\x05 \x01(\x04R\nconnecting\x12\x18\n\x07waiting\x18\x06 \x01(\x04R\x07waiting\x12\x14\n\x05dials\x18\x07 \x01(\x04R\x05dials\x12#\n\rdial_failures\x18\x08 \x01(\x04R\x0cdialFailures\x12\x16\n\x06reuses\x18\t \x01(\x04R\x06reuses\x12\x18\n\x07spoiled\x18\n \x01(\x04R\x07spoiled\x12\x16\n\x06queued\x18\x0b \x01(\x04R\x06queued\x12\x16\n\x06number\x18\x0c \x01(\rR\x06number\x12\x16\n\x06active\x18\r \x01(\x04R\x06active\x12\x1a\n\x08attempts\x18\x0e \x01(\x04R\x08attempts\x12\x1a\n\x08failures\x18\x0f \x01(\x04R\x08failures\x12\x1d\n\nerrors_5xx\x18\x10 \x01(\x04R\terrors5xx\x12\x1c\n\tresponses\x18\x11 \x01(\x04R\tresponses\x12\x1f\n\x0bresponse_us\x18\x12 \x01(\x04R\nresponseUs\x12\x18\n\x07retired\x18\x13 \x01(\x04R\x07retired\x12\x1f\n\x0bpassed_over\x18\x14 \x01(\x04R\npassedOver\x12\x1d\n\nraces_lost\x18\x15 \x01(\x04R\tracesLost\x12\x1f\n\x0braces_saved\x18\x16 \x01(\x04R\nracesSaved\x125\n\x17learned_idle_timeout_ms\x18\x17 \x01(\x04R\x14learnedIdleTimeoutMs\x12"\n\ridle_limit_ms\x18\x18 \x01(\x04R\x0bidleLimitMs"\xa4\x01\n\x05Table\x12\x12\n\x04rows\x18\x01 \x01(\rR\x04rows\x12\x1d\n\nrows_taken\x18\x02 \x01(\rR\trowsTaken\x12%\n\x0eexchanges_full\x18\x03 \x01(\x04R\rexchangesFull\x12+\n\x11exchanges_crowded\x18\x04 \x01(\x04R\x10exchangesCrowded\x12\x14\n\x05bytes\x18\x05 \x01(\x04R\x05bytes"\xe4\x01\n\tRateLimit\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n\x02by\x18\x03 \x01(\tR\x02by\x12\x17\n\x07dry_run\x18\x04 \x01(\x08R\x06dryRun\x12\x16\n\x06passed\x18\x05 \x01(\x04R\x06passed\x12\x18\n\x07delayed\x18\x06 \x01(\x04R\x07delayed\x12\x18\n\x07limited\x18\x07 \x01(\x04R\x07limited\x12\x18\n\x07evicted\x18\x08 \x01(\x04R\x07evicted\x12\x18\n\x07crowded\x18\t \x01(\x04R\x07crowded"\x9b\x01\n\x05Fault\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n\x07matched\x18\x03 \x01(\x04R\x07matched\x12\x18\n\x07delayed\x18\x04 \x01(\x04R\x07delayed\x12\x18\n\x07aborted\x18\x05 \x01(\x04R\x07aborted\x12\x14\n\x05paced\x18\x06 \x01(\x04R\x05paced*\xa8\x02\n\x04Sort\x12\x14\n\x10SORT_UNSPECIFIED\x10\x00\x12\x11\n\rSORT_REQUESTS\x10\x01\x12\x17\n\x13SORT_RESPONSE_BYTES\x10\x02\x12\x16\n\x12SORT_REQUEST_BYTES\x10\x03\x12\x16\n\x12SORT_AVERAGE_BYTES\x10\x04\x12\x0f\n\x0bSORT_ERRORS\x10\x05\x12\x14\n\x10SORT_ERROR_SHARE\x10\x06\x12\r\n\tSORT_TIME\x10\x07\x12\r\n\tSORT_MEAN\x10\x08\x12\x0c\n\x08SORT_P50\x10\t\x12\x0c\n\x08SORT_P90\x10\n\x12\x0c\n\x08SORT_P99\x10\x0b\x12\x17\n\x13SORT_FIRST_BYTE_P50\x10\x0c\x12\x17\n\x13SORT_FIRST_BYTE_P99\x10\r\x12\r\n\tSORT_PATH\x10\x0e2\xf2\x02\n\x05Stats\x12D\n\x08GetStats\x12\x18.weir.v1.GetStatsRequest\x1a\x19.weir.v1.GetStatsResponse"\x03\x90\x02\x01\x12G\n\nWatchStats\x12\x1a.weir.v1.WatchStatsRequest\x1a\x1b.weir.v1.WatchStatsResponse0\x01\x12E\n\nResetStats\x12\x1a.weir.v1.ResetStatsRequest\x1a\x1b.weir.v1.ResetStatsResponse\x12J\n\nGetHistory\x12\x1a.weir.v1.GetHistoryRequest\x1a\x1b.weir.v1.GetHistoryResponse"\x03\x90\x02\x01\x12G\n\tGetStatus\x12\x19.weir.v1.GetStatusRequest\x1a\x1a.weir.v1.GetStatusResponse"\x03\x90\x02\x01b\x06proto3',
+    b'\n\x13weir/v1/stats.proto\x12\x07weir.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"f\n\x06Filter\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1a\n\x08contains\x18\x03 \x01(\tR\x08contains\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path"\x92\x02\n\x0fGetStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x120\n\x05since\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12\x1e\n\nhistograms\x18\x07 \x01(\x08R\nhistograms"\xaf\x02\n\x10GetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x120\n\x05taken\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12%\n\x05total\x18\x03 \x01(\x0b2\x0f.weir.v1.SeriesR\x05total\x12\'\n\x06series\x18\x04 \x03(\x0b2\x0f.weir.v1.SeriesR\x06series\x12\x18\n\x07matched\x18\x05 \x01(\rR\x07matched\x12%\n\x0erelative_error\x18\x06 \x01(\x01R\rrelativeError\x12&\n\x06others\x18\x07 \x03(\x0b2\x0e.weir.v1.OtherR\x06others"\xab\x05\n\x06Series\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05other\x18\x03 \x01(\x08R\x05other\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\x12\x1a\n\x08requests\x18\x05 \x01(\x04R\x08requests\x12.\n\x13requests_per_second\x18\x06 \x01(\x01R\x11requestsPerSecond\x12.\n\x13response_body_bytes\x18\x07 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x08 \x01(\x04R\x10requestBodyBytes\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\x16\n\x06errors\x18\n \x01(\x04R\x06errors\x12.\n\x07reasons\x18\x0b \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x12\x18\n\x07retries\x18\x0c \x01(\x04R\x07retries\x12\'\n\x06ledger\x18\r \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger\x12(\n\x05total\x18\x0e \x01(\x0b2\x12.weir.v1.QuantilesR\x05total\x121\n\nfirst_byte\x18\x0f \x01(\x0b2\x12.weir.v1.QuantilesR\tfirstByte\x12;\n\x0ftotal_histogram\x18\x10 \x01(\x0b2\x12.weir.v1.HistogramR\x0etotalHistogram\x12D\n\x14first_byte_histogram\x18\x11 \x01(\x0b2\x12.weir.v1.HistogramR\x12firstByteHistogram"\xb7\x01\n\rStatusClasses\x12$\n\rinformational\x18\x01 \x01(\x04R\rinformational\x12\x18\n\x07success\x18\x02 \x01(\x04R\x07success\x12 \n\x0bredirection\x18\x03 \x01(\x04R\x0bredirection\x12!\n\x0cclient_error\x18\x04 \x01(\x04R\x0bclientError\x12!\n\x0cserver_error\x18\x05 \x01(\x04R\x0bserverError";\n\x0bReasonCount\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n\x05count\x18\x02 \x01(\x04R\x05count"\xc8\x01\n\x06Ledger\x12&\n\x0frequest_head_us\x18\x01 \x01(\x04R\rrequestHeadUs\x12\x19\n\x08queue_us\x18\x02 \x01(\x04R\x07queueUs\x12\x1d\n\nconnect_us\x18\x03 \x01(\x04R\tconnectUs\x12(\n\x10response_head_us\x18\x04 \x01(\x04R\x0eresponseHeadUs\x12\x17\n\x07data_us\x18\x05 \x01(\x04R\x06dataUs\x12\x19\n\x08total_us\x18\x06 \x01(\x04R\x07totalUs"\xaf\x01\n\tQuantiles\x12\x14\n\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n\x06sum_us\x18\x02 \x01(\x04R\x05sumUs\x12\x17\n\x07mean_us\x18\x03 \x01(\x01R\x06meanUs\x12\x15\n\x06p50_us\x18\x04 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x05 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x06 \x01(\x01R\x05p99Us\x12\x17\n\x07p999_us\x18\x07 \x01(\x01R\x06p999Us"Q\n\tHistogram\x12\x14\n\x05scale\x18\x01 \x01(\x11R\x05scale\x12\x16\n\x06offset\x18\x02 \x01(\x11R\x06offset\x12\x16\n\x06counts\x18\x03 \x03(\x04R\x06counts"\xae\x01\n\x05Other\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x14\n\x05share\x18\x03 \x01(\x01R\x05share\x12%\n\x0edistinct_paths\x18\x04 \x01(\x04R\rdistinctPaths\x126\n\x17distinct_relative_error\x18\x05 \x01(\x01R\x15distinctRelativeError"\xe6\x01\n\x11WatchStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x125\n\x08interval\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08interval\x12\x1e\n\nhistograms\x18\x06 \x01(\x08R\nhistograms"E\n\x12WatchStatsResponse\x12/\n\x05stats\x18\x01 \x01(\x0b2\x19.weir.v1.GetStatsResponseR\x05stats"\x13\n\x11ResetStatsRequest"F\n\x12ResetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since"\xd1\x01\n\x11GetHistoryRequest\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x120\n\x05since\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12-\n\x04step\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"k\n\x12GetHistoryResponse\x12&\n\x06points\x18\x01 \x03(\x0b2\x0e.weir.v1.PointR\x06points\x12-\n\x04step\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"\xe9\x02\n\x05Point\x120\n\x05start\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05start\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x16\n\x06errors\x18\x03 \x01(\x04R\x06errors\x12.\n\x13response_body_bytes\x18\x04 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x05 \x01(\x04R\x10requestBodyBytes\x12\x15\n\x06p50_us\x18\x06 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x07 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x08 \x01(\x01R\x05p99Us\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\'\n\x06ledger\x18\n \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger"\x12\n\x10GetStatusRequest"\xef\x03\n\x11GetStatusResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x124\n\x07started\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x120\n\x05taken\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12)\n\x07workers\x18\x04 \x03(\x0b2\x0f.weir.v1.WorkerR\x07workers\x12/\n\tendpoints\x18\x05 \x03(\x0b2\x11.weir.v1.EndpointR\tendpoints\x12$\n\x05table\x18\x06 \x01(\x0b2\x0e.weir.v1.TableR\x05table\x12.\n\x07reasons\x18\x07 \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x123\n\x0brate_limits\x18\x0c \x03(\x0b2\x12.weir.v1.RateLimitR\nrateLimits\x12&\n\x06faults\x18\r \x03(\x0b2\x0e.weir.v1.FaultR\x06faults\x121\n\x07changes\x18\x14 \x03(\x0b2\x17.weir.v1.EndpointChangeR\x07changes\x12\x16\n\x06panics\x18\x15 \x03(\tR\x06panics"\x97\x03\n\x06Worker\x12\x12\n\x04slot\x18\x01 \x01(\rR\x04slot\x12\x10\n\x03pid\x18\x02 \x01(\rR\x03pid\x124\n\x07started\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x12>\n\rheartbeat_age\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x0cheartbeatAge\x125\n\x16downstream_connections\x18\x05 \x01(\x04R\x15downstreamConnections\x12\x1c\n\texchanges\x18\x06 \x01(\x04R\texchanges\x121\n\x14upstream_connections\x18\x07 \x01(\x04R\x13upstreamConnections\x12!\n\x0cbuffer_bytes\x18\x08 \x01(\x04R\x0bbufferBytes\x12\x1a\n\x08accepted\x18\t \x01(\x04R\x08accepted\x12*\n\x11log_lines_dropped\x18\n \x01(\x04R\x0flogLinesDropped"\xe2\x08\n\x08Endpoint\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12\x12\n\x04open\x18\x03 \x01(\x04R\x04open\x12\x12\n\x04idle\x18\x04 \x01(\x04R\x04idle\x12\x1e\n\nconnecting\x18\x05 \x01(\x04R\nconnecting\x12\x18\n\x07waiting\x18\x06 \x01(\x04R\x07waiting\x12\x14\n\x05dials\x18\x07 \x01(\x04R\x05dials\x12#\n\rdial_failures\x18\x08 \x01(\x04R\x0cdialFailures\x12\x16\n\x06reuses\x18\t \x01(\x04R\x06reuses\x12\x18\n\x07spoiled\x18\n \x01(\x04R\x07spoiled\x12\x16\n\x06queued\x18\x0b \x01(\x04R\x06queued\x12\x16\n\x06number\x18\x0c \x01(\rR\x06number\x12\x16\n\x06active\x18\r \x01(\x04R\x06active\x12\x1a\n\x08attempts\x18\x0e \x01(\x04R\x08attempts\x12\x1a\n\x08failures\x18\x0f \x01(\x04R\x08failures\x12\x1d\n\nerrors_5xx\x18\x10 \x01(\x04R\terrors5xx\x12\x1c\n\tresponses\x18\x11 \x01(\x04R\tresponses\x12\x1f\n\x0bresponse_us\x18\x12 \x01(\x04R\nresponseUs\x12\x18\n\x07retired\x18\x13 \x01(\x04R\x07retired\x12\x1f\n\x0bpassed_over\x18\x14 \x01(\x04R\npassedOver\x12\x1d\n\nraces_lost\x18\x15 \x01(\x04R\tracesLost\x12\x1f\n\x0braces_saved\x18\x16 \x01(\x04R\nracesSaved\x125\n\x17learned_idle_timeout_ms\x18\x17 \x01(\x04R\x14learnedIdleTimeoutMs\x12"\n\ridle_limit_ms\x18\x18 \x01(\x04R\x0bidleLimitMs\x12\x14\n\x05state\x18( \x01(\tR\x05state\x12\x10\n\x03why\x18) \x01(\tR\x03why\x120\n\x05since\x18* \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x12:\n\x0bejected_for\x18+ \x01(\x0b2\x19.google.protobuf.DurationR\nejectedFor\x12\x1c\n\tejections\x18, \x01(\rR\tejections\x12%\n\x0eejections_made\x18- \x01(\x04R\rejectionsMade\x12\x16\n\x06checks\x18. \x01(\x04R\x06checks\x12#\n\rchecks_failed\x18/ \x01(\x04R\x0cchecksFailed\x12\x19\n\x08check_us\x180 \x01(\x04R\x07checkUs\x12:\n\x0bchecked_ago\x181 \x01(\x0b2\x19.google.protobuf.DurationR\ncheckedAgo\x12\x16\n\x06weight\x182 \x01(\rR\x06weight\x12\x16\n\x06member\x183 \x01(\x08R\x06member"\xe4\x01\n\x0eEndpointChange\x12*\n\x02at\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n\x07cluster\x18\x02 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x03 \x01(\tR\x08endpoint\x12\x10\n\x03old\x18\x04 \x01(\tR\x03old\x12\x10\n\x03new\x18\x05 \x01(\tR\x03new\x12\x10\n\x03why\x18\x06 \x01(\tR\x03why\x12:\n\x0bejected_for\x18\x07 \x01(\x0b2\x19.google.protobuf.DurationR\nejectedFor"\xa4\x01\n\x05Table\x12\x12\n\x04rows\x18\x01 \x01(\rR\x04rows\x12\x1d\n\nrows_taken\x18\x02 \x01(\rR\trowsTaken\x12%\n\x0eexchanges_full\x18\x03 \x01(\x04R\rexchangesFull\x12+\n\x11exchanges_crowded\x18\x04 \x01(\x04R\x10exchangesCrowded\x12\x14\n\x05bytes\x18\x05 \x01(\x04R\x05bytes"\xe4\x01\n\tRateLimit\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n\x02by\x18\x03 \x01(\tR\x02by\x12\x17\n\x07dry_run\x18\x04 \x01(\x08R\x06dryRun\x12\x16\n\x06passed\x18\x05 \x01(\x04R\x06passed\x12\x18\n\x07delayed\x18\x06 \x01(\x04R\x07delayed\x12\x18\n\x07limited\x18\x07 \x01(\x04R\x07limited\x12\x18\n\x07evicted\x18\x08 \x01(\x04R\x07evicted\x12\x18\n\x07crowded\x18\t \x01(\x04R\x07crowded"\x9b\x01\n\x05Fault\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n\x07matched\x18\x03 \x01(\x04R\x07matched\x12\x18\n\x07delayed\x18\x04 \x01(\x04R\x07delayed\x12\x18\n\x07aborted\x18\x05 \x01(\x04R\x07aborted\x12\x14\n\x05paced\x18\x06 \x01(\x04R\x05paced*\xa8\x02\n\x04Sort\x12\x14\n\x10SORT_UNSPECIFIED\x10\x00\x12\x11\n\rSORT_REQUESTS\x10\x01\x12\x17\n\x13SORT_RESPONSE_BYTES\x10\x02\x12\x16\n\x12SORT_REQUEST_BYTES\x10\x03\x12\x16\n\x12SORT_AVERAGE_BYTES\x10\x04\x12\x0f\n\x0bSORT_ERRORS\x10\x05\x12\x14\n\x10SORT_ERROR_SHARE\x10\x06\x12\r\n\tSORT_TIME\x10\x07\x12\r\n\tSORT_MEAN\x10\x08\x12\x0c\n\x08SORT_P50\x10\t\x12\x0c\n\x08SORT_P90\x10\n\x12\x0c\n\x08SORT_P99\x10\x0b\x12\x17\n\x13SORT_FIRST_BYTE_P50\x10\x0c\x12\x17\n\x13SORT_FIRST_BYTE_P99\x10\r\x12\r\n\tSORT_PATH\x10\x0e2\xf2\x02\n\x05Stats\x12D\n\x08GetStats\x12\x18.weir.v1.GetStatsRequest\x1a\x19.weir.v1.GetStatsResponse"\x03\x90\x02\x01\x12G\n\nWatchStats\x12\x1a.weir.v1.WatchStatsRequest\x1a\x1b.weir.v1.WatchStatsResponse0\x01\x12E\n\nResetStats\x12\x1a.weir.v1.ResetStatsRequest\x1a\x1b.weir.v1.ResetStatsResponse\x12J\n\nGetHistory\x12\x1a.weir.v1.GetHistoryRequest\x1a\x1b.weir.v1.GetHistoryResponse"\x03\x90\x02\x01\x12G\n\tGetStatus\x12\x19.weir.v1.GetStatusRequest\x1a\x1a.weir.v1.GetStatusResponse"\x03\x90\x02\x01b\x06proto3',
     [
         duration_pb.desc(),
         timestamp_pb.desc(),
@@ -1734,6 +1912,7 @@ _DESC = file_desc(
         "GetStatusResponse": GetStatusResponse,
         "Worker": Worker,
         "Endpoint": Endpoint,
+        "EndpointChange": EndpointChange,
         "Table": Table,
         "RateLimit": RateLimit,
         "Fault": Fault,

@@ -128,13 +128,15 @@ class EndpointsService(Endpoints):
 
 
 def member(known: reader.EndpointState, standing: Standing) -> pb.Member:
+    state = roster.state_of(standing)
     return pb.Member(
         cluster=known.cluster,
         endpoint=known.endpoint,
         order=_ORDERS_SHOWN.get(standing.order, pb.Order.UNSPECIFIED),
         origin=_ORIGINS.get(standing.origin, pb.Origin.UNSPECIFIED),
         weight=standing.weight,
-        state=roster.state_of(standing),
+        state=state.word,
+        why=roster.cause_of(standing, state),
         active=known.active,
         open=known.open,
         attempts=known.attempts,

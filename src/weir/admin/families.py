@@ -21,7 +21,7 @@ import weir
 from weir.admin.metric_table import METRICS, Metric
 from weir.admin.state import AdminState
 from weir.reasons import REASONS
-from weir.stats import layout, reader
+from weir.stats import layout, reader, roster
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.page import printable
@@ -182,6 +182,20 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
                 families[f"weir_upstream_{name}_seconds"].add(ms / 1000, *labels)
     for cluster, queued in queues(endpoints):
         families["weir_cluster_queued"].add(queued, cluster)
+    collect_health(state, families, endpoints)
+
+
+def collect_health(state: AdminState, families: dict[str, Family], endpoints: list[reader.EndpointState]) -> None:
+    now_us = time.monotonic_ns() // 1000
+    for end, standing in zip(endpoints, roster.standings(state.memory), strict=False):
+        labels = (end.cluster, end.endpoint)
+        bad = roster.state_of(standing, now_us) in (roster.State.UNHEALTHY, roster.State.EJECTED)
+        families["weir_upstream_healthy"].add(0 if bad else 1, *labels)
+        families["weir_upstream_ejections"].add(standing.ejections_made, *labels)
+        families["weir_upstream_checks"].add(standing.checks, *labels)
+        families["weir_upstream_checks_failed"].add(standing.checks_failed, *labels)
+    for cluster in reader.clusters(state.memory):
+        families["weir_cluster_panics"].add(cluster.panics, cluster.cluster)
 
 
 def queues(endpoints: Iterable[reader.EndpointState]) -> Iterator[tuple[str, int]]:

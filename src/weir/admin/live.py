@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from time import monotonic, perf_counter, time
 from typing import Any, Final, NamedTuple, Protocol
 
-from weir.stats import layout, reader
+from weir.stats import layout, reader, roster
 from weir.stats.frame import Frame, quantile_of, unpack
 from weir.stats.names import Name
 from weir.stats.reader import Counts
@@ -205,6 +205,7 @@ class Live:
         self.frame = self._take()
         self.workers = reader.workers(self.memory)
         self.endpoints = reader.endpoints(self.memory)
+        self.standings = roster.standings(self.memory)
         self._memo.clear()
         self._moments.append(_Moment(now, self.frame.total()))
         self._note_chart(now)

@@ -13,7 +13,8 @@ from weir._gen import stats_pb as pb
 from weir.admin.history import Point
 from weir.admin.state import AdminState
 from weir.reasons import REASONS
-from weir.stats import layout, reader
+from weir.stats import layout, reader, roster
+from weir.stats.happened import happened
 from weir.stats.reader import Counts
 from weir.stats.view import RELATIVE_ERROR, Quantiles, Row, View
 
@@ -136,10 +137,9 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
         started=timestamp(header.created_us),
         taken=timestamp(time.time_ns() // 1000),
         workers=[worker_message(slot, worker) for slot, worker in enumerate(workers) if worker.pid],
-        endpoints=[
-            pb.Endpoint(**{name: value for name, value in endpoint._asdict().items() if name != "surplus"})
-            for endpoint in reader.endpoints(state.memory)
-        ],
+        endpoints=endpoint_messages(state),
+        changes=change_messages(state),
+        panics=[cluster.cluster for cluster in reader.clusters(state.memory) if cluster.panics],
         table=pb.Table(
             rows=header.rows,
             rows_taken=header.rows_taken,
@@ -159,6 +159,56 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
             for listener, name, _rule, counts in (state.rules.fault_counts() if state.rules is not None else ())
         ],
     )
+
+
+def endpoint_messages(state: AdminState) -> list[pb.Endpoint]:
+    standings, now_us = roster.standings(state.memory), time.monotonic_ns() // 1000
+    since = {(change.cluster, change.endpoint): change.at_us for change in happened(state.memory)}
+    found = []
+    for endpoint in reader.endpoints(state.memory):
+        message = pb.Endpoint(**{name: value for name, value in endpoint._asdict().items() if name != "surplus"})
+        if endpoint.number < len(standings):
+            standing = standings[endpoint.number]
+            add_standing(message, standing, now_us, since.get((endpoint.cluster, endpoint.endpoint), 0))
+        found.append(message)
+    return found
+
+
+def add_standing(message: pb.Endpoint, standing: roster.Standing, now_us: int, since_us: int) -> None:
+    state = roster.state_of(standing, now_us)
+    message.state, message.why = state.word, roster.cause_of(standing, state)
+    if since_us:
+        message.since = timestamp(since_us)
+    if standing.ejected_until_us > now_us:
+        message.ejected_for = duration(standing.ejected_until_us - now_us)
+    if standing.checked_us:
+        message.checked_ago = duration(now_us - standing.checked_us)
+    message.member = roster.is_member(standing) and standing.order != roster.Order.REMOVED
+    for name in ("ejections", "ejections_made", "checks", "checks_failed", "check_us", "weight"):
+        setattr(message, name, getattr(standing, name))
+
+
+def change_messages(state: AdminState) -> list[pb.EndpointChange]:
+    found = []
+    for change in happened(state.memory):
+        message = pb.EndpointChange(
+            at=timestamp(change.at_us),
+            cluster=change.cluster,
+            endpoint=change.endpoint,
+            old=change.old.word,
+            new=change.new.word,
+            why=roster.why_text(change.why),
+        )
+        if change.ejected_ms:
+            message.ejected_for = duration(change.ejected_ms * 1000)
+        found.append(message)
+    return found
+
+
+def duration(us: int) -> Duration:
+    """Microseconds; what is negative, by clocks that are read one after the other, is 0."""
+    us = max(us, 0)
+    return Duration(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000)
 
 
 def worker_message(slot: int, worker: reader.WorkerState) -> pb.Worker:

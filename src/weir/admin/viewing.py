@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from weir.admin.live import WINDOWS, Live
+from weir.stats import roster
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.names import Name
@@ -115,9 +116,17 @@ def _answer(live: Live, question: Question) -> dict[str, Any]:
         "others": live.others(),
         "routes": live.memo("routes", lambda: sorted({live.names[key].route for key in live.frame.keys})),
         "workers": [worker._asdict() for worker in live.workers if worker.pid],
-        "endpoints": [endpoint._asdict() for endpoint in live.endpoints],
+        "endpoints": live.memo("endpoints", lambda: _endpoints(live)),
         "path": _one(live, frame, question) if question.path else None,
     }
+
+
+def _endpoints(live: Live) -> list[dict[str, Any]]:
+    found = []
+    for endpoint, standing in zip(live.endpoints, live.standings, strict=False):
+        state = roster.state_of(standing)
+        found.append({**endpoint._asdict(), "state": state.word, "why": roster.cause_of(standing, state)})
+    return found
 
 
 def _table(live: Live, frame: Frame, question: Question) -> dict[str, Any]:

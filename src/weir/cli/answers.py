@@ -24,10 +24,14 @@ __all__ = [
     "Row",
     "Status",
     "answer_of",
+    "count_of",
     "counts_of",
+    "duration_of",
     "moment_of",
     "moment_text",
+    "objects_of",
     "status_of",
+    "text_of",
 ]
 
 MOST_COUNT: Final = (1 << 64) - 1
@@ -168,37 +172,41 @@ def answer_of(message: Json) -> Answer:
         moment_of(message, "since"),
         moment_of(message, "taken"),
         row_of(_object(message, "total")),
-        tuple(map(row_of, _objects(message, "series"))),
-        _count(message, "matched"),
+        tuple(map(row_of, objects_of(message, "series"))),
+        count_of(message, "matched"),
         _real(message, "relativeError") or RELATIVE_ERROR,
-        tuple(map(_other_of, _objects(message, "others"))),
+        tuple(map(_other_of, objects_of(message, "others"))),
     )
 
 
 def counts_of(message: Json, key: str, names: Sequence[str]) -> list[tuple[str, str, Json, list[int]]]:
     """Of each rule of a GetStatusResponse its listener, its name, all of it, and the counts with these names."""
     return [
-        (_text(rule, "listener"), _text(rule, "name"), rule, [_count(rule, name) for name in names])
-        for rule in _objects(message, key)
+        (text_of(rule, "listener"), text_of(rule, "name"), rule, [count_of(rule, name) for name in names])
+        for rule in objects_of(message, key)
     ]
 
 
 def status_of(message: Json) -> Status:
     """Reads a GetStatusResponse."""
-    workers, endpoints, table = _objects(message, "workers"), _objects(message, "endpoints"), _object(message, "table")
+    workers, endpoints, table = (
+        objects_of(message, "workers"),
+        objects_of(message, "endpoints"),
+        _object(message, "table"),
+    )
     return Status(
-        _text(message, "version"),
+        text_of(message, "version"),
         moment_of(message, "started"),
         moment_of(message, "taken"),
         len(workers),
-        max((_duration(worker, "heartbeatAge") for worker in workers), default=0.0),
-        sum(_count(worker, "downstreamConnections") for worker in workers),
-        sum(_count(worker, "exchanges") for worker in workers),
-        sum(_count(endpoint, "open") for endpoint in endpoints),
-        sum(_count(endpoint, "idle") for endpoint in endpoints),
-        sum(_count(endpoint, "waiting") for endpoint in endpoints),
-        _count(table, "rows"),
-        _count(table, "rowsTaken"),
+        max((duration_of(worker, "heartbeatAge") for worker in workers), default=0.0),
+        sum(count_of(worker, "downstreamConnections") for worker in workers),
+        sum(count_of(worker, "exchanges") for worker in workers),
+        sum(count_of(endpoint, "open") for endpoint in endpoints),
+        sum(count_of(endpoint, "idle") for endpoint in endpoints),
+        sum(count_of(endpoint, "waiting") for endpoint in endpoints),
+        count_of(table, "rows"),
+        count_of(table, "rowsTaken"),
     )
 
 
@@ -206,19 +214,19 @@ def row_of(series: Json) -> Row:
     """Reads a Series."""
     statuses, ledger = _object(series, "status"), _object(series, "ledger")
     return Row(
-        _text(series, "route"),
-        _text(series, "path"),
+        text_of(series, "route"),
+        text_of(series, "path"),
         series.get("other") is True,
         series.get("truncated") is True,
-        _count(series, "requests"),
+        count_of(series, "requests"),
         _real(series, "requestsPerSecond"),
-        _count(series, "responseBodyBytes"),
-        _count(series, "requestBodyBytes"),
-        tuple(_count(statuses, name) for _word, name in STATUS_CLASSES),
-        _count(series, "errors"),
-        tuple((_text(item, "reason"), _count(item, "count")) for item in _objects(series, "reasons")),
-        _count(series, "retries"),
-        Ledger(tuple(_count(ledger, name) for _word, name, _meaning in LEDGER_PARTS), _count(ledger, "totalUs")),
+        count_of(series, "responseBodyBytes"),
+        count_of(series, "requestBodyBytes"),
+        tuple(count_of(statuses, name) for _word, name in STATUS_CLASSES),
+        count_of(series, "errors"),
+        tuple((text_of(item, "reason"), count_of(item, "count")) for item in objects_of(series, "reasons")),
+        count_of(series, "retries"),
+        Ledger(tuple(count_of(ledger, name) for _word, name, _meaning in LEDGER_PARTS), count_of(ledger, "totalUs")),
         _quantiles_of(_object(series, "total")),
         _quantiles_of(_object(series, "firstByte")),
         _histogram_of(_object(series, "totalHistogram")),
@@ -230,8 +238,8 @@ def _quantiles_of(message: Json) -> Quantiles:
     if not message:
         return Quantiles(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
     return Quantiles(
-        _count(message, "count"),
-        _count(message, "sumUs"),
+        count_of(message, "count"),
+        count_of(message, "sumUs"),
         _real(message, "meanUs"),
         _real(message, "p50Us"),
         _real(message, "p90Us"),
@@ -256,10 +264,10 @@ def _histogram_of(message: Json) -> Histogram:
 
 def _other_of(message: Json) -> Other:
     return Other(
-        _text(message, "route"),
-        _count(message, "requests"),
+        text_of(message, "route"),
+        count_of(message, "requests"),
         _real(message, "share"),
-        _count(message, "distinctPaths"),
+        count_of(message, "distinctPaths"),
         _real(message, "distinctRelativeError"),
     )
 
@@ -284,7 +292,8 @@ def moment_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _duration(message: Json, name: str) -> float:
+def duration_of(message: Json, name: str) -> float:
+    """Seconds of a Duration; 0.0 where there is none."""
     value = message.get(name, "0s")
     try:
         seconds = float(value.removesuffix("s"))
@@ -304,7 +313,8 @@ def _object(message: Json, name: str) -> Json:
     return value
 
 
-def _objects(message: Json, name: str) -> list[Json]:
+def objects_of(message: Json, name: str) -> list[Json]:
+    """The objects of a list; none where there is no list."""
     value = message.get(name)
     if value is None:
         return []
@@ -313,14 +323,16 @@ def _objects(message: Json, name: str) -> list[Json]:
     return value
 
 
-def _text(message: Json, name: str) -> str:
+def text_of(message: Json, name: str) -> str:
+    """A text; "" where there is none."""
     value = message.get(name, "")
     if not isinstance(value, str):
         raise AnswerError(f"{name} is no text: {value!r:.60}")
     return value
 
 
-def _count(message: Json, name: str) -> int:
+def count_of(message: Json, name: str) -> int:
+    """A whole number; 0 where there is none."""
     value = message.get(name)
     return 0 if value is None else _whole(value, name)
 

@@ -14,7 +14,7 @@ from weir.cli.admin import admin_options, caller, failures
 __all__ = ["command", "lines"]
 
 SERVICE = "weir.v1.Endpoints"
-HEADINGS = ("CLUSTER", "ENDPOINT", "STATE", "WEIGHT", "ACTIVE", "OPEN", "ATTEMPTS", "FAILURES", "FROM")
+HEADINGS = ("CLUSTER", "ENDPOINT", "STATE", "WEIGHT", "ACTIVE", "OPEN", "ATTEMPTS", "FAILURES", "FROM", "WHY")
 FROM = {"ORIGIN_CONFIGURATION": "configuration", "ORIGIN_RUN_TIME": "added", "ORIGIN_NAME": "name"}
 
 Member = dict[str, Any]
@@ -146,7 +146,8 @@ def lines(found: Sequence[Member]) -> list[str]:
         numbers = (str(one.get(name, 0)) for name in ("active", "open", "attempts", "failures"))
         origin = str(one.get("origin", ""))
         names = (str(one.get(name, "")) for name in ("cluster", "endpoint", "state"))
-        rows.append((*map(shown, names), str(one.get("weight", "")) or "-", *numbers, FROM.get(origin, shown(origin))))
+        weight, why = str(one.get("weight", "")) or "-", shown(str(one.get("why", "")))
+        rows.append((*map(shown, names), weight, *numbers, FROM.get(origin, shown(origin)), why))
     widths = [max(width_of(row[place]) for row in rows) for place in range(len(HEADINGS))]
     made = []
     for row in rows:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from weir.cli.common import config_path_type, fail, print_listeners
 if TYPE_CHECKING:
     from weir.config.model import Config
     from weir.config.plan import Plan
+    from weir.control.passed import Passed
 
 __all__ = ["command"]
 
@@ -31,6 +34,7 @@ Setting = tuple[str, ...]
 @click.option("--stats-page", metavar="PATH", help="Serve the statistics page on this path. [default: none]")
 @click.option("--workers", metavar="N", help="Processes that serve. [default: auto, one for each processor]")
 @click.option("--single-process", is_flag=True, help="Serve in this very process, without a supervisor.")
+@click.option("--pid-file", metavar="FILE", help="Where the process's number is written while it runs. [default: off]")
 @click.option("--admin", metavar="ADDRESS", help="Where the admin process answers, or off. [default: 127.0.0.1:8079]")
 def command(
     listen: tuple[str, ...],
@@ -41,6 +45,7 @@ def command(
     stats_page: str | None,
     workers: str | None,
     single_process: bool,
+    pid_file: str | None,
     admin: str | None,
 ) -> None:
     """Run the proxy.
@@ -65,6 +70,10 @@ def command(
         settings[("workers",)] = ("--workers", int(workers) if number else workers)
     if single_process:
         settings[("single_process",)] = ("--single-process", True)
+    if pid_file is not None:
+        # A file that a person names on a command line is where they are.
+        absolute = pid_file if pid_file in ("", "off") else os.path.abspath(pid_file)
+        settings[("pid_file",)] = ("--pid-file", absolute)
     if admin is not None:
         settings[("admin", "address")] = ("--admin", admin)
 
@@ -80,8 +89,7 @@ def command(
     from weir.control.errors import PlanRefused, StartError
 
     try:
-        plan = _read_beside(read)
-        status = _run(plan, read)
+        status = _run(_read_beside(read), read)
     except PlanRefused as error:
         fail(str(error), status=2)
     except StartError as error:
@@ -103,8 +111,15 @@ def _read_beside(read: Callable[[], Plan]) -> Plan:
 
 
 def _run(plan: Plan, read: Callable[[], Plan]) -> int:
+    from weir.control.errors import StartError
+    from weir.control.passed import Passed
+    from weir.control.takeover import Predecessor
+
+    passed, predecessor = Passed.from_environment(), Predecessor.from_environment()
     if plan.single_process:
-        return _run_alone(plan)
+        if predecessor is not None:
+            raise StartError("single_process cannot take over from a weir that runs: restart it for that")
+        return _run_alone(plan, passed)
     from weir.control.supervisor import run
 
     def admin(*given: Any) -> int:
@@ -113,26 +128,52 @@ def _run(plan: Plan, read: Callable[[], Plan]) -> int:
 
         return main(*given)
 
-    return run(plan, read, admin, on_ready=print_listeners)
+    return run(plan, read, admin, on_ready=print_listeners, passed=passed, predecessor=predecessor)
 
 
-def _run_alone(plan: Plan) -> int:
+def _run_alone(plan: Plan, passed: Passed) -> int:
+    from weir.control.identity import identity_of, own_files, own_sockets
     from weir.control.keeper import bind_admin
+    from weir.control.pidfile import PidFile
     from weir.control.sockets import unbind
     from weir.control.worker import Service, make_rules, make_table, run
 
+    identity, pid_file = identity_of(plan), PidFile(plan.pid_file)
     memory, rules = make_table(plan, 1), make_rules(plan, 1)
-    sockets = bind_admin(plan.admin)
-    services: list[Service] = []
-    if sockets:
-        from weir.admin.server import serve
+    sockets: list[socket.socket] = []
 
-        services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token, rules=rules))
+    def on_bound(listening: Sequence[socket.socket]) -> None:
+        passed.close_rest()
+        own_files(plan, identity)
+        own_sockets([*listening, *sockets], identity)
+        if identity is not None:
+            identity.become()
+
+    def on_ready(addresses: list[str]) -> None:
+        pid_file.write()
+        print_listeners(addresses)
+
+    services: list[Service] = []
+    pid_file.take()
     try:
-        return run(plan, on_ready=print_listeners, services=services, memory=memory, rules=rules)
+        sockets += bind_admin(plan.admin, passed)
+        if sockets:
+            from weir.admin.server import serve
+
+            services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token, rules=rules))
+        return run(
+            plan,
+            on_ready=on_ready,
+            on_bound=on_bound,
+            services=services,
+            memory=memory,
+            rules=rules,
+            passed=passed,
+        )
     finally:
         for sock in sockets:
             unbind(sock)
+        pid_file.remove()
 
 
 def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:

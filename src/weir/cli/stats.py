@@ -64,6 +64,7 @@ GRACE_S = 10.0
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save a snapshot, for weir diff.")
+@click.option("--endpoints", is_flag=True, help="Show the endpoints with their health, and how it has changed.")
 @click.option("--rules", is_flag=True, help="Rate limits and injected faults, with what they have counted.")
 @click.option("--reset", is_flag=True, help="Let counting begin anew, for everybody who asks without --since.")
 @admin_options
@@ -79,6 +80,7 @@ def command(
     watch: float | None,
     form: str | None,
     save: Path | None,
+    endpoints: bool,
     rules: bool,
     reset: bool,
     admin: str | None,
@@ -90,8 +92,11 @@ def command(
     \b
     weir stats --sort p99 --since 15m
     weir stats /users/{id}
+    weir stats --endpoints
     weir stats --admin unix:/run/weir-admin.sock --json
     """
+    if endpoints and (path or since or watch or form == "csv" or save or reset or contains or prefix or route):
+        raise click.UsageError("--endpoints stands alone, or with --json: it is not about paths.")
     _check_usage(path, since, watch, form, save, reset, contains or prefix)
     if rules and (path or since or watch or form or save or reset or contains or prefix or route):
         raise click.UsageError("--rules stands alone: what rate limits and faults have counted is not by path.")
@@ -100,7 +105,9 @@ def command(
     request: dict[str, Any] = {"filter": chosen, "sort": SORTS[sort], "reverse": reverse, "limit": limit}
     request["histograms"] = path is not None
     with failures():
-        if reset:
+        if endpoints:
+            _endpoints(calling, form)
+        elif reset:
             _reset(calling)
         elif rules:
             from weir.cli.rules import rule_lines
@@ -136,6 +143,23 @@ def _check_usage(
         raise click.UsageError("--save has its own form and is made once: without --watch, --json and --csv.")
     if reset and (path or since or watch or form or save or narrowed):
         raise click.UsageError("--reset stands alone: counting begins anew for all series.")
+
+
+def _endpoints(calling: Caller, form: str | None) -> None:
+    import json
+
+    from weir.cli.health import changes_of, endpoints_of, health_lines, panics_of
+    from weir.cli.table import ansi, plain
+
+    message = calling.call("GetStatus", {})
+    if form == "json":
+        made: dict[str, Any] = {"endpoints": [row._asdict() for row in endpoints_of(message)]}
+        made["changes"] = [row._asdict() for row in changes_of(message)]
+        made["panics"] = panics_of(message)
+        click.echo(json.dumps(made, indent=2))
+        return
+    lines = health_lines(message)
+    click.echo("\n".join(ansi(lines) if colourful() else plain(lines)))
 
 
 def _reset(calling: Caller) -> None:

@@ -27,11 +27,14 @@ def parse_listen(text: str, key_path: str = "") -> AddressPlan:
     """Where to listen: ``:8080``, ``127.0.0.1:8080``, ``[::1]:8080``, ``localhost:8080`` or ``unix:/run/weir.sock``.
 
     ``:8080`` is every address of this machine, IPv6 and IPv4. Port 0 lets the kernel choose a free one.
+    ``systemd:web`` are the sockets that systemd passes under the name ``web`` (FileDescriptorName=).
 
     Raises ConfigError, with `key_path` as the place of its one problem.
     """
     if text.startswith("unix:"):
         return _unix(text, key_path)
+    if text.startswith("systemd:"):
+        return _passed(text, key_path)
     _refuse_scheme(text, ("http://", "https://"), "a listener's address has no scheme", key_path)
     host, port = _split(text, key_path, example_port=8080, port_alone=True)
     if host == "*":
@@ -83,6 +86,8 @@ def address_key(address: AddressPlan) -> tuple[str, int]:
     """What two spellings of one address have in common: ``[0:0::1]:80`` and ``[::1]:80``, ``A:80`` and ``a:80``."""
     if address.path is not None:
         return address.path, -1
+    if address.passed is not None:
+        return address.passed, -2
     host = address.host or ""
     if address.srv:
         return "srv:" + host.lower().rstrip("."), 0
@@ -112,6 +117,15 @@ def _unix(text: str, key_path: str) -> AddressPlan:
     if size > MOST_PATH_BYTES:
         refuse(f"{quoted(text)}: the path has {size} bytes, a Unix socket's at most {MOST_PATH_BYTES}", "", key_path)
     return AddressPlan(text=text, path=path)
+
+
+def _passed(text: str, key_path: str) -> AddressPlan:
+    name = text.removeprefix("systemd:")
+    # sd_listen_fds_with_names(3)
+    if not name or len(name) > 255 or ":" in name or not name.isascii() or not name.isprintable():
+        hint = 'the FileDescriptorName= of the .socket unit, for example "systemd:web"'
+        refuse(f"{quoted(text)}: {quoted(name)} is not the name of a socket", hint, key_path)
+    return AddressPlan(text=text, passed=name)
 
 
 def _srv(text: str, key_path: str) -> AddressPlan:

@@ -1,4 +1,4 @@
-"""Kinds of values of the admin side: files, tokens and collectors."""
+"""Kinds of values of the admin side: tokens and collectors."""
 
 from __future__ import annotations
 
@@ -9,24 +9,7 @@ from weir.config import units
 from weir.config.errors import quoted, refuse
 from weir.config.kinds import OFF, TOKEN, Kind, text_of
 
-__all__ = ["collector_url", "fields", "history_file", "token", "token_file"]
-
-
-def history_file() -> Kind:
-    """The absolute path of a file; ``""`` and ``"off"`` for none."""
-
-    def read(value: object) -> str:
-        text = text_of(value, 'the path of a file, or "off"', "/var/lib/weir/history.db")
-        if text in ("", OFF):
-            return ""
-        if not text.startswith("/") or text.endswith("/") or not text.isprintable():
-            refuse(
-                f"{quoted(text)} is not the absolute path of a file", 'write "/var/lib/weir/history.db", say, or "off"'
-            )
-        return text
-
-    schema = {"type": "string", "pattern": "^(off|/.*[^/]|)$"}
-    return Kind(read, 'path of a file, or `"off"`', schema, lambda value: value or OFF)
+__all__ = ["collector_url", "fields", "token", "token_file"]
 
 
 def collector_url() -> Kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from weir.config import admin_kinds, kinds
+from weir.config import admin_kinds, kinds, process_kinds
 from weir.config.plan import AddressPlan, AdminPlan, HistoryPlan, OtlpPlan
 from weir.config.table import Table, setting
 
@@ -14,7 +14,7 @@ __all__ = ["Admin", "History", "Otlp"]
 class History(Table):
     """What was counted, minute by minute."""
 
-    path: Annotated[str, admin_kinds.history_file()] = setting(
+    path: Annotated[str, process_kinds.absolute_file("a file", "/var/lib/weir/history.db")] = setting(
         HistoryPlan,
         "path",
         "The file that keeps it, so that figures survive a restart. `off`: only in memory.",

@@ -7,10 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from weir.config import balance_kinds, kinds
+from weir.config.health_model import Ejection, Health
 from weir.config.plan import AddressPlan, ClusterPlan, PoolPlan, QueuePlan, RetryPlan, StickyPlan
 from weir.config.table import Table, required, setting
 
-__all__ = ["Cluster", "Pool", "Queue", "Retry", "Sticky"]
+__all__ = ["Cluster", "Ejection", "Health", "Pool", "Queue", "Retry", "Sticky"]
 
 
 class Pool(Table):
@@ -224,6 +225,14 @@ class Cluster(Table):
         "How often the names of endpoints are looked up again, at the latest.",
         example="5s",
     )
+    panic_below: Annotated[int, kinds.ratio()] = setting(
+        ClusterPlan,
+        "panic_below_percent",
+        "When fewer endpoints than this are neither unhealthy nor ejected, all are asked. `0%`: only when none is.",
+        example="50%",
+    )
+    health: Health = Field(default_factory=Health, description="Checks of each endpoint.")
+    ejection: Ejection = Field(default_factory=Ejection, description="Endpoints that fail get no requests for a while.")
     pool: Pool = Field(default_factory=Pool, description="Connections to each endpoint, per worker.")
     queue: Queue = Field(default_factory=Queue, description="Requests that wait for a connection.")
     retry: Retry = Field(default_factory=Retry, description="The budget of repeated requests.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from weir.config.health_model import ejection_plan, health_plan
 from weir.config.model import Admin, Cluster, Config, Fault, Listener, Pool, RateLimit
 from weir.config.plan import (
     AddressPlan,
@@ -88,6 +89,10 @@ def compile_plan(config: Config) -> Plan:
         single_process=config.single_process,
         drain_timeout_ms=config.drain_timeout,
         heartbeat_timeout_ms=config.heartbeat_timeout,
+        user=config.user,
+        group=config.group,
+        pid_file=config.pid_file,
+        upgrade_program=config.upgrade_program,
     )
 
 
@@ -203,6 +208,9 @@ def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
             min_per_second=cluster.retry.min_per_second,
             attempts=cluster.retry.attempts,
         ),
+        health=health_plan(cluster.health),
+        ejection=ejection_plan(cluster.ejection),
+        panic_below_percent=cluster.panic_below,
         host=cluster.host,
         proxy_protocol=cluster.proxy_protocol,
         connect_timeout_ms=cluster.connect_timeout,

@@ -21,7 +21,9 @@ from weir.config.model import (
     Admin,
     Cluster,
     Config,
+    Ejection,
     Fault,
+    Health,
     Listener,
     Log,
     Pool,
@@ -133,9 +135,11 @@ def _stats(raw: Raw) -> Iterator[Finding]:
 
 def _processes(raw: Raw) -> Iterator[Finding]:
     if _value(Config, raw, "single_process"):
-        for key in ("workers", "heartbeat_timeout"):
+        for key in ("workers", "heartbeat_timeout", "upgrade_program"):
             if key in raw:
                 yield Finding((key,), "key", "without effect: single_process is true", "take one of the two out")
+    if _value(Config, raw, "group") and _value(Config, raw, "user") == "":
+        yield Finding(("group",), "key", "without effect: there is no user", "add user, or take it out")
 
 
 def _admin(raw: Raw) -> Iterator[Finding]:
@@ -275,6 +279,8 @@ def _clusters(raw: Raw) -> Iterator[Finding]:
         yield from _cluster_endpoints(loc, cluster)
         yield from balancing(loc, cluster, _endpoints(cluster))
         yield from _pool((*loc, "pool"), _table(cluster, "pool"))
+        yield from _health((*loc, "health"), _table(cluster, "health"))
+        yield from _ejection((*loc, "ejection"), _table(cluster, "ejection"))
         queue, retry = _table(cluster, "queue"), _table(cluster, "retry")
         if _value(Queue, queue, "size") == 0 and "timeout" in queue:
             yield Finding((*loc, "queue", "timeout"), "key", "without effect: the queue's size is 0", "take it out")
@@ -316,6 +322,43 @@ def _pool(loc: Loc, pool: Raw) -> Iterator[Finding]:
     if "max_idle" not in pool and None not in (min_idle, most) and min_idle > most:
         message = f"{min_idle} idle connections are more than max_connections, which is {most}"
         yield Finding((*loc, "min_idle"), "value", message, "raise max_connections or lower min_idle")
+
+
+# What only a check by a request has.
+OF_REQUESTS = ("path", "method", "host", "fields", "status", "body")
+
+
+def _health(loc: Loc, health: Raw) -> Iterator[Finding]:
+    # As with the access log: type = "off" in the file says that the person knows.
+    if "type" not in health:
+        for key in health:
+            if key in Health.model_fields:
+                yield Finding((*loc, key), "key", "without effect: no checks are made", 'add type = "http" or "tcp"')
+        return
+    if health["type"] == "tcp":
+        for key in OF_REQUESTS:
+            if key in health:
+                message = 'without effect: type is "tcp", only a connection is made'
+                yield Finding((*loc, key), "key", message, 'take it out, or write type = "http"')
+    elif health.get("method") == "HEAD" and _value(Health, health, "body"):
+        message = "the answer to HEAD has no body"
+        yield Finding((*loc, "body"), "value", message, "take it out, or the method", also=(*loc, "method"))
+
+
+def _ejection(loc: Loc, ejection: Raw) -> Iterator[Finding]:
+    by_interval = ("error_rate", "latency")
+    for key in ("interval", "min_requests"):
+        if key in ejection and not any(_value(Ejection, ejection, cause) for cause in by_interval):
+            message = "without effect: error_rate and latency are off"
+            yield Finding((*loc, key), "key", message, "set one of them, or take it out")
+    if not any(_value(Ejection, ejection, cause) for cause in ("failures", "errors_5xx", *by_interval)):
+        for key in ("time", "max_time", "max_ejected"):
+            if key in ejection:
+                yield Finding((*loc, key), "key", "without effect: nothing ejects an endpoint", "take it out")
+    time, most = _value(Ejection, ejection, "time"), _value(Ejection, ejection, "max_time")
+    if "max_time" in ejection and None not in (time, most) and most < time:
+        message = "the first ejection takes longer: that is time"
+        yield Finding((*loc, "max_time"), "value", message, "raise max_time or lower time")
 
 
 def _destinations(raw: Raw) -> Iterator[Finding]:
@@ -363,7 +406,7 @@ def _loops(raw: Raw) -> Iterator[Finding]:
     clusters = {cluster["name"]: (place, cluster) for place, cluster in _tables(raw, "cluster") if _named(cluster)}
     for place, listener in _tables(raw, "listener"):
         address, to = _value(Listener, listener, "address"), _value(Listener, listener, "to")
-        if address is None or (address.path is None and address.port == 0):
+        if address is None or address.passed is not None or (address.path is None and address.port == 0):
             continue
         targets: list[tuple[Loc, AddressPlan]] = []
         if isinstance(to, AddressPlan):

@@ -14,7 +14,9 @@ from weir.config.model import (
     Admin,
     Cluster,
     Config,
+    Ejection,
     Fault,
+    Health,
     History,
     Listener,
     Log,
@@ -47,6 +49,8 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
     ("cluster", "retry"): Retry,
+    ("cluster", "health"): Health,
+    ("cluster", "ejection"): Ejection,
     ("cluster", "sticky"): Sticky,
 }
 ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("cluster",))

@@ -210,10 +210,21 @@ def size(low: str | int, high: str | int, *, none: bool = False) -> Kind:
     return Kind(read, text, schema, lambda value: OFF if none and value == 0 else units.format_size(value))
 
 
-def ratio() -> Kind:
-    """A part of a whole, ``"20%"`` or ``0.2``, read as whole percent."""
-    schema = {"type": ["number", "string"], "minimum": 0, "maximum": 1, "pattern": f"^{units.RATIO_PATTERN}$"}
-    return Kind(units.parse_ratio, 'ratio, `"0%"` to `"100%"`, or 0.0 to 1.0', schema, lambda value: f"{value}%")
+def ratio(*, none: bool = False) -> Kind:
+    """A part of a whole, ``"20%"`` or ``0.2``, read as whole percent; `none`: ``"off"`` is read as 0."""
+
+    def read(value: object) -> int:
+        if none and value == OFF:
+            return 0
+        found = units.parse_ratio(value)
+        if none and found == 0:
+            refuse(f"{_toml(value)} is always reached", 'write "off"')
+        return found
+
+    pattern = f"^({units.RATIO_PATTERN}{'|off' if none else ''})$"
+    schema = {"type": ["number", "string"], "minimum": 0, "maximum": 1, "pattern": pattern}
+    text = 'ratio, `"1%"` to `"100%"`, or `"off"`' if none else 'ratio, `"0%"` to `"100%"`, or 0.0 to 1.0'
+    return Kind(read, text, schema, lambda value: OFF if none and value == 0 else f"{value}%")
 
 
 def choice(*words: str) -> Kind:
@@ -243,7 +254,15 @@ def admin_address() -> Kind:
     """Where the admin process listens, read as AddressPlan; ``"off"`` for none, read as None."""
 
     def read(value: object) -> object:
-        return None if value == OFF else parse_listen(address_text(value, "an address", "127.0.0.1:", "8079"))
+        if value == OFF:
+            return None
+        address = parse_listen(address_text(value, "an address", "127.0.0.1:", "8079"))
+        if address.passed is not None:
+            # Whether everybody could reach it is not known by the name.
+            refuse(
+                f"{quoted(address.text)} is for listeners", "write the address: a socket that is passed for it is used"
+            )
+        return address
 
     schema = {"type": "string", "minLength": 1}
     return Kind(read, 'address to listen on, or `"off"`', schema, lambda value: OFF if value is None else value.text)

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from weir.config import balance_kinds, kinds
+from weir.config import balance_kinds, kinds, process_kinds
 from weir.config.admin_model import Admin, History, Otlp
-from weir.config.cluster_model import Cluster, Pool, Queue, Retry, Sticky
+from weir.config.cluster_model import Cluster, Ejection, Health, Pool, Queue, Retry, Sticky
 from weir.config.limit_model import Fault, RateLimit
 from weir.config.listener_model import Listener
 from weir.config.plan import LogPlan, Plan, StatsPlan
@@ -24,7 +24,9 @@ __all__ = [
     "Admin",
     "Cluster",
     "Config",
+    "Ejection",
     "Fault",
+    "Health",
     "History",
     "Listener",
     "Log",
@@ -136,6 +138,30 @@ class Config(Table):
         "A worker that gives no sign of life for so long is replaced.",
         example="30s",
     )
+    user: Annotated[str, process_kinds.user()] = setting(
+        Plan,
+        "user",
+        "Whom the workers and the admin process run as, by name or number. weir must be started by root for it, and "
+        "its supervisor stays root ([operation](operation.md#whom-it-runs-as)).",
+        example="nobody",
+    )
+    group: Annotated[str, process_kinds.group()] = setting(
+        Plan, "group", "The group that goes with `user`. `off`: the user's own.", example="daemon"
+    )
+    pid_file: Annotated[str, process_kinds.absolute_file("a file", "/run/weir.pid")] = setting(
+        Plan,
+        "pid_file",
+        "A file with the number of the process that signals are sent to. It is locked while weir runs and removed at "
+        "its end.",
+        example="/run/weir.pid",
+    )
+    upgrade_program: Annotated[str, process_kinds.absolute_file("a program", "/opt/weir/bin/weir")] = setting(
+        Plan,
+        "upgrade_program",
+        "The `weir` that takes over on the signal USR2. `off`: the one that was started, which may be another version "
+        "by now ([operation](operation.md#a-new-version-of-weir)).",
+        example="/opt/weir-2/bin/weir",
+    )
     zone: Annotated[str, balance_kinds.zone()] = Field(
         default="",
         description="Where this weir runs. Endpoints of the same `zone` are preferred, see "
@@ -155,6 +181,13 @@ class Config(Table):
     )
 
 
+# Tables within the file's own.
+MODELS = (
+    *(Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats),
+    *(Sticky,),
+)
+
+
 def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
     """How the values of a field are read and shown; None for tables and arrays."""
     return next((entry for entry in field.metadata if isinstance(entry, kinds.Kind)), None)
@@ -163,8 +196,7 @@ def kind_of_field(field: FieldInfo) -> kinds.Kind | None:
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors and linters."""
     made = Config.model_json_schema()
-    models = (Admin, Cluster, Fault, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats, Sticky)
-    tables = {model.__name__: model for model in models}
+    tables: dict[str, type[Table]] = {model.__name__: model for model in MODELS}
     for name, model in tables.items():
         _finish(made["$defs"][name], model)
     _finish(made, Config)

@@ -19,9 +19,11 @@ __all__ = [
     "AddressPlan",
     "AdminPlan",
     "ClusterPlan",
+    "EjectionPlan",
     "EndpointPlan",
     "ErrorPagePlan",
     "FaultPlan",
+    "HealthPlan",
     "HistoryPlan",
     "ListenerPlan",
     "LogPlan",
@@ -43,14 +45,16 @@ __all__ = [
 class AddressPlan:
     """Where to listen or to connect: a Unix socket path, or a host (name or literal) and port.
 
-    Exactly one of ``path`` and ``host`` is set, except that a listener's ``host`` may be ``""``: every
-    address of this machine, IPv6 and IPv4. ``text`` is the address as the person wrote it, for logs.
+    Exactly one of ``path``, ``passed`` and ``host`` is set, except that a listener's ``host`` may be ``""``: every
+    address of this machine, IPv6 and IPv4. ``passed`` is the name of sockets that a service manager passes to weir.
+    ``text`` is the address as the person wrote it, for logs.
     """
 
     text: str
     host: str | None = None
     port: int = 0
     path: str | None = None
+    passed: str | None = None
     srv: bool = False  # host is the name of SRV records (RFC 2782), which say hosts and ports
 
 
@@ -75,7 +79,7 @@ class EndpointPlan(AddressPlan):
     @classmethod
     def of(cls, address: AddressPlan, **more: Any) -> EndpointPlan:
         """An endpoint at an address."""
-        return cls(address.text, address.host, address.port, address.path, address.srv, **more)
+        return cls(address.text, address.host, address.port, address.path, srv=address.srv, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,42 @@ class StickyPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthPlan:
+    """Active checks of a cluster's endpoints, made by one worker for all."""
+
+    type: str = "off"  # "off", "tcp": a connection, "http": a request
+    path: str = "/"
+    method: str = "GET"  # or "HEAD", "OPTIONS"
+    host: str = ""  # "": the cluster's host, or the endpoint's own
+    fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may be secret
+    status: tuple[tuple[int, int], ...] = ((200, 399),)  # first and last of what is expected
+    body: str = ""  # what the body must have in it; "": anything
+    port: int = 0  # to connect to; 0: the endpoint's
+    interval_ms: int = 2_000
+    unhealthy_interval_ms: int = 0  # of an unhealthy endpoint; 0: interval_ms
+    timeout_ms: int = 1_000  # of a whole check
+    jitter_percent: int = 10  # an interval is longer or shorter by so much at most
+    healthy_after: int = 2  # checks in a row that make an unhealthy endpoint healthy
+    unhealthy_after: int = 3
+    first: str = "healthy"  # what is thought of an endpoint before its first verdict, or "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class EjectionPlan:
+    """When an endpoint gets no requests for a while, because of what became of those that it got."""
+
+    failures: int = 5  # attempts in a row without a response, seen by one worker; 0: off
+    errors_5xx: int = 0  # responses in a row, seen by one worker; 0: off
+    error_rate_percent: int = 0  # failures and 5xx of an interval's attempts; 0: off
+    latency_percent: int = 0  # an interval's mean, of the median of the others; 0: off
+    interval_ms: int = 10_000
+    min_requests: int = 100  # in an interval; with fewer it says nothing
+    time_ms: int = 10_000  # the first ejection; the n-th in a row takes n times as long ...
+    max_time_ms: int = 300_000  # ... at most
+    max_ejected_percent: int = 50  # of the cluster's endpoints at a time, and one of two in any case
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPlan:
     """A named group of endpoints."""
 
@@ -132,6 +172,9 @@ class ClusterPlan:
     pool: PoolPlan = field(default_factory=PoolPlan)
     queue: QueuePlan = field(default_factory=QueuePlan)
     retry: RetryPlan = field(default_factory=RetryPlan)
+    health: HealthPlan = field(default_factory=HealthPlan)
+    ejection: EjectionPlan = field(default_factory=EjectionPlan)
+    panic_below_percent: int = 0  # of the endpoints that may be used; with fewer, or none, all are asked
     host: str = ""  # "": keep the client's Host; else the value to send
     proxy_protocol: str = "off"  # the PROXY header that connections to endpoints begin with: "off", "v1", "v2"
     connect_timeout_ms: int = 3_000
@@ -330,3 +373,7 @@ class Plan:
     single_process: bool = False  # one process does it all: no supervisor, no admin process
     drain_timeout_ms: int = 30_000
     heartbeat_timeout_ms: int = 10_000  # a worker that shows no sign of life for so long is replaced
+    user: str = ""  # name or number of whom workers and admin process run as; "": whoever has started it
+    group: str = ""  # the same of the group; "": the user's own
+    pid_file: str = ""  # absolute path; "": none
+    upgrade_program: str = ""  # absolute path of the weir that USR2 starts; "": the one that was started

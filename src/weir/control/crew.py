@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -17,6 +18,8 @@ from weir.control.stock import Stock
 from weir.stats.rules import RuleBook
 
 __all__ = ["Crew", "Member", "Place", "Stage", "worker_count"]
+
+log = logging.getLogger("weir")
 
 # Told to end, a process has its own limit; when it does not keep to it, this much later it is killed.
 _GRACE_S = 5.0
@@ -56,7 +59,11 @@ class Member:
     def signal(self, number: signal.Signals) -> None:
         # It may be dead and not yet waited for: then nothing happens; its number is nobody else's.
         with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            try:
+                os.kill(self.pid, number)
+            except PermissionError:
+                # Another user's, and the right to do this was lost; it was checked at the start.
+                log.error("%s cannot be sent %s: not allowed", self.name, number.name)
 
     def ready(self) -> None:
         self.stage = Stage.SERVING

@@ -32,7 +32,8 @@ class Heart:
                 if isinstance(number, int) and number >= 0:
                     endpoints.append((number, pool))
             if (number := self._plane.cluster_number(cluster)) >= 0:
-                clusters.append((number, {"queued": self._plane.queued(cluster)}))
+                gauges = {"queued": self._plane.queued(cluster), "panics": self._plane.panics(cluster)}
+                clusters.append((number, gauges))
         publish(self._memory, self._worker, gauges=self._gauges(), endpoints=endpoints, clusters=clusters)
 
     def _gauges(self) -> dict[str, int]:

@@ -20,6 +20,7 @@ class Notifier:
     def __init__(self, environment: MutableMapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
         address = environment.pop("NOTIFY_SOCKET", "")
+        self._environment = {"NOTIFY_SOCKET": address} if address else {}
         usec, pid = environment.pop("WATCHDOG_USEC", ""), environment.pop("WATCHDOG_PID", "")
         self._socket: socket.socket | None = None
         # Seconds between two signs of life: half of what the manager allows; 0: it wants none.
@@ -31,6 +32,7 @@ class Notifier:
             self._socket.setblocking(False)
             if usec.isdigit() and int(usec) > 0 and pid in ("", str(os.getpid())):
                 self.watchdog_s = int(usec) / 2e6
+                self._environment["WATCHDOG_USEC"] = usec
 
     def send(self, *assignments: str) -> None:
         if self._socket is not None:
@@ -44,6 +46,15 @@ class Notifier:
     def reloading(self) -> None:
         """A reload begins; it ends with ready(), whatever comes of it."""
         self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reloading")
+
+    def handed_over(self, pid: int) -> None:
+        """The main process of the service is another one from now on; that one tells the rest."""
+        self.send(f"MAINPID={pid}")
+        self.close()
+
+    def environment(self) -> dict[str, str]:
+        """The variables that were taken out, for a process that is to speak for the service later."""
+        return dict(self._environment)
 
     def stopping(self) -> None:
         self.send("STOPPING=1", "STATUS=finishing what is in flight")

@@ -9,10 +9,32 @@ from weir.config.plan import Plan
 from weir.control.errors import PlanRefused
 from weir.control.spawn import Answer
 
-__all__ = ["Reloading"]
+__all__ = ["Reloading", "needs_restart"]
 
 # Names in it are not looked up, so only a file system can hold it up.
 READ_S = 60.0
+
+
+def needs_restart(old: Plan, new: Plan) -> str:
+    """What of a new plan cannot be had while weir runs; "" if all of it can."""
+    for name, before, after in (
+        ("single_process", old.single_process, new.single_process),
+        ("stats.rows", old.stats.rows, new.stats.rows),
+        ("user", old.user, new.user),
+        ("group", old.group, new.group),
+        ("pid_file", old.pid_file, new.pid_file),
+    ):
+        if before != after:
+            told = (
+                "" if isinstance(after, bool) else f": it is {shown(before)}, and {shown(after)} in the configuration"
+            )
+            also = "" if isinstance(after, bool) else ", or upgrade it (USR2)"
+            return f"{name} cannot be changed by a reload{told}; restart weir for that{also}"
+    return ""
+
+
+def shown(value: object) -> str:
+    return str(value) if value != "" else "off"
 
 
 class Reloading:
@@ -53,7 +75,8 @@ class Reloading:
 
     def on_readable(self) -> None:
         """Takes what the child has said."""
-        assert self.answer is not None
+        if self.answer is None:
+            return  # a signal of the same moment has cancelled it
         try:
             if not self.answer.read():
                 return

@@ -12,13 +12,27 @@ from collections.abc import Iterator
 from weir.config.plan import AddressPlan, ListenerPlan
 from weir.control.errors import StartError
 
-__all__ = ["bind", "bind_copies", "bound_text", "more_copies", "raise_descriptor_limit", "unbind"]
+__all__ = [
+    "PassedSocket",
+    "bind",
+    "bind_copies",
+    "bound_text",
+    "more_copies",
+    "places",
+    "raise_descriptor_limit",
+    "settle",
+    "unbind",
+]
 
 _HINTS = {
     errno.EADDRINUSE: "another process listens there",
     errno.EACCES: "this user may not (ports below 1024 need a privilege)",
     errno.EADDRNOTAVAIL: "this machine does not have that address",
 }
+
+
+class PassedSocket(socket.socket):
+    """A listening socket that a service manager has bound (`weir.control.passed`): its file is the manager's."""
 
 
 def raise_descriptor_limit() -> int:
@@ -56,7 +70,7 @@ def bind_copies(plan: ListenerPlan, copies: int, *, shared_port: bool = True) ->
                 made.append([_bind_path(address.path, plan)])
                 return made * copies
             made.append([])
-            for family, place in _places(address):
+            for family, place in places(address):
                 made[0].append(_bind_tcp(family, place, plan, shared_port=shared_port))
             more_copies(plan, made, copies)
         except BaseException:
@@ -69,9 +83,11 @@ def bind_copies(plan: ListenerPlan, copies: int, *, shared_port: bool = True) ->
 def more_copies(plan: ListenerPlan, made: list[list[socket.socket]], copies: int) -> None:
     """Adds to `made` until it has so many. Raises StartError, with what was added before in the list."""
     with _explained(plan.address):
+        known = len({sock for copy in made for sock in copy}) // len(made[0])
         while len(made) < copies:
-            if plan.address.path is not None:
-                made.append(made[0])
+            if plan.address.path is not None or isinstance(made[0][0], PassedSocket):
+                # One that cannot be copied is served by several.
+                made.append(made[len(made) - known])
                 continue
             made.append([])
             for first in made[0]:
@@ -88,7 +104,8 @@ def _explained(address: AddressPlan) -> Iterator[None]:
         raise StartError(f"cannot listen on {address.text}: {detail}") from error
 
 
-def _places(address: AddressPlan) -> Iterator[tuple[int, tuple[str, int]]]:
+def places(address: AddressPlan) -> Iterator[tuple[int, tuple[str, int]]]:
+    """Family, host and port of each place that host and port stand for. OSError if a name cannot be looked up."""
     if address.host == "":
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
         yield family, ("::" if family == socket.AF_INET6 else "0.0.0.0", address.port)
@@ -126,8 +143,12 @@ def _bind_path(path: str, plan: ListenerPlan) -> socket.socket:
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.bind(path)
-        os.chmod(path, plan.unix_mode)
+        # Not by chmod() afterwards: there is no moment at which others may connect, and no path that they could change.
+        mask = os.umask(0o777 & ~plan.unix_mode)
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(mask)
         sock.listen(plan.backlog)
         sock.setblocking(False)
     except BaseException:
@@ -161,8 +182,26 @@ def bound_text(sock: socket.socket) -> str:
 
 def unbind(sock: socket.socket) -> None:
     """Closes a listening socket; a Unix socket's file goes with it."""
-    path = sock.getsockname() if sock.family == socket.AF_UNIX else None
+    is_ours = sock.family == socket.AF_UNIX and not isinstance(sock, PassedSocket)
+    path = sock.getsockname() if is_ours else None
     sock.close()
     if path:
-        with contextlib.suppress(FileNotFoundError):
+        # Without privileges the directory may not be ours any more; the next weir finds that nobody listens there.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
             os.unlink(path)
+
+
+def settle(sock: socket.socket, plan: ListenerPlan) -> None:
+    """What a new plan may say otherwise of a socket that stays: its backlog, and the mode of a Unix socket's file."""
+    if isinstance(sock, PassedSocket):
+        return
+    sock.listen(plan.backlog)
+    if sock.family == socket.AF_UNIX:
+        with contextlib.suppress(FileNotFoundError):
+            # Of what is there itself, should somebody have put a link in its place.
+            fd = os.open(sock.getsockname(), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                    os.chmod(f"/proc/self/fd/{fd}", plan.unix_mode)
+            finally:
+                os.close(fd)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weir.config.plan import Plan
-from weir.control.crew import Member
 from weir.stats.rules import rule_name
+
+if TYPE_CHECKING:
+    from weir.control.crew import Member
 
 __all__ = ["StatusLine", "say", "say_faults"]
 

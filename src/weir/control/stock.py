@@ -10,7 +10,8 @@ import socket
 from collections.abc import Iterator
 
 from weir.config.plan import ListenerPlan, Plan
-from weir.control.sockets import bind_copies, bound_text, more_copies, unbind
+from weir.control.passed import Passed
+from weir.control.sockets import bind_copies, bound_text, more_copies, settle, unbind
 
 __all__ = ["Stock"]
 
@@ -22,23 +23,45 @@ class Stock:
     """A plan's sockets: for each listener, in `copies` lists of sockets, one for each worker.
 
     There may be more lists than workers, where an earlier plan had more workers: all are served, for in each somebody
-    may be waiting. Raises StartError, with nothing left bound that was not before.
+    may be waiting. `passed` are sockets to be taken rather than bound. Raises StartError, with nothing left bound that
+    was not before.
     """
 
-    def __init__(self, plan: Plan, workers: int, before: Stock | None = None) -> None:
+    def __init__(self, plan: Plan, workers: int, before: Stock | None = None, passed: Passed | None = None) -> None:
         self.workers = workers
         self.listeners: dict[Key, list[list[socket.socket]]] = {}
         try:
             for key, listener in keyed(plan):
                 known = before.listeners.get(key) if before is not None else None
                 if known is None:
-                    self.listeners[key] = bind_copies(listener, workers)
-                else:
+                    known = (passed or Passed()).take(listener.address)
+                if known:
                     self.listeners[key] = list(known)
                     more_copies(listener, self.listeners[key], workers)
+                else:
+                    self.listeners[key] = bind_copies(listener, workers)
         except BaseException:
             self.close(keep=before)
             raise
+
+    @classmethod
+    def of(cls, listeners: dict[Key, list[list[socket.socket]]]) -> Stock:
+        """Sockets that another process has had: to be taken over from."""
+        stock = cls(Plan((), (), ()), 0)
+        stock.listeners = listeners
+        return stock
+
+    def settle(self, plan: Plan) -> None:
+        """The plan is in use: what it says of sockets that it took over holds for them now."""
+        for (_key, listener), copies in zip(keyed(plan), self.listeners.values(), strict=True):
+            for sock in {sock for copy in copies for sock in copy}:
+                settle(sock, listener)
+
+    def release(self) -> None:
+        """Closes all sockets, and leaves files where they are: they are another process's now."""
+        for sock in self.sockets():
+            sock.close()
+        self.listeners = {}
 
     def sockets(self) -> set[socket.socket]:
         return {sock for copies in self.listeners.values() for copy in copies for sock in copy}

@@ -7,29 +7,33 @@ everything else; so each event only notes what is wanted, and `_work` does what 
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
-import math
 import os
-import select
 import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from weir.config.plan import Plan
 from weir.control import child
 from weir.control.crew import Crew, Member, Place, Stage, worker_count
 from weir.control.errors import StartError
-from weir.control.keeper import AdminKeeper, AdminMain
+from weir.control.holdings import Holdings
+from weir.control.keeper import AdminMain
 from weir.control.notify import Notifier
-from weir.control.reloading import Reloading
+from weir.control.passed import Passed
+from weir.control.processes import Processes
+from weir.control.reloading import Reloading, needs_restart
 from weir.control.sockets import raise_descriptor_limit
-from weir.control.spawn import allow_signals, ended, fork
+from weir.control.spawn import allow_signals, ended
 from weir.control.status import StatusLine, say, say_faults
 from weir.control.stock import Stock
-from weir.control.worker import HEARTBEAT_S, Seat, make_rules, make_table, name_plan
+from weir.control.takeover import Predecessor
+from weir.control.upgrade import Upgrading
+from weir.control.waiting import Waiting
+from weir.control.worker import HEARTBEAT_S, Seat, make_rules, name_plan
 from weir.stats import layout
 
 __all__ = ["Supervisor", "run"]
@@ -44,66 +48,61 @@ _SIGNALS = (
     signal.SIGQUIT,
     signal.SIGHUP,
     signal.SIGUSR1,
+    signal.SIGUSR2,
     signal.SIGCHLD,
 )
-# If the supervisor itself was stopped for so long, nobody can be blamed for an old heartbeat.
-_ABSENT_S = 3 * HEARTBEAT_S
 
 
 class Supervisor:
     """Runs the workers of a plan until it is told to end.
 
     `read` reads the plan anew; it runs in a process of its own. `on_ready` gets the bound addresses once, when all
-    workers accept. `admin` is the life of the admin process. Raises StartError.
+    workers accept. `admin` is the life of the admin process. `passed` are sockets of a service manager, `predecessor`
+    is a weir to take over from. Raises StartError.
     """
 
     def __init__(
-        self, plan: Plan, read: ReadPlan, admin: AdminMain, on_ready: Callable[[list[str]], None] | None = None
+        self,
+        plan: Plan,
+        read: ReadPlan,
+        admin: AdminMain,
+        on_ready: Callable[[list[str]], None] | None = None,
+        passed: Passed | None = None,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self.read = read
         self.on_ready = on_ready
-        workers = worker_count(plan)
-        stock = Stock(plan, workers)
-        try:
-            # Beside those who serve, the next ones and a few of the last ones who still drain.
-            self.slots = 2 * workers + 2
-            self.memory, rules = make_table(plan, self.slots, growing=True), make_rules(plan, self.slots)
-            self.admin = AdminKeeper(admin, plan.admin)
-        except BaseException:
-            stock.close()
-            raise
-        self.free = set(range(self.slots))
-        self.crew = Crew(1, plan, stock, name_plan(self.memory, plan), rules)
+        self.holdings = Holdings(plan, admin, passed, predecessor)
+        self.predecessor = predecessor
+        self.admin = self.holdings.admin
+        self.memory = self.holdings.memory
+        self.processes = Processes(self.memory, self.holdings.free, self._let_go)
+        self.slots = layout.read_header(self.memory).workers
+        self.crew = Crew(1, plan, self.holdings.stock, name_plan(self.memory, plan), self.holdings.rules)
         self.coming: Crew | None = None  # starts, to take over from `crew`
         self.reloading = Reloading(self._read, self._refuse)
-        self.members: dict[int, Member] = {}
         self.reloads = 0
         self.refused = ""  # why the last reload came to nothing
         self.started = False
         self.ending = 0  # 1: drain, 2: at once
         self.status = 0
-        self._woken = time.monotonic()
-        self._checked = self._woken
-        self._wakeup: tuple[socket.socket, socket.socket] | None = None
+        # If the supervisor itself was stopped for so long, nobody can be blamed for an old heartbeat.
+        self.waiting = Waiting(_SIGNALS, absent_s=3 * HEARTBEAT_S)
         self._status = StatusLine()
         self.notifier = Notifier()
+        self.upgrading = Upgrading(self.processes, self.holdings.pid_file, self.notifier)
 
     # -- from outside -------------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Returns the exit status when everything has ended: 0, or 1 if the first workers did not come up."""
         raise_descriptor_limit()
-        self._wakeup = socket.socketpair()
-        for sock in self._wakeup:
-            sock.setblocking(False)
-        signal.set_wakeup_fd(self._wakeup[1].fileno(), warn_on_full_buffer=False)
-        for number in _SIGNALS:
-            signal.signal(number, _noted)
+        self.waiting.open()
         # What exists now is never freed: a fork that looked at it would copy its pages.
         gc.collect()
         gc.freeze()
         try:
-            while not self.ending or self.members:
+            while not self.ending or self.processes:
                 self._work()
                 self._tell()
                 self._wait()
@@ -113,53 +112,42 @@ class Supervisor:
 
     def _leave(self) -> None:
         """Nothing stays: whatever happened, no child outlives the supervisor."""
-        signal.set_wakeup_fd(-1)
+        self.waiting.close()
         self.reloading.cancel()
-        for member in self.members.values():
-            member.signal(signal.SIGKILL)
-        for member in self.members.values():
-            os.waitpid(member.pid, 0)
-            member.channel.close()
-        self.members.clear()
+        self.processes.kill()
         self._close_stocks()
-        self.admin.close()
+        if self.upgrading.handed_over:
+            self.admin.release()
+        self.holdings.end()
         self.notifier.close()
-        for sock in self._wakeup or ():
-            sock.close()
 
     # -- waiting ------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        assert self._wakeup is not None
-        poll = select.poll()
-        poll.register(self._wakeup[0], select.POLLIN)
-        lines = {member.channel.fileno(): member for member in self.members.values() if not member.line_ended}
-        for fd in lines:
-            poll.register(fd, select.POLLIN)
+        lines: dict[int, Callable[[], None]] = {}
+        for member in self.processes:
+            if not member.line_ended:
+                lines[member.channel.fileno()] = functools.partial(self._on_line, member)
         if self.reloading.answer is not None:
-            poll.register(self.reloading.answer, select.POLLIN)
-        events = poll.poll(math.ceil(1000 * self._pause()))
-        now = time.monotonic()
-        if now - self._woken > _ABSENT_S:
-            # Stopped and continued: the workers may have been as well.
-            self._checked = now
-        self._woken = now
-        # First, and whatever poll() saw: a terminal's INT goes to the workers as well, who may have said so by now.
-        with suppress(BlockingIOError):
-            for number in self._wakeup[0].recv(4096):
-                self._on_signal(signal.Signals(number))
-        for fd, _event in events:
-            if fd in lines:
-                self._on_line(lines[fd])
-            elif fd != self._wakeup[0].fileno():
-                self.reloading.on_readable()
-        self._reap()
+            lines[self.reloading.answer.fileno()] = self.reloading.on_readable
+        if (line := self.upgrading.line()) is not None:
+            lines[line[0]] = line[1]
+        if self.predecessor is not None and not self.predecessor.is_gone:
+            lines[self.predecessor.channel.fileno()] = self.predecessor.on_readable
+        signals, ready = self.waiting.wait(lines, self._pause())
+        for number in signals:
+            self._on_signal(number)
+        for fd in ready:
+            lines[fd]()
+        for member, code in self.processes.reap():
+            self._gone(member, code)
 
     def _pause(self) -> float:
         """Seconds until something is due; at most until heartbeats are to be looked at."""
         now = time.monotonic()
-        times = [now + min(HEARTBEAT_S, self.notifier.watchdog_s or HEARTBEAT_S), self.reloading.deadline()]
-        times += [member.deadline for member in self.members.values()]
+        times = [now + min(HEARTBEAT_S, self.notifier.watchdog_s or HEARTBEAT_S)]
+        times += [self.reloading.deadline(), self.upgrading.deadline()]
+        times += [member.deadline for member in self.processes]
         if not self.ending:
             crews = [self.crew] if self.coming is None else [self.crew, self.coming]
             times += [place.due for crew in crews for place in crew.places if place.member is None]
@@ -173,10 +161,14 @@ class Supervisor:
         elif number == signal.SIGQUIT:
             self._end(2)
         elif number == signal.SIGHUP:
-            self.reloading.wanted = True
-            self.notifier.reloading()
+            if not self.ending:
+                self.reloading.wanted = True
+                self.notifier.reloading()
+        elif number == signal.SIGUSR2:
+            self.upgrading.wanted = not self.ending
         elif number == signal.SIGUSR1:
-            for member in self.members.values():
+            self.holdings.reopen(self.crew.plan)
+            for member in self.processes:
                 if member.slot >= 0:
                     member.signal(signal.SIGUSR1)
 
@@ -205,17 +197,6 @@ class Supervisor:
         place.left(member)
         place.last_slot = -1
         member.drain(crew.plan.drain_timeout_ms / 1000)
-
-    def _reap(self) -> None:
-        for member in list(self.members.values()):
-            pid, status = os.waitpid(member.pid, os.WNOHANG)
-            if pid == 0:
-                continue
-            del self.members[pid]
-            member.channel.close()
-            if member.slot >= 0:
-                self.free.add(member.slot)
-            self._gone(member, os.waitstatus_to_exitcode(status))
 
     def _gone(self, member: Member, code: int) -> None:
         crew = self._crew_of(member)
@@ -260,15 +241,13 @@ class Supervisor:
 
     def _work(self) -> None:
         now = time.monotonic()
-        for member in list(self.members.values()):
-            if now >= member.deadline:
-                if not member.aborted:
-                    log.error("%s does not end or begin in time: it is killed", member.name)
-                member.abort()
+        self.processes.end_late(now)
+        if self.upgrading.work(now):
+            self._end(1)
         if self.ending:
             self._end_admin()
             return
-        self._check_heartbeats(now)
+        self.processes.end_hung(now, self.waiting.since, self._heartbeat_timeout_s)
         self._start_due(self.crew, now)
         if self.coming is not None:
             self._start_due(self.coming, now)
@@ -276,30 +255,48 @@ class Supervisor:
                 self._hand_over()
         elif not self.started and self.crew.is_ready():
             self.started = True
-            self.notifier.ready("serving")
-            say_faults(self.crew.plan)
-            if self.on_ready is not None:
-                self.on_ready(self.crew.stock.texts())
+            if self.predecessor is not None:
+                self.predecessor.say_ready()
+            else:
+                self._announce()
         if self.started:
-            if self.coming is None:
+            self._work_started(now)
+
+    def _work_started(self, now: float) -> None:
+        """What is due when it has begun."""
+        before = self.predecessor
+        if before is not None:
+            self._work_takeover(before)
+        elif self.upgrading.successor is None:
+            if self.processes.elsewhere:
+                self.processes.reclaim()
+            if self.coming is None and not self.reloading.is_under_way() and self.upgrading.wanted:
+                self.upgrading.begin(self.crew.plan.upgrade_program, self.crew.stock, self.admin.at())
+            elif self.coming is None:
                 self.reloading.work(now)
             if self.reloading.plan is not None and self.coming is None:
                 self._prepare(self.reloading.plan)
-            if self.admin.is_due(now):
-                self._start_admin()
+        if self.admin.is_due(now) and (before is None or before.may_admin):
+            self._start_admin()
 
-    def _check_heartbeats(self, now: float) -> None:
-        where = layout.read_header(self.memory).places
-        for member in self.members.values():
-            if member.slot < 0 or member.aborted:
-                continue
-            crew = self._crew_of(member) or self.crew
-            at = where.workers_at + member.slot * where.worker_bytes
-            beat = layout.read(self.memory, at, layout.WORKER, "heartbeat_us") / 1e6
-            silent = now - max(beat, member.started, self._checked)
-            if silent > crew.plan.heartbeat_timeout_ms / 1000:
-                log.error("%s has shown no sign of life for %.0f s: it is replaced", member.name, silent)
-                member.abort()
+    def _work_takeover(self, before: Predecessor) -> None:
+        if before.may_take and not self.holdings.is_ours:
+            self.holdings.take_over(self.crew.stock)
+            self.crew.stock.settle(self.crew.plan)
+            self._announce()
+        if before.is_gone:
+            self.predecessor = None
+
+    def _announce(self) -> None:
+        """It serves: whoever wants to know hears it."""
+        self.holdings.announce()
+        self.notifier.ready("serving")
+        say_faults(self.crew.plan)
+        if self.on_ready is not None:
+            self.on_ready(self.crew.stock.texts())
+
+    def _heartbeat_timeout_s(self, member: Member) -> float:
+        return (self._crew_of(member) or self.crew).plan.heartbeat_timeout_ms / 1000
 
     def _start_due(self, crew: Crew, now: float) -> None:
         for place in crew.places:
@@ -307,57 +304,30 @@ class Supervisor:
                 self._start(crew, place)
 
     def _start(self, crew: Crew, place: Place) -> None:
-        if not self.free:
+        free = self.processes.free
+        if not free:
             # Those who drain have all of them; their time is limited.
             place.due = time.monotonic() + 0.2
             return
-        slot = place.last_slot if place.last_slot in self.free else min(self.free)
-        ours, theirs = socket.socketpair()
+        slot = place.last_slot if place.last_slot in free else min(free)
         # The table's own file will do: nobody else locks it.
         seat = Seat(self.memory, slot, crew.routes, crew.rules, log_turns=self.memory.fd)
         share = crew.stock.share(place.number)
 
-        def serve() -> int:
-            self._let_go({sock for _number, sock in share})
-            ours.close()
-            return child.serve(crew.plan, seat, share, theirs)
+        def serve(line: socket.socket) -> int:
+            self.holdings.become()
+            return child.serve(crew.plan, seat, share, line)
 
-        if self._fork(place, serve, f"worker {place.number + 1}", ours, theirs, slot):
-            self.free.remove(slot)
+        self.processes.start(place, f"worker {place.number + 1}", {sock for _number, sock in share}, serve, slot)
 
     def _start_admin(self) -> None:
-        ours, theirs = socket.socketpair()
         plan, rules, sockets = self.crew.plan, self.crew.rules, list(self.admin.sockets)
 
-        def serve() -> int:
-            self._let_go(set(sockets))
-            ours.close()
-            return self.admin.main(plan, self.memory, sockets, theirs, allow_signals, rules)
+        def serve(line: socket.socket) -> int:
+            self.holdings.become()
+            return self.admin.main(plan, self.memory, sockets, line, allow_signals, rules)
 
-        self._fork(self.admin.place, serve, "the admin process", ours, theirs)
-
-    def _fork(
-        self,
-        place: Place,
-        serve: Callable[[], int],
-        name: str,
-        ours: socket.socket,
-        theirs: socket.socket,
-        slot: int = -1,
-    ) -> bool:
-        """Puts a new process into a place, with `ours` as the line to it; whether there is one."""
-        try:
-            pid = fork(serve)
-        except OSError as error:
-            ours.close()
-            log.error("cannot start %s: %s; trying again", name, (error.strerror or str(error)).lower())
-            place.due = time.monotonic() + 1.0
-            return False
-        finally:
-            theirs.close()
-        ours.setblocking(False)
-        place.member = self.members[pid] = Member(pid, f"{name} (process {pid})", ours, slot)
-        return True
+        self.processes.start(self.admin.place, "the admin process", sockets, serve)
 
     def _let_go(self, keep: set[socket.socket]) -> None:
         """In a child: closes what is the supervisor's and not the child's. A socket that somebody else held open
@@ -366,13 +336,14 @@ class Supervisor:
         for crew in (self.crew, self.coming):
             if crew is not None:
                 held |= crew.stock.sockets()
+        if self.predecessor is not None:
+            held |= self.predecessor.stock.sockets() | {self.predecessor.channel}
         for sock in held - keep:
             sock.close()
-        for member in self.members.values():
-            member.channel.close()
+        self.upgrading.let_go()
+        self.holdings.pid_file.release()
         self.notifier.close()
-        for sock in self._wakeup or ():
-            sock.close()
+        self.waiting.let_go()
         if self.reloading.answer is not None:
             os.close(self.reloading.answer.fileno())
 
@@ -389,26 +360,26 @@ class Supervisor:
         if workers > most:
             self._refuse(f"{workers} workers are more than the {most} there is room for: restart weir for that")
             return
-        if workers > len(self.free):
+        why_not = needs_restart(self.crew.plan, plan)
+        if why_not:
+            self._refuse(why_not)
+            return
+        if workers > len(self.processes.free):
             return
         self.reloading.plan = None
-        if plan.single_process:
-            self._refuse("single_process cannot be changed while weir runs: restart it for that")
-            return
+        stock = self.crew.stock
         try:
             self.admin.prepare(plan.admin)
             rules = make_rules(plan, self.slots, self.crew.rules)
             stock = Stock(plan, workers, self.crew.stock)
-        except StartError as error:
-            self.admin.abandon()
-            self._refuse(str(error))
-            return
-        try:
+            self.holdings.give(plan, stock)
             routes = name_plan(self.memory, plan)
-        except ValueError as error:
-            stock.close(keep=self.crew.stock)
+        except (StartError, ValueError) as error:
+            if stock is not self.crew.stock:
+                stock.close(keep=self.crew.stock)
             self.admin.abandon()
-            self._refuse(f"the statistics table has no place left ({error}): restart weir for that")
+            room = f"the statistics table has no place left ({error}): restart weir for that"
+            self._refuse(str(error) if isinstance(error, StartError) else room)
             return
         self.coming = Crew(self.crew.generation + 1, plan, stock, routes, rules)
         self._start_due(self.coming, time.monotonic())
@@ -419,6 +390,7 @@ class Supervisor:
         old, self.crew, self.coming = self.crew, self.coming, None
         old.drain()
         old.stock.close(keep=self.crew.stock)
+        self.crew.stock.settle(self.crew.plan)
         self.admin.hand_over()
         if self.admin.place.member is not None:
             self.admin.place.member.drain(0.0)
@@ -446,10 +418,12 @@ class Supervisor:
 
     def _end(self, how: int) -> None:
         self.ending = max(self.ending, how)
-        self.notifier.stopping()
         self.reloading.cancel()
+        if self.holdings.is_ours and not self.upgrading.handed_over:
+            self.notifier.stopping()
+        self.upgrading.forget()
         self._close_stocks()
-        for member in self.members.values():
+        for member in self.processes:
             if how == 1 and member is self.admin.place.member:
                 continue  # it shows what still drains
             if how == 1:
@@ -459,17 +433,20 @@ class Supervisor:
                 member.stop()
 
     def _end_admin(self) -> None:
-        """The admin process ends last."""
+        """The admin process ends last; at once if there is a successor, whose own one waits for it."""
         member = self.admin.place.member
-        if member is not None and len(self.members) == 1:
+        if member is None:
+            self.upgrading.admin_ended()
+        elif len(self.processes) == 1 or self.upgrading.handed_over:
             member.drain(0.0)
 
     def _tell(self) -> None:
         """Others hear how it stands: the admin process and the service manager."""
-        self.notifier.alive(time.monotonic())
+        if self.holdings.is_ours:
+            self.notifier.alive(time.monotonic())
         self._status.tell(
             self.admin.place.member,
-            self.members.values(),
+            self.processes,
             generation=self.crew.generation,
             reloads=self.reloads,
             refused=self.refused,
@@ -478,19 +455,25 @@ class Supervisor:
         )
 
     def _close_stocks(self) -> None:
-        """Who connects from now on is refused, not kept waiting."""
+        """Who connects from now on is refused, not kept waiting; or served by the next weir."""
         for crew in (self.crew, self.coming):
-            if crew is not None:
-                crew.stock.close()
+            if crew is not None and self.upgrading.handed_over:
+                crew.stock.release()
+            elif crew is not None:
+                self.holdings.close(crew.stock)
 
 
-def _noted(number: int, frame: object) -> None:
-    """The wakeup descriptor has it."""
-
-
-def run(plan: Plan, read: ReadPlan, admin: AdminMain, *, on_ready: Callable[[list[str]], None] | None = None) -> int:
+def run(
+    plan: Plan,
+    read: ReadPlan,
+    admin: AdminMain,
+    *,
+    on_ready: Callable[[list[str]], None] | None = None,
+    passed: Passed | None = None,
+    predecessor: Predecessor | None = None,
+) -> int:
     """Supervises the workers of a plan until TERM or INT has drained them; returns the exit status.
 
     Raises StartError when an address cannot be bound.
     """
-    return Supervisor(plan, read, admin, on_ready).run()
+    return Supervisor(plan, read, admin, on_ready, passed, predecessor).run()

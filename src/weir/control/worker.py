@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from weir.config.plan import Plan
 from weir.control.errors import StartError
 from weir.control.expand import Expander
+from weir.control.health import Duty
 from weir.control.heart import HEARTBEAT_S, Heart
 from weir.control.logs import LogWriter
 from weir.control.members import Members
+from weir.control.passed import Passed
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
 from weir.control.status import say_faults
@@ -61,6 +63,9 @@ _FIRST_ENDPOINTS_S = 1.0
 # Listening sockets, log, shared memory, epoll and what asyncio has: not for clients. Of the rest they get 80 %, all
 # listeners together, so that there is always one left for an endpoint.
 _OWN_DESCRIPTORS = 32
+
+# Idle connections that a drain closes in one turn: what is in progress must not wait for thousands of them.
+_GOODBYES = 64
 
 # Places in the statistics table for endpoints that come later: by a name that changes, or added by an operator.
 _SPARE_ENDPOINTS = 256
@@ -115,15 +120,21 @@ class Worker:
         self._adopted = False
         self._flusher: asyncio.TimerHandle | None = None
         self._heart = Heart(self.memory, seat.worker, plan, self.plane, self.log)
+        self._duty = Duty(self.memory, plan, self.plane)
         self._beating: asyncio.TimerHandle | None = None
         self._dropped = 0
 
-    def bind(self) -> list[str]:
-        """Binds every listener and returns where. Raises StartError, with nothing left bound."""
+    def bind(self, passed: Passed | None = None) -> list[str]:
+        """Binds every listener, or takes its sockets of `passed`, and returns where.
+
+        Raises StartError, with nothing left bound.
+        """
         bound: list[tuple[int, socket.socket]] = []
         try:
             for number, listener in enumerate(self.plan.listeners):
-                bound += [(number, sock) for sock in bind(listener)]
+                known = (passed or Passed()).take(listener.address)
+                mine = [sock for copy in known for sock in copy] or bind(listener)
+                bound += [(number, sock) for sock in dict.fromkeys(mine)]
         except BaseException:
             for _number, sock in bound:
                 unbind(sock)
@@ -156,6 +167,7 @@ class Worker:
         next request, at this very moment. Returns whether everything ended by itself. Then call stop().
         """
         quiet = asyncio.Event()
+        self._duty.release()
         try:
             async with asyncio.timeout(self.plan.drain_timeout_ms / 1000):
                 if grace_s:
@@ -163,7 +175,8 @@ class Worker:
                     self._unbind()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(quiet.wait(), grace_s)
-                self.plane.drain(quiet.set)
+                while self.plane.drain(quiet.set, most=_GOODBYES):
+                    await asyncio.sleep(0)
                 self._unbind()
                 await quiet.wait()
         except TimeoutError:
@@ -172,6 +185,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Ends at once: what is still in progress is cut, the log is written out."""
+        self._duty.release()
         self.plane.close()
         self._unbind()
         await self.expander.stop()
@@ -202,6 +216,7 @@ class Worker:
     def _beat(self) -> None:
         self._heart.beat()
         self.members.keep()
+        self._duty.beat()
         self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _make_page(self) -> bytes:
@@ -298,34 +313,42 @@ def run(
     plan: Plan,
     *,
     on_ready: Callable[[list[str]], None] | None = None,
+    on_bound: Callable[[Sequence[socket.socket]], None] | None = None,
     services: Sequence[Service] = (),
     memory: layout.Table | None = None,
+    passed: Passed | None = None,
     rules: RuleBook | None = None,
 ) -> int:
     """Runs one worker in this process until TERM or INT has drained it; returns the exit status.
 
     TERM and INT finish what is in flight; a second one, or QUIT, ends at once. USR1 reopens the log.
     `services` are entered before the listeners open and left after they have drained; `on_ready` gets
-    the bound addresses. `memory` is the statistics table to count in (`make_table(plan, 1)`), and `rules` the memory of
-    the plan's rules, if somebody else reads them. Raises StartError when an address cannot be bound.
+    the bound addresses. `on_bound` gets the sockets before anything is served, and may change who this process is;
+    `passed` are sockets of a service manager. `memory` is the statistics table to count in (`make_table(plan, 1)`), and
+    `rules` the memory of the plan's rules, if somebody else reads them. Raises StartError when an address cannot be
+    bound.
     """
     engine = Engine()
     selector = EngineSelector(engine)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        return runner.run(_serve(plan, engine, on_ready, services, memory, rules))
+        return runner.run(_serve(plan, engine, on_ready, on_bound, services, memory, rules, passed))
 
 
 async def _serve(
     plan: Plan,
     engine: Engine,
     on_ready: Callable[[list[str]], None] | None,
+    on_bound: Callable[[Sequence[socket.socket]], None] | None,
     services: Sequence[Service],
     memory: layout.Table | None,
     rules: RuleBook | None,
+    passed: Passed | None,
 ) -> int:
     loop = asyncio.get_running_loop()
     worker = Worker(plan, engine, own_seat(plan, memory, rules) if memory is not None else None)
-    bound = worker.bind()
+    bound = worker.bind(passed)
+    if on_bound is not None:
+        on_bound(worker.sockets)
     drain, now = asyncio.Event(), asyncio.Event()
 
     def on_stop() -> None:

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from weir.plane.balance cimport Balancer
 from weir.plane.choice cimport Choice
 from weir.plane.codes cimport Reason
+from weir.plane.ejection cimport Ejector
 from weir.plane.head cimport Head
 from weir.plane.keys cimport KeyRule
 from weir.plane.pool cimport Acquired, Pool, PoolOwner
@@ -30,6 +31,10 @@ cdef class Cluster(PoolOwner):
     cdef uint64_t seen                      # Roster.changed() when that was last found out
     cdef int64_t look_again_us              # when it changes by time alone; 0: never
     cdef uint32_t stamp                     # of the choice that is made
+    cdef Ejector ejector
+    cdef bint panics                        # all are asked, since too few may be used
+    cdef uint32_t panic_below               # percent of the members
+    cdef bint trusts_new                    # a member that no check has judged yet may be used
     # from the plan
     cdef bytes host                         # b"": keep the client's
     cdef ProxyVersion proxy_header          # that connections to endpoints begin with
@@ -57,6 +62,7 @@ cdef class Cluster(PoolOwner):
     cdef Pool member(self, str endpoint)                # None: there is none
     # Finds out who may get requests: members or standings have changed.
     cdef int look(self) except -1
+    cdef bint is_stale(self) noexcept                   # it is time to
 
     # Takes down what binds a request to an endpoint: its head, just parsed, stands at p. For clusters that bind.
     cdef void bind(

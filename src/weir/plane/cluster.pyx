@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from weir.plane.choice cimport Choice, is_usable, weight_of
 from weir.plane.codes cimport R_NO_ENDPOINT, R_QUEUE_FULL
 from weir.plane.columns cimport CF_RETRIES, CF_RETRIES_DENIED
+from weir.plane.ejection cimport Ejector
 from weir.plane.head cimport Head
 from weir.plane.keys cimport KeyRule
 from weir.plane.pool cimport (
@@ -18,7 +19,7 @@ from weir.plane.pool cimport (
 )
 from weir.plane.private cimport PrivatePool
 from weir.plane.proxyproto cimport PROXY_OFF, PROXY_V1, PROXY_V2
-from weir.plane.roster cimport HEALTH_UNHEALTHY, ORDER_READY, Roster
+from weir.plane.roster cimport HEALTH_UNHEALTHY, HEALTH_UNKNOWN, ORDER_READY, Roster
 from weir.plane.sticky cimport Sticky
 from weir.plane.upstream cimport W_QUEUE, Line, UpstreamHome, UpstreamUser
 from weir.plane.workspace cimport Workspace
@@ -63,6 +64,9 @@ cdef class Cluster(PoolOwner):
         if plan.sticky.cookie:
             self.sticky = Sticky(plan.sticky, plan.name, roster.seed())
         self.binds = self.keys is not None or self.sticky is not None
+        self.panic_below = plan.panic_below_percent
+        self.trusts_new = plan.health.type == "off" or plan.health.first == "healthy"
+        self.ejector = Ejector(workspace, roster.counters.memory(), plan.ejection)
         self.pools = []
         self.members = {}
         for name in plan.members():
@@ -81,6 +85,8 @@ cdef class Cluster(PoolOwner):
                 self.workspace, self, self.roster.entry(self.name, endpoint), endpoint, self.plan.pool,
                 self.plan.connect_timeout_ms,
             )
+            pool.eject_failures = self.ejector.failures
+            pool.eject_5xx = self.ejector.errors_5xx
             pool.timed = self.plan.policy == "least_time"
             self.choice.settle(pool, name)
             self.pools.append(pool)
@@ -117,16 +123,33 @@ cdef class Cluster(PoolOwner):
             until_us = pool.entry.standing.ejected_until_us
             if until_us > now_us:
                 next_us = min(next_us, until_us) if next_us else until_us
-            elif pool.entry.standing.health != HEALTH_UNHEALTHY:
+                # When it comes back one failure will do, unless it has answered before.
+                pool.failing = max(pool.eject_failures, 1) - 1
+                pool.failing_5xx = max(pool.eject_5xx, 1) - 1
+            elif pool.entry.standing.health == HEALTH_UNHEALTHY:
+                continue
+            elif self.trusts_new or pool.entry.standing.health != HEALTH_UNKNOWN:
                 usable.append(pool)
-        # Nobody left is more likely a mistake of those who judge than the truth: then all are asked.
-        until_us = self.choice.update(usable if usable else ready, self.pools, now_us)
+        # So few left, or nobody, is more likely a mistake of those who judge than the truth, and the few would not
+        # stand it: then all are asked.
+        self.panics = len(ready) > 0 and (not usable or len(usable) * 100 < self.panic_below * len(ready))
+        until_us = self.choice.update(ready if self.panics else usable, self.pools, now_us)
         if until_us and (next_us == 0 or until_us < next_us):
             next_us = until_us
         self.look_again_us = <int64_t>next_us
         self.balancer = self.choice.balancer
         if self.sticky is not None and self.sticky.count != <uint32_t>len(self.pools):
             self.sticky.rebuild(self.pools)
+        return 0
+
+    cdef bint is_stale(self) noexcept:
+        return self.seen != self.roster.changed() or (
+            self.look_again_us != 0 and self.workspace.clock.now_us >= self.look_again_us
+        )
+
+    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1:
+        if self.ejector.eject(self.pools, <Pool>pool, why):
+            self.look()
         return 0
 
     cdef void bind(
@@ -160,9 +183,7 @@ cdef class Cluster(PoolOwner):
         cdef bint full = False
         cdef Pool pool, bound
         cdef Acquired result
-        if self.seen != self.roster.changed() or (
-            self.look_again_us and self.workspace.clock.now_us >= self.look_again_us
-        ):
+        if self.is_stale():
             self.look()
         self.stamp += 1
         if user.tried is not None:
@@ -197,11 +218,12 @@ cdef class Cluster(PoolOwner):
         user.strays = False
         if pool is None or pool.mark == self.stamp:
             return None
-        # Also one that is drained, or has no weight: for these clients it is there until they have gone. Where nobody
-        # is usable all have a share.
-        if is_usable(pool, <uint64_t>self.workspace.clock.now_us) or pool.share:
+        if pool.share:
             return pool
-        return None
+        # Also one that is drained, or has no weight: for these clients it is there until they have gone.
+        if pool.entry.standing.order == ORDER_READY and pool.weight:
+            return None
+        return pool if is_usable(pool, <uint64_t>self.workspace.clock.now_us) else None
 
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1:
         if user.tried is None:

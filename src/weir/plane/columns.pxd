@@ -58,4 +58,5 @@ cdef enum:
     CF_QUEUED = 0
     CF_RETRIES = 1
     CF_RETRIES_DENIED = 2
+    CF_PANICS = 3
     CLUSTER_FIGURES = 64

@@ -13,6 +13,7 @@ cdef enum:
     DOWNSTREAM_ROUNDS = 16          # requests of one client in one turn
     LINGER_MS = 2000                # nginx: lingering_timeout 5 s; a close that takes longer helps nobody
     LINGER_BYTES = 16777216
+    PROMISE_MS = 500                # draining: how long a connection stays open that a client was told would
 
 # The listener, as its connections see it.
 cdef class DownstreamOwner(Source):
@@ -34,11 +35,14 @@ cdef class Downstream(Arrival):
     cdef bint running                   # _run is on the stack
     cdef bint waits
     cdef bint close_when_done           # no request after this one
+    cdef bint told                      # drain() was here
+    cdef bint leaving                   # it was idle then, or is by now, and goes as soon as nothing is left to read
     cdef uint32_t scanned               # of the head that is not complete
     cdef uint64_t requests
 
     cdef int start(self) except -1                  # the connection was accepted
     cdef int drain(self) except -1                  # close as soon as what is in progress is over
+    cdef int _say_goodbye(self) except -1
     cdef int evict(self) except -1                  # closed to make room for others
 
     # Takes its place at the end of those that wait; `anew` even if it has one.

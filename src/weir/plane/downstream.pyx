@@ -14,6 +14,7 @@ from weir.plane.codes cimport (
     R_CLIENT_CLOSED,
     R_CLIENT_LIMIT,
     R_CLIENT_STALLED,
+    R_DRAINING,
     R_EVICTED,
     R_HEAD_TIMEOUT,
     R_IDLE_TIMEOUT,
@@ -112,9 +113,26 @@ cdef class Downstream(Arrival):
 
     cdef int drain(self) except -1:
         self.close_when_done = True
-        if self.state == D_IDLE or self.state == D_PREFACE:
-            return self.close()
-        return 0
+        self.told = True
+        if self.state == D_PREFACE:
+            # What has come is heard; nobody waits for the rest.
+            self.stream.may_read = True
+            if not self._greet():
+                return self.close()
+        if self.state != D_IDLE:
+            return 0
+        return self._say_goodbye()
+
+    cdef int _say_goodbye(self) except -1:
+        """Leaves, unless a request is here already that nobody was told of yet: that one is served first.
+
+        What is still on its way to us meets a half-closed connection, and is counted: HTTP/1.1 has no word for "no
+        more" that comes before the close.
+        """
+        self.leaving = True
+        self.lingered = 1
+        self.stream.may_read = True
+        return self._run()
 
     # -- waiting: what may be closed to make room -----------------------------------------------------------
 
@@ -183,6 +201,8 @@ cdef class Downstream(Arrival):
     cdef int on_timeout(self) except -1:
         if self.state == D_HEAD:
             return self._refuse(R_HEAD_TIMEOUT, False)
+        if self.state == D_IDLE and self.close_when_done:
+            return self._say_goodbye()
         if self.state == D_IDLE:
             self.workspace.reasons[<int>R_IDLE_TIMEOUT] += 1
             return self.close()
@@ -257,8 +277,12 @@ cdef class Downstream(Arrival):
                 self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_IDLE)
             self._wait_here(False)
             if self.close_when_done:
-                return self._leave()
-            if self.requests:
+                if self.leaving or not self.workspace.draining:
+                    return self._leave()
+                # Its last answer, of before the drain, has promised that the connection stays: the next request may be
+                # on its way.
+                self.workspace.wheel.arm(self, PROMISE_MS)
+            elif self.requests:
                 self.workspace.wheel.arm(self, self.options.idle_timeout_ms)
         elif self.state == D_IDLE:
             self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_HEAD)
@@ -376,7 +400,7 @@ cdef class Downstream(Arrival):
         self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_IDLE)
         if not exchange.request.done:
             self.lingered = 1       # more of its body is on the way
-        if not keep or self.close_when_done:
+        if not keep:
             return self._leave()
         if self.running:
             return 0
@@ -418,6 +442,9 @@ cdef class Downstream(Arrival):
             got = self.stream.read_some(scratch.data, scratch.size)
             if got <= 0:
                 break
+            if self.leaving:
+                self.leaving = False
+                self.workspace.reasons[<int>R_DRAINING] += 1
             self.lingered += <uint32_t>got
             if self.lingered > LINGER_BYTES:
                 got = 0

@@ -137,6 +137,7 @@ cdef class Exchange(UpstreamUser):
     cdef int fail(self, Reason reason) except -1
     # Over without another word to the client.
     cdef int abort(self, Reason reason) except -1
+    cdef bint _may_be_race(self, Reason reason) noexcept
     cdef int finish(self, bint keep_upstream, bint keep_client) except -1
 
     cdef int _return_leftover(self) except -1

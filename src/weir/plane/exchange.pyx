@@ -41,7 +41,7 @@ from weir.plane.options cimport Route
 from weir.plane.pace cimport pace_start
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
-from weir.plane.states cimport E_BODY, E_HELD, E_OVER, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
+from weir.plane.states cimport E_BODY, E_HELD, E_OVER, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport StreamOwner
 from weir.plane.upstream cimport W_NOT, Upstream, UpstreamUser
 from weir.plane.workspace cimport move
@@ -168,6 +168,9 @@ cdef class Exchange(UpstreamUser):
         cdef int64_t retry_after_s = self.retry_after_s
         if self.upstream is not None and is_of_endpoint(reason):
             self.pool.failed(reason)
+            # A response that is cut short comes from an endpoint that answers: streams would sum up to a verdict.
+            if self.state == E_SENT and not self._may_be_race(reason):
+                self.pool.suspect(reason)
         if self.state == E_BODY or self.state == E_TUNNEL:
             return self.abort(reason)
         self.reason = reason
@@ -183,6 +186,10 @@ cdef class Exchange(UpstreamUser):
         keep = keep and self.keep_alive and not self.workspace.draining
         self.status = owner.answer_error(self, reason, keep, retry_after_s)
         return self.finish(False, keep and self.status != 0)
+
+    cdef bint _may_be_race(self, Reason reason) noexcept:
+        """Whether the endpoint may just have closed a connection that had rested."""
+        return self.upstream.reused and not self.response_begun and reason in (R_UPSTREAM_CLOSED, R_UPSTREAM_RESET)
 
     cdef int abort(self, Reason reason) except -1:
         """Ends it without another word to the client."""

@@ -41,7 +41,7 @@ cdef class IdleLearner:
     cdef int64_t batch_shortest_ms
     cdef int64_t batch_longest_ms
 
-    # The endpoint has closed a connection after this rest, or broken it before a byte of a response; `left` others rest.
+    # The endpoint has closed a connection after this rest, or broken it before a byte of a response; so many are left.
     cpdef void closed(self, int64_t rest_ms, int64_t now_ms, uint32_t left) noexcept
     # A rest begins; to be told while there are shorts.
     cpdef void rests(self, int64_t now_ms) noexcept

@@ -21,12 +21,14 @@ cdef class Listener(DownstreamOwner):
     cdef int full_turns                 # in a row, in which all that were asked for came
     cdef bint paused                    # at a limit: the socket is not watched
     cdef bint stopped
+    cdef bint draining
     cdef readonly uint64_t accepted
     cdef readonly uint64_t pauses
 
     cdef int listen(self, int fd) except -1
     cdef int stop(self) except -1       # accepts no more; the descriptor stays its owner's
-    cdef int drain(self) except -1      # stops, closes what is idle
+    # Stops; every next answer is the last; says goodbye to `most` of those that wait. 1: there are more.
+    cdef int drain(self, int most) except -1
     cdef int close_all(self) except -1
     # A connection: an accepted socket's, or a test's.
     cdef int welcome(self, Stream stream, const sockaddr_storage* peer) except -1

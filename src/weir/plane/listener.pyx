@@ -6,6 +6,7 @@ from weir.plane.downstream cimport Downstream, DownstreamOwner
 from weir.plane.exchange cimport Exchange
 from weir.plane.options cimport ListenerOptions
 from weir.plane.origin cimport origin_of_peer, put_origin
+from weir.plane.states cimport D_IDLE
 from weir.plane.stream cimport Stream, adopt
 from weir.plane.syscalls cimport (
     EMFILE,
@@ -48,15 +49,26 @@ cdef class Listener(DownstreamOwner):
         self.workspace.engine.remove(self, True)
         return 0
 
-    cdef int drain(self) except -1:
+    cdef int drain(self, int most) except -1:
         cdef Downstream downstream = self.first
-        cdef Downstream following
         self.stop()
-        while downstream is not None:
-            following = downstream.next
-            downstream.drain()
-            downstream = following
-        return 0
+        if not self.draining:
+            self.draining = True
+            while downstream is not None:
+                downstream.close_when_done = True
+                downstream = downstream.next
+        while most > 0:
+            downstream = self.waiting_first
+            if downstream is None or downstream.told:
+                return 0
+            most -= 1
+            if downstream.state != D_IDLE:
+                downstream._wait_here(True)     # behind those that were not told yet
+            try:
+                downstream.drain()
+            except Exception as error:
+                self.workspace.engine.failed(downstream, error)
+        return 1
 
     cdef int close_all(self) except -1:
         cdef Downstream downstream

@@ -26,6 +26,10 @@ from weir.stats.columns import ENDPOINT_FIGURES
 from weir.stats.rules import RuleBook
 
 
+cdef enum:
+    ALL = 0x7fffffff
+
+
 cdef class Plane:
     """Listeners, routes, clusters and pools of a plan (`weir.config.plan.Plan`).
 
@@ -94,6 +98,23 @@ cdef class Plane:
         """The members of a cluster, by their texts."""
         return list((<Cluster>self.clusters[cluster]).members)
 
+    def endpoint(self, int cluster, str endpoint) -> tuple[int, list]:
+        """A member's number in the statistics table, -1 if it has none, and its addresses as set_addresses() has told.
+
+        KeyError if the cluster has no such member.
+        """
+        cdef Pool pool = (<Cluster>self.clusters[cluster]).member(endpoint)
+        if pool is None:
+            raise KeyError(endpoint)
+        return pool.entry.number, list(pool.addresses)
+
+    def panics(self, int cluster) -> bool:
+        """Whether so few of a cluster's members may be used that all are asked."""
+        cdef Cluster found = self.clusters[cluster]
+        if found.is_stale():
+            found.look()
+        return found.panics
+
     def endpoint_numbers(self) -> list[int]:
         """The numbers in the statistics table of all members of all clusters that have one."""
         cdef Cluster cluster
@@ -122,20 +143,22 @@ cdef class Plane:
         for listener in self.listeners:
             listener.stop()
 
-    def drain(self, on_quiet, bint idle=True) -> None:
+    def drain(self, on_quiet, bint idle=True, int most=ALL) -> bool:
         """Accepts no more, closes what is idle, lets exchanges finish; then calls on_quiet().
 
         With idle=False connections that wait for a request stay open, and the next answer is their last: for a moment
-        before the rest is closed by another drain(), since a request may be on its way on each of them.
+        before the rest is closed by another drain(), since a request may be on its way on each of them. At most `most`
+        are closed, so that those in progress are not held up; True if there are more.
         """
         cdef Listener listener
         cdef Cluster cluster
         cdef Pool pool
+        cdef bint more = False
         self.workspace.draining = True
         self.workspace.on_quiet = None
         for listener in self.listeners:
             if idle:
-                listener.drain()
+                more = listener.drain(most) or more
             else:
                 listener.stop()
         for cluster in self.clusters:
@@ -146,6 +169,7 @@ cdef class Plane:
             on_quiet()
         else:
             self.workspace.on_quiet = on_quiet
+        return more
 
     def close(self) -> None:
         """Closes everything at once; exchanges in progress are cut."""
@@ -255,6 +279,10 @@ cdef class Plane:
             pool = group.balancer.pick(user, group.stamp)
             found.append(-1 if pool is None else places[pool])
         return found
+
+    def busy(self, int cluster) -> int:
+        """For tests: exchanges that have a connection of the cluster, as its bound of loads counts them."""
+        return (<Cluster>self.clusters[cluster]).busy
 
     def pick_ns(self, int cluster, int times, bint keyed=False) -> float:
         """For tests: what one choice costs, measured over `times`."""

@@ -24,6 +24,8 @@ cpdef enum Acquired:
 cdef class PoolOwner(Source):
     cdef Line queue
     cdef uint32_t busy              # exchanges in progress with its pools
+    # A pool of it has failed as often in a row as eject_failures or eject_5xx says; `why` for its standing.
+    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1
 
 cdef class Pool(UpstreamHome):
     cdef Workspace workspace
@@ -60,6 +62,11 @@ cdef class Pool(UpstreamHome):
     cdef readonly IdleLearner learner
     cdef int64_t unused_limit_ms    # of a connection that has carried nothing yet
     cdef Upstream probe             # rests on when its time is over, to see when the endpoint closes it; or None
+    # In a row, as this worker sees it; how many are too many is the owner's to set, 0: none.
+    cdef uint32_t failing           # attempts without a valid response
+    cdef uint32_t failing_5xx
+    cdef uint32_t eject_failures
+    cdef uint32_t eject_5xx
 
     cdef Upstream idle              # newest first, linked by next and previous
     cdef Upstream surplus
@@ -89,6 +96,8 @@ cdef class Pool(UpstreamHome):
     # What came of an attempt on one of its connections: a final response head after so long, or nothing valid.
     cdef int responded(self, uint16_t status, int64_t us) except -1
     cdef int failed(self, Reason reason) except -1
+    # After failed(): this failure says something of the endpoint, not of this machine or of a connection that was old.
+    cdef int suspect(self, Reason reason) except -1
 
     # A used connection broke before a byte of a response, soon after a request was sent on it.
     cdef void lost_race(self, Upstream upstream) noexcept

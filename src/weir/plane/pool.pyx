@@ -8,7 +8,14 @@ to the first in line, but only if fewer dials than waiting exchanges are left.
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
-from weir.plane.codes cimport R_NO_ENDPOINT, R_OUT_OF_DESCRIPTORS, Reason
+from weir.plane.codes cimport (
+    R_INTERNAL,
+    R_NO_ENDPOINT,
+    R_OUT_OF_DESCRIPTORS,
+    R_OUT_OF_MEMORY,
+    R_OUT_OF_PORTS,
+    Reason,
+)
 from weir.plane.columns cimport (
     EF_ATTEMPTS, EF_DIAL_FAILURES, EF_DIALS, EF_ERRORS_5XX, EF_FAILURES, EF_PASSED_OVER, EF_RACES_LOST,
     EF_RESPONSE_US, EF_RESPONSES, EF_RETIRED, EF_REUSES, EF_SPOILED,
@@ -20,7 +27,7 @@ from weir.plane.peak cimport PEAK_FAILED_US, peak_note
 from weir.plane.roster cimport Entry
 from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_PROBE, U_SURPLUS
 from weir.plane.stream cimport Address, Stream
-from weir.plane.syscalls cimport EMFILE, ENFILE
+from weir.plane.syscalls cimport EMFILE, ENFILE, ENOBUFS, ENOMEM
 from weir.plane.upstream cimport W_POOL, Line, Upstream, UpstreamHome, UpstreamUser, connect_reason
 from weir.plane.workspace cimport Workspace, move
 
@@ -38,10 +45,21 @@ cdef enum:
     UNUSED_SAFE_MS = 2500
     BACKOFF_FIRST_MS = 100
     BACKOFF_LAST_MS = 5000
+    # weir.stats.roster: what a standing says where no reason does, with a figure above it.
+    WHY_ERRORS_5XX = 130
+    WHY_FIGURE = 8
 
 
 cdef class PoolOwner(Source):
     """The cluster, as a pool sees it."""
+
+    cdef int on_failing(self, UpstreamHome pool, uint32_t why) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.on_failing")
+
+
+cdef inline bint is_local(Reason reason) noexcept:
+    """Whether a failure says something of this machine only."""
+    return reason in (R_OUT_OF_PORTS, R_OUT_OF_DESCRIPTORS, R_OUT_OF_MEMORY, R_NO_ENDPOINT, R_INTERNAL)
 
 
 cdef class Pool(UpstreamHome):
@@ -175,6 +193,7 @@ cdef class Pool(UpstreamHome):
         if not self._connect_next(upstream):
             self._close(upstream)
             self.failed(self.failure)
+            self.suspect(self.failure)
             return A_FAILED
         if upstream.stream.connecting:
             upstream.next = self.dialling
@@ -204,6 +223,9 @@ cdef class Pool(UpstreamHome):
                 self.failure = connect_reason(self.workspace.dialer.error)
                 if self.workspace.dialer.error in (EMFILE, ENFILE):
                     self.failure = R_OUT_OF_DESCRIPTORS
+                    return False
+                if self.workspace.dialer.error in (ENOBUFS, ENOMEM):
+                    self.failure = R_OUT_OF_MEMORY
                     return False
                 continue
             stream.owner = upstream
@@ -235,6 +257,7 @@ cdef class Pool(UpstreamHome):
         self._unlist(upstream)
         self._close(upstream)
         self.failed(reason)
+        self.suspect(reason)
         if self.min_idle:
             self._back_off()
         while self.line.length > self.connecting:
@@ -437,17 +460,31 @@ cdef class Pool(UpstreamHome):
         cdef uint64_t* figures = self.entry.figures
         figures[EF_RESPONSES] += 1
         figures[EF_RESPONSE_US] += <uint64_t>us
-        if status >= 500:
-            figures[EF_ERRORS_5XX] += 1
         # An error is often quick: it says nothing good of the endpoint.
         if self.timed and (status < 500 or us > self.peak.us):
             peak_note(&self.peak, us, self.workspace.clock.now_us)
+        self.failing = 0
+        if status < 500:
+            self.failing_5xx = 0
+            return 0
+        figures[EF_ERRORS_5XX] += 1
+        self.failing_5xx += 1
+        if self.eject_5xx and self.failing_5xx >= self.eject_5xx:
+            return self.owner.on_failing(self, WHY_ERRORS_5XX | self.failing_5xx << WHY_FIGURE)
         return 0
 
     cdef int failed(self, Reason reason) except -1:
         self.entry.figures[EF_FAILURES] += 1
         if self.timed:
             peak_note(&self.peak, PEAK_FAILED_US, self.workspace.clock.now_us)
+        return 0
+
+    cdef int suspect(self, Reason reason) except -1:
+        if not self.eject_failures or self.closed or is_local(reason):
+            return 0
+        self.failing += 1
+        if self.failing >= self.eject_failures:
+            return self.owner.on_failing(self, <uint32_t>reason)
         return 0
 
     # -- staying warm -------------------------------------------------------------------------------------

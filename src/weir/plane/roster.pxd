@@ -18,7 +18,7 @@ cdef extern from *:
         volatile uint64_t ejected_until_us;
         volatile uint32_t ejections, ejection_reason;
         volatile uint64_t joined_us, changed_us, checks, checks_failed, check_us, checked_us;
-        volatile uint32_t origin, priority, source_weight, spare;
+        volatile uint32_t origin, priority, source_weight, noted;
         volatile uint64_t seen_us;
     } weir_standing;
 

@@ -43,6 +43,7 @@ from weir.plane.syscalls cimport (
     iovec,
     linger,
     msghdr,
+    ntohs,
     recv,
     send,
     sendmsg,
@@ -317,6 +318,17 @@ cdef class Address:
 
     def __repr__(self) -> str:
         return f"Address({self.text!r})"
+
+    def place(self):
+        """Family and address as Python's sockets have them; of a Unix socket's path, the bytes."""
+        cdef sockaddr_in* v4 = <sockaddr_in*>&self.storage
+        cdef sockaddr_in6* v6 = <sockaddr_in6*>&self.storage
+        if self.storage.ss_family == AF_UNIX:
+            return AF_UNIX, self.text_bytes[5:]     # "unix:"
+        host = self.text.rpartition(":")[0]
+        if self.storage.ss_family == AF_INET:
+            return AF_INET, (host, ntohs(v4.sin_port))
+        return AF_INET6, (host[1:-1], ntohs(v6.sin6_port), 0, v6.sin6_scope_id)
 
 
 cdef class Dialer:

@@ -66,6 +66,10 @@ HEADER: Final[dict[str, tuple[str, int]]] = {
     "cluster_figures": ("I", 388),
     "clusters_at": ("Q", 392),
     "cluster_figures_at": ("Q", 400),
+    "changes": ("I", 448),
+    "changes_at": ("Q", 456),
+    # Written by one process at a time: see `weir.stats.happened`.
+    "changes_made": ("Q", 464),
 }
 HEADER_BYTES: Final = 4096
 
@@ -107,8 +111,25 @@ STANDING: Final[dict[str, tuple[str, int]]] = {
     "origin": ("I", 336),
     "priority": ("I", 340),
     "source_weight": ("I", 344),
+    "noted": ("I", 348),
     "seen_us": ("Q", 352),
+    "ejections_made": ("Q", 360),
 }
+
+# A change of an endpoint's state: see `weir.stats.happened`.
+CHANGE: Final[dict[str, tuple[str, int]]] = {
+    "number": ("Q", 0),
+    "at_us": ("Q", 8),
+    "endpoint_number": ("I", 16),
+    "old": ("I", 20),
+    "new": ("I", 24),
+    "why": ("I", 28),
+    "ejected_ms": ("Q", 32),
+    "cluster": (f"{ENDPOINT_NAME_BYTES}s", 64),
+    "endpoint": (f"{ENDPOINT_NAME_BYTES}s", 184),
+}
+CHANGE_BYTES: Final = 320
+CHANGES: Final = 512
 
 DIRECTORY: Final[dict[str, tuple[str, int]]] = {
     "kind": ("I", 0),

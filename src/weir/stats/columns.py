@@ -82,4 +82,5 @@ CLUSTER_FIGURES: tuple[FigureInfo, ...] = (
     FigureInfo("queued", "gauge", "Exchanges in the cluster's queue."),
     FigureInfo("retries", "counter", "Attempts after the first."),
     FigureInfo("retries_denied", "counter", "Attempts that would have been safe and that the budget did not allow."),
+    FigureInfo("panics", "gauge", "1 while so few of its endpoints may be used that all are asked."),
 )

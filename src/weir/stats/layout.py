@@ -3,7 +3,7 @@
 The structures are those of `weir.stats.bytemap`. The places of the areas follow from the numbers of rows, routes,
 endpoints, clusters and workers; they are also in the header, so that another program needs the header only.
 
-    header | routes' names | endpoints | clusters | directory | index | worker 0 | worker 1 | ...
+    header | routes' names | endpoints | clusters | changes | directory | index | worker 0 | worker 1 | ...
 
     worker: header | counters | histograms | routes' histograms | routes' sketches
             | endpoints' figures | clusters' figures
@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from weir.stats.bytemap import (
+    CHANGE_BYTES,
+    CHANGES,
     CLUSTER_BYTES,
     DIRECTORY,
     DIRECTORY_BYTES,
@@ -121,6 +123,7 @@ class Places(NamedTuple):
     routes_at: int
     endpoints_at: int
     clusters_at: int
+    changes_at: int
     directory_at: int
     index_at: int
     workers_at: int
@@ -200,6 +203,7 @@ def places(rows: int, routes: int, workers: int, endpoints: int = 0, clusters: i
         routes * ROUTE_BYTES,
         endpoints * ENDPOINT_BYTES,
         clusters * CLUSTER_BYTES,
+        CHANGES * CHANGE_BYTES,
         rows * DIRECTORY_BYTES,
         index_entries * INDEX_ENTRY_BYTES,
     )
@@ -339,6 +343,7 @@ def constants() -> dict[str, int]:
         "sketch_bytes": SKETCH_BYTES,
         "endpoint_figures": ENDPOINT_PLACES,
         "cluster_figures": CLUSTER_PLACES,
+        "changes": CHANGES,
     }
 
 

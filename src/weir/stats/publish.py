@@ -10,13 +10,15 @@ from typing import Any, Final
 from weir.stats import layout
 from weir.stats.columns import CLUSTER_FIGURES, CLUSTER_PLACES, ENDPOINT_FIGURES, ENDPOINT_PLACES, FigureInfo
 
-__all__ = ["publish", "write_figures"]
+__all__ = ["clear", "publish", "write_figures"]
 
 
 def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[tuple[int, str], ...]:
     return tuple((place, figure.name) for place, figure in enumerate(figures) if figure.kind != "counter")
 
 
+# Of a worker's header: what is so at the moment, and is nothing when the worker is gone.
+WORKER_GAUGES: Final = ("downstreams", "exchanges", "upstreams", "buffers", "buffer_bytes")
 ENDPOINT_GAUGES: Final = gauges_of(ENDPOINT_FIGURES)
 CLUSTER_GAUGES: Final = gauges_of(CLUSTER_FIGURES)
 
@@ -69,3 +71,19 @@ def write_figures(memory: Any, worker: int, endpoint: int, **figures: int) -> No
 def store(memory: Any, at: int, gauges: tuple[tuple[int, str], ...], numbers: Mapping[str, Any]) -> None:
     for place, name in gauges:
         struct.pack_into("Q", memory, at + place * 8, int(numbers.get(name, 0)))
+
+
+def clear(memory: Any, worker: int) -> None:
+    """Worker `worker` is gone: nothing of it is open or in progress. What it has counted stays.
+
+    ValueError and LayoutError as in publish().
+    """
+    header = layout.read_header(memory)
+    if not 0 <= worker < header.workers:
+        raise ValueError(f"worker {worker} of {header.workers}")
+    at = header.places.workers_at + worker * header.places.worker_bytes
+    layout.write(memory, at, layout.WORKER, **dict.fromkeys(WORKER_GAUGES, 0))
+    for number in range(header.endpoints_named):
+        store(memory, at + header.places.endpoint_figures_at + number * ENDPOINT_PLACES * 8, ENDPOINT_GAUGES, {})
+    for number in range(header.clusters_named):
+        store(memory, at + header.places.cluster_figures_at + number * CLUSTER_PLACES * 8, CLUSTER_GAUGES, {})

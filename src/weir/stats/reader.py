@@ -167,6 +167,7 @@ class ClusterState(NamedTuple):
     queued: int = 0
     retries: int = 0
     retries_denied: int = 0
+    panics: int = 0  # workers in which all its endpoints are asked, since too few may be used
 
 
 class Distinct(NamedTuple):

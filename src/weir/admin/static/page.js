@@ -122,14 +122,14 @@ function showAround(data) {
   lines.forEach((line, i) => setText(list.children[i] || list.appendChild(element("li")), line));
   showSmall(
     byId("endpoints"),
-    ["Endpoint", "Cluster", "Open", "Idle", "Connecting", "Waiting", "Queued", "Dials", "Failed", "Reused", "Spoiled",
-      "Retired", "Races lost", "Closes after"],
+    ["Endpoint", "Cluster", "State", "Open", "Idle", "Connecting", "Waiting", "Queued", "Dials", "Failed", "Reused",
+      "Spoiled", "Retired", "Races lost", "Closes after"],
     data.endpoints.map((e) => [
-      e.endpoint, e.cluster,
+      e.endpoint, e.cluster, e.why ? `${e.state}: ${e.why}` : e.state,
       ...[e.open, e.idle, e.connecting, e.waiting, e.queued, e.dials, e.dial_failures, e.reuses, e.spoiled].map(count),
       ...[e.retired, e.races_lost].map(count), e.learned_idle_timeout_ms ? `${(e.learned_idle_timeout_ms / 1000).toFixed(1)} s` : "–",
     ]),
-    (row) => row[8] !== "0",
+    (row) => row[9] !== "0" || row[2].startsWith("unhealthy") || row[2].startsWith("ejected"),
   );
   showSmall(
     byId("workers"),
