@@ -8,6 +8,13 @@ from weir.plane.head cimport Head
 
 cdef enum:
     KEEPALIVE_GROUPS = 8
+    # A response that came over a longer time may have been written long before its end was read here: the endpoint's
+    # idle timeout may have begun with its first byte. That rest says nothing of how long the timeout is.
+    TEACHES_MS = 100
+    # One that was dialled early and has carried nothing is under the endpoint's timeout for a first request, of which
+    # nothing is learned: there are few of them. gunicorn's is 7 s, others' 10 s and more.
+    UNUSED_LIMIT_MS = 4000
+    UNUSED_SAFE_MS = 2500
 
 # Closes after rests of about the same length.
 cdef struct CloseGroup:

@@ -22,7 +22,7 @@ from weir.plane.columns cimport (
 )
 from weir.plane.debug cimport invariant
 from weir.plane.engine cimport Source
-from weir.plane.keepalive cimport IdleLearner
+from weir.plane.keepalive cimport TEACHES_MS, UNUSED_LIMIT_MS, UNUSED_SAFE_MS, IdleLearner
 from weir.plane.peak cimport PEAK_FAILED_US, peak_note
 from weir.plane.roster cimport Entry
 from weir.plane.states cimport MACHINE_UPSTREAM, U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_PROBE, U_SURPLUS
@@ -36,13 +36,6 @@ cdef enum:
     # idle for seconds; a close that epoll has not told of yet, after so short a rest, is a race that asking
     # would rarely win.
     TRUST_IDLE_MS = 500
-    # A response that came over a longer time may have been written long before its end was read here: the endpoint's
-    # idle timeout may have begun with its first byte. That rest says nothing of how long the timeout is.
-    TEACHES_MS = 100
-    # One that was dialled early and has carried nothing is under the endpoint's timeout for a first request, of which
-    # nothing is learned: there are few of them. gunicorn's is 7 s, others' 10 s and more.
-    UNUSED_LIMIT_MS = 4000
-    UNUSED_SAFE_MS = 2500
     BACKOFF_FIRST_MS = 100
     BACKOFF_LAST_MS = 5000
     # weir.stats.roster: what a standing says where no reason does, with a figure above it.
@@ -399,10 +392,7 @@ cdef class Pool(UpstreamHome):
             self.learner.probed(now_ms - upstream.idle_since_ms, now_ms)
             return self._close(upstream)
         self._unlist(upstream)
-        if upstream.state == U_IDLE:
-            self._time_over(upstream, now_ms)
-        else:
-            self._close(upstream)
+        self._time_over(upstream, now_ms) if upstream.state == U_IDLE else self._close(upstream)
         return self.keep_warm() if self.min_idle else 0
 
     # -- learning how long the endpoint keeps what rests ---------------------------------------------------
@@ -438,10 +428,9 @@ cdef class Pool(UpstreamHome):
         return 0
 
     cdef void _learn_close(self, Upstream upstream, int64_t rest_ms, int64_t now_ms) noexcept:
-        cdef uint32_t left = self.idle_count + self.surplus_count + (self.probe is not None)
         # One that has carried nothing yet waits under another timeout of the endpoint's.
         if upstream.requests and upstream.doubt_ms <= TEACHES_MS:
-            self.learner.closed(rest_ms, now_ms, left)
+            self.learner.closed(rest_ms, now_ms, self.idle_count + self.surplus_count + (self.probe is not None))
 
     cdef void lost_race(self, Upstream upstream) noexcept:
         self.entry.figures[EF_RACES_LOST] += 1
