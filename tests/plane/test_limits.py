@@ -242,7 +242,7 @@ def test_max_requests_closes_behind_the_answer(stage: Stage) -> None:
 def rows() -> list[list[str]]:
     """The cells of the document's tables, headings and rules left out."""
     lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+    cells = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in lines]
     return [row for row in cells if row[0] not in ("what", "---")]
 
 

@@ -243,6 +243,7 @@ def test_stopping_closes_what_rests(stage: Stage) -> None:
     answer(scene, client)
     quiet: list[bool] = []
     scene.plane.drain(lambda: quiet.append(True))
+    scene.end(client)
     assert quiet == [True]
     assert scene.endpoint().is_closed
     assert scene.plane.ledger()["upstreams"] == 0
