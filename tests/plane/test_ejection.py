@@ -207,3 +207,17 @@ def test_the_first_reason_counts(stage: Stage) -> None:
     first = number_of(scene)
     scene.wait_ms(600)
     assert why_text(standing(scene.memory, first).ejection_reason) == "response_timeout"
+
+
+def test_failures_that_a_retry_makes_good_count_as_well(stage: Stage) -> None:
+    scene = stage(endpoints=2, cluster=cluster(), retry={"min_per_second": 100})
+    for _ in range(8):
+        client = scene.client(GET)
+        if number_of(scene) == 1:
+            scene.end(scene.endpoint())
+            scene.wait_ms(100)
+        assert number_of(scene) == 0, "the other one is asked"
+        scene.send(scene.endpoint(), OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"))
+        assert client.take_sent().startswith(b"HTTP/1.1 200")
+    assert state(scene, 1) == State.EJECTED
+    assert why_text(standing(scene.memory, 1).ejection_reason) == "upstream_closed"

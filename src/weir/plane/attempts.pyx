@@ -109,10 +109,14 @@ cdef class Trying(Exchange):
         cdef int64_t pause_ms
         cdef SecondTry second = self.second     # held: it may let go of itself
         cdef Pool pool = self.pool
+        # Found out first: the second request brings a connection of its own.
+        cdef bint suspicious = is_of_endpoint(reason) and not self._may_be_race(reason)
         if second is not None and second.promote():
             # The second request is under way already: it has taken the place of this one.
             if is_of_endpoint(reason):
                 pool.failed(reason)
+            if suspicious:
+                pool.suspect(reason)
             return True
         if not innocent:
             self.cluster.avoid(self, pool)
@@ -130,6 +134,8 @@ cdef class Trying(Exchange):
             return False
         if not innocent and is_of_endpoint(reason):
             pool.failed(reason)
+            if suspicious:
+                pool.suspect(reason)
         if again:
             self.tried = None
             self.forgiven = True

@@ -207,7 +207,10 @@ cdef class Exchange(UpstreamUser):
 
     cdef bint _may_be_race(self, Reason reason) noexcept:
         """Whether the endpoint may just have closed a connection that had rested."""
-        return self.upstream.reused and not self.response_begun and reason in (R_UPSTREAM_CLOSED, R_UPSTREAM_RESET)
+        return (
+            self.upstream is not None and self.upstream.reused and not self.response_begun
+            and reason in (R_UPSTREAM_CLOSED, R_UPSTREAM_RESET)
+        )
 
     cdef int abort(self, Reason reason) except -1:
         """Ends it without another word to the client."""

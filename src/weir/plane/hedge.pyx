@@ -89,6 +89,8 @@ cdef class Hedge(SecondTry):
     cdef int _failed(self, Reason reason) except -1:
         """The endpoint has failed this one."""
         self.pool.failed(reason)
+        if self.upstream is None or not self.upstream.reused:
+            self.pool.suspect(reason)
         return self._give_up()
 
     cdef int _read(self) except -1:
