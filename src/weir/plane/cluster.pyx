@@ -131,7 +131,13 @@ cdef class Cluster(PoolOwner):
                 usable.append(pool)
         # So few left, or nobody, is more likely a mistake of those who judge than the truth, and the few would not
         # stand it: then all are asked.
-        self.panics = len(ready) > 0 and (not usable or len(usable) * 100 < self.panic_below * len(ready))
+        self.panics = len(ready) > 0 and (
+            not usable
+            or (
+                <uint64_t>len(usable) * 100 < self.panic_below * <uint64_t>len(ready)
+                and not self.choice.carry(usable, self.pools)
+            )
+        )
         until_us = self.choice.update(ready if self.panics else usable, self.pools, now_us)
         if until_us and (next_us == 0 or until_us < next_us):
             next_us = until_us
