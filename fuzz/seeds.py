@@ -53,6 +53,22 @@ CHUNKED = [
     b"f" * 15 + b"\r\nabc",
     b"2\r\n\r\n\r\n0\r\n a: b\r\n\r\n",
 ]
+_V2 = b"\r\n\r\n\0\r\nQUIT\n"
+_IPV4 = b"\xc0\0\2\7\xc0\0\2\x08\xdc\4\1\xbb"
+PROXY_HEADERS = [
+    b"PROXY TCP4 192.0.2.7 192.0.2.8 56324 443\r\nGET / HTTP/1.1\r\n",
+    b"PROXY TCP6 2001:db8::7 ::ffff:192.0.2.8 0 65535\r\n",
+    b"PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+    b"PROXY UNKNOWN x y\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.02.8 1 2\r\n",
+    _V2 + b"\x21\x11\0\x0c" + _IPV4,
+    _V2 + b"\x21\x21\0\x24" + bytes(15) + b"\1" + bytes(10) + b"\xff\xff\xc0\0\2\x08\0\1\0\2",
+    _V2 + b"\x21\x31\0\xd8" + b"/run/x".ljust(108, b"\0") * 2,
+    _V2 + b"\x20\0\0\0",
+    _V2 + b"\x21\x12\0\x0f" + _IPV4 + b"\x04\0\0",
+    _V2 + b"\x21\x11\0\x14" + _IPV4 + b"\x20\0\5\1\0\0\0\0",
+    _V2 + b"\x21\x11\0\x13" + _IPV4 + b"\x03\0\4\0\0\0\0",
+]
 
 SEEDS: dict[str, list[bytes]] = {
     "head_request": HEADS_OF_REQUESTS,
@@ -63,6 +79,7 @@ SEEDS: dict[str, list[bytes]] = {
         *(bytes([choice]) + head for head in HEADS_OF_REQUESTS for choice in (0, 9, 14)),
         *(bytes([choice]) + head for head in HEADS_OF_RESPONSES for choice in (0x80, 0x95, 0x8A)),
     ],
+    "proxy_header": PROXY_HEADERS,
     "exchange": PLAYS,
 }
 

@@ -10,12 +10,14 @@ from fuzz.exchange import exchange
 from fuzz.forward import forward
 from fuzz.framing import framing
 from fuzz.heads import head_request, head_response
+from fuzz.proxyheader import proxy_header
 
 __all__ = ["CORPUS", "CRASHES", "HERE", "TARGETS", "Target"]
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {
-    target.__name__: target for target in (head_request, head_response, framing, chunks, forward, exchange)
+    target.__name__: target
+    for target in (head_request, head_response, framing, chunks, forward, proxy_header, exchange)
 }
 
 HERE = Path(__file__).resolve().parent

@@ -225,7 +225,8 @@ def strictness_md() -> str:
         "What weir makes of messages that are unusual or wrong: what it refuses, with which [reason](reasons.md), and"
     ]
     lines += ["what goes on in which form. What could be read in two ways is refused, even where the RFC would allow a"]
-    lines += ["recipient to repair it. Numbers are those of RFCs; Trace Context is the W3C's.", ""]
+    lines += ["recipient to repair it. Numbers are those of RFCs; Trace Context is the W3C's, PROXY is HAProxy's"]
+    lines += ["specification of the PROXY protocol.", ""]
     lines += [
         "Each row is a test: `tests/plane/test_strictness.py` sends the bytes, and a second request right behind them,"
     ]
@@ -237,6 +238,8 @@ def strictness_md() -> str:
             lines += ["", f"## {part[0].upper() + part[1:]}", "", "| what | outcome | where | what is said there |"]
             lines += ["| --- | --- | --- | --- |"]
         outcome = f"refused: `{row['refused']}`" if "refused" in row else "goes on"
+        if "closed" in row:
+            outcome = f"closed: `{row['closed']}`"
         outcome += f"; {row['note']}" if "note" in row else ""
         said = row["says"].replace("|", "\\|")
         lines.append(f"| {row['name']} | {outcome} | {row['rfc']} | {said} |")

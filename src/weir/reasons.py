@@ -59,9 +59,15 @@ class Reason(IntEnum):
     OUT_OF_PORTS = 36
     RATE_LIMITED = 37
     FAULT_INJECTED = 38
-    CIRCUIT_OPEN = 39
-    BAD_DEADLINE = 40
-    DEADLINE_PASSED = 41
+    BAD_PROXY_HEADER = 39
+    PROXY_HEADER_TIMEOUT = 40
+    UNTRUSTED_PROXY = 41
+    CLIENT_LIMIT = 42
+    BODY_TOO_SLOW = 43
+    CLIENT_TOO_SLOW = 44
+    CIRCUIT_OPEN = 45
+    BAD_DEADLINE = 46
+    DEADLINE_PASSED = 47
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -104,6 +110,12 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("out_of_ports", 503, "weir", "No more connections to the endpoint can be opened at the moment."),
     ReasonInfo("rate_limited", 429, "downstream", "Too many requests: a rate limit of this listener was reached."),
     ReasonInfo("fault_injected", 503, "weir", "A fault was injected on purpose, for a test."),
+    ReasonInfo("bad_proxy_header", 0, "downstream", "The connection did not begin with a valid PROXY protocol header."),
+    ReasonInfo("proxy_header_timeout", 0, "downstream", "The PROXY protocol header did not arrive in time."),
+    ReasonInfo("untrusted_proxy", 0, "downstream", "PROXY protocol headers are taken from trusted proxies only, and this was none."),
+    ReasonInfo("client_limit", 503, "downstream", "This client has as many connections open, or requests in progress, as it may have."),
+    ReasonInfo("body_too_slow", 408, "downstream", "The request body came too slowly."),
+    ReasonInfo("client_too_slow", 0, "downstream", "The client took its response too slowly."),
     ReasonInfo("circuit_open", 503, "weir", "The endpoints fail too often; requests to them are paused."),
     ReasonInfo("bad_deadline", 400, "downstream", "The deadline is not a number of milliseconds of at most a day."),
     ReasonInfo("deadline_passed", 504, "weir", "The time that the client will wait is over."),

@@ -70,6 +70,14 @@ POOL = CLUSTER + "[cluster.pool]\n"
             '5:8: cluster.app.name: no listener sends requests to this cluster; write to = "app" in a [[listener]], or '
             "take the cluster out",
         ),
+        (
+            LISTENER.replace(":8080", "unix:/w") + 'notsent_lowat = "64KiB"\n' + CLUSTER,
+            "4:1: listener[0].notsent_lowat: without effect: it is for TCP, not for Unix sockets; take it out",
+        ),
+        (
+            LISTENER + 'min_request_rate = "off"\nmin_response_rate = "off"\nrate_grace = "5s"\n' + CLUSTER,
+            "6:1: listener[0].rate_grace: without effect: both rates are off; take it out",
+        ),
         # clusters
         (LISTENER + CLUSTER + CLUSTER, "8:8: cluster[1].name: another cluster has this name (line 5)"),
         (
@@ -210,6 +218,8 @@ def test_contradictions(refusals: Refusals, text: str, said: str) -> None:
         # one of several endpoints has a name
         LISTENER + CLUSTER.replace('["', '["10.0.0.1:80", "') + 'resolve_interval = "1s"',
         "[stats]\nrows = 17\n" + "".join(LISTENER.replace("8080", str(n)) for n in range(1, 17)) + CLUSTER,
+        # one of the rates is enough
+        LISTENER + 'min_request_rate = "off"\nrate_grace = "5s"\n' + CLUSTER,
         # equal is not more
         LISTENER + 'max_head = "8KiB"\nmax_target = "8KiB"\n' + CLUSTER,
         POOL + "min_idle = 4\nmax_idle = 4\nmax_connections = 4\n" + LISTENER,

@@ -16,6 +16,7 @@ from weir.config.plan import AddressPlan, ClusterPlan, HealthPlan, ListenerPlan,
 from weir.control.checks import Checks, Streak, message_of, places
 from weir.control.worker import Worker, make_table
 from weir.plane.engine import Engine
+from weir.plane.parsers import read_proxy_header
 from weir.plane.selector import EngineSelector
 from weir.plane.stream import Address
 from weir.stats import layout
@@ -65,6 +66,19 @@ def test_what_is_asked() -> None:
     assert b"Host: b:80\r\n" in message_of(cluster(), "http://b:80/")
     assert b"Host: c\r\n" in message_of(replace(cluster(), host="c"), "b:80")
     assert message_of(cluster(type="tcp"), "b:80") == b""
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("v1", b"PROXY UNKNOWN\r\n"), ("v2", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")],
+)
+def test_a_check_introduces_itself_where_connections_have_to(version: str, said: bytes) -> None:
+    plan = replace(cluster(), proxy_protocol=version)
+    message = message_of(plan, "a:1")
+    assert message == said + message_of(cluster(), "a:1")
+    read = read_proxy_header(message)
+    assert read is not None
+    assert read == (len(said), False, None, None)
 
 
 def test_where_it_connects_to() -> None:

@@ -130,9 +130,11 @@ class Scene:
         self.clock.advance(ms * 1000)
         self.turn()
 
-    def client(self, data: bytes = b"") -> FakeStream:
-        """A client connects and sends `data`."""
-        stream = FakeStream(self.engine)
+    def client(self, data: bytes = b"", host: str | None = None, port: int = 4321) -> FakeStream:
+        """A client connects, from an address or (without `host`) by a Unix socket, and sends `data`."""
+        stream = FakeStream(self.engine, None if host is None else Address(host=host, port=port))
+        if host is not None:
+            stream.local = Address(host="2001:db8::80" if ":" in host else "192.0.2.80", port=80)
         if data:
             stream.feed(data)
         self.plane.welcome(self.listener, stream)
@@ -190,6 +192,7 @@ class Scene:
         self.close_plane()
         ledger = self.plane.ledger()
         assert not any(ledger.values()), f"left over: {ledger}"
+        assert self.plane.clients_counted() == 0
         assert self.plane.busy(0) == 0
         assert self.engine.sources == 0
         assert self.engine.bugs == 0, "an exception left a source"

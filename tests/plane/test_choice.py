@@ -245,6 +245,15 @@ def test_overflow(stage: Stage, policy: str) -> None:
     assert set(scene.plane.picks(0, 400)) == {0, 1, 2}
 
 
+def test_there_is_no_panic_while_other_levels_can_carry_it(stage: Stage) -> None:
+    scene = stage(members=levels(0, 0, 0, 0, 1, 1), cluster={"panic_below_percent": 50})
+    for place in range(4):
+        change(scene.memory, place, health=Health.UNHEALTHY)
+    assert set(scene.plane.picks(0, 20)) == {4, 5}, "a third of all is usable, and that is a whole level"
+    change(scene.memory, 4, health=Health.UNHEALTHY)
+    assert set(scene.plane.picks(0, 40)) == {0, 1, 2, 3}, "half of a level is not enough: all are asked"
+
+
 def test_overflow_is_even(stage: Stage) -> None:
     scene = stage(members=levels(0, 0, 1), cluster={"overflow_at_percent": 100})
     change(scene.memory, 0, health=Health.UNHEALTHY)

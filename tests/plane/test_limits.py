@@ -16,7 +16,7 @@ import pytest
 from tests.plane.scene import GET, OK, Scene
 from weir.config.findings import TABLES
 from weir.config.model import kind_of_field
-from weir.config.plan import RateLimitPlan
+from weir.config.plan import NetworkPlan, RateLimitPlan
 from weir.reasons import REASONS
 
 Stage = Callable[..., Scene]
@@ -137,6 +137,36 @@ def slow_connect(stage: Stage) -> tuple[Scene, bytes]:
     return scene, client.take_sent()
 
 
+def slow_body(stage: Stage) -> tuple[Scene, bytes]:
+    scene = stage(listener={"min_request_rate_bytes": 100, "rate_grace_ms": 500})
+    client = scene.client(POST)
+    scene.wait_ms(450)
+    scene.send(client, b"x")
+    assert client.take_sent() == b""
+    scene.wait_ms(100)
+    return scene, client.take_sent()
+
+
+def slow_reader(stage: Stage) -> tuple[Scene, bytes]:
+    scene = stage(listener={"min_response_rate_bytes": 100_000, "rate_grace_ms": 500})
+    client = scene.client(GET)
+    client.room = 10
+    scene.send(scene.endpoint(), HEAD + b"x" * 1000)
+    scene.wait_ms(450)
+    client.room = 1
+    scene.turn()
+    scene.wait_ms(100)
+    assert client.was_reset
+    return scene, b""
+
+
+def too_many_requests(stage: Stage) -> tuple[Scene, bytes]:
+    scene = stage(listener={"max_connections_per_client": 1, "trusted_proxies": (NetworkPlan("unix"),)})
+    said = GET[:-2] + b"X-Forwarded-For: 192.0.2.7\r\n\r\n"
+    scene.client(said)
+    return scene, scene.client(said).take_sent()
+
+
 def too_often(stage: Stage) -> tuple[Scene, bytes]:
     scene = stage(listener={"rate_limits": (RateLimitPlan("client", (1, 1000)),)})
     scene.client(GET)
@@ -168,6 +198,9 @@ LIMITS: list[tuple[str, Callable[[Stage], tuple[Scene, bytes]], int]] = [
     ("body_too_large", sends(CHUNKED + b"20\r\n" + b"x" * 32 + b"\r\n", route={"max_body_bytes": 31}), 413),
     ("head_timeout", waits(GET[:5], 500, listener={"request_header_timeout_ms": 500}), 408),
     ("client_stalled", stalled_client, 0),
+    ("body_too_slow", slow_body, 408),
+    ("client_too_slow", slow_reader, 0),
+    ("client_limit", too_many_requests, 503),
     ("response_timeout", waits(GET, 500, cluster={"response_header_timeout_ms": 500}), 504),
     ("body_timeout", waits(POST, 500, cluster={"stream_idle_timeout_ms": 500}), 408),
     ("stream_timeout", waits(POST + bytes(1000), 500, room=50, cluster={"stream_idle_timeout_ms": 500}), 504),
@@ -235,7 +268,7 @@ def test_max_requests_closes_behind_the_answer(stage: Stage) -> None:
 def rows() -> list[list[str]]:
     """The cells of the document's tables, headings and rules left out."""
     lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+    cells = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in lines]
     return [row for row in cells if row[0] not in ("what", "---")]
 
 
@@ -261,5 +294,6 @@ def test_the_reasons_of_the_document_are_reasons_and_all_are_provoked() -> None:
     known = {reason.word for reason in REASONS}
     assert words <= known
     # The others have tests of their own: here, in test_failure, test_plane (evicted) and the end-to-end tests.
-    elsewhere = {"idle_timeout", "evicted", "draining", "out_of_descriptors", "out_of_ports", "out_of_memory"}
+    elsewhere = {"bad_proxy_header", "proxy_header_timeout"}  # tests/plane/test_proxyproto.py
+    elsewhere |= {"idle_timeout", "evicted", "draining", "out_of_descriptors", "out_of_ports", "out_of_memory"}
     assert words - elsewhere == {reason for reason, *_ in LIMITS}

@@ -225,6 +225,18 @@ def hedged_in_vain(stage: Stage) -> Scene:
     return scene
 
 
+def introduced(stage: Stage) -> Scene:
+    scene = stage(listener={"proxy_protocol": "require"}, cluster={"proxy_protocol": "v1"})
+    header = b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n"
+    client = scene.client(header[:9])
+    scene.send(client, header[9:] + GET)
+    scene.send(scene.endpoint(), OK)
+    scene.send(client, GET)
+    scene.send(scene.endpoint(), OK)
+    scene.client(GET)
+    return scene
+
+
 def held(stage: Stage) -> Scene:
     scene = stage(listener={"rate_limits": (RateLimitPlan("all", (1, 1000), delay=1),)})
     scene.client(GET)
@@ -257,7 +269,7 @@ def breaker(stage: Stage) -> Scene:
 
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
-    *(dials, surplus, surplus_taken, probe, in_line, breaker, held),
+    *(dials, surplus, surplus_taken, probe, in_line, introduced, breaker, held),
     *(paused, paused_since_nobody_else_is_there, hedged, hedged_in_vain),
 )
 

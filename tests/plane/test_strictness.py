@@ -59,6 +59,16 @@ def test_requests_that_are_refused(stage: Stage, row: Row) -> None:
     assert client.is_closed
 
 
+@pytest.mark.parametrize("row", of("request", "closed"), ids=name)
+def test_connections_that_are_ended(stage: Stage, row: Row) -> None:
+    scene = stage(listener=row["settings"])
+    client = scene.client(octets(row["send"]) + MARKER)
+    assert client.was_reset
+    assert client.take_sent() == b""
+    assert scene.dials == 0
+    assert scene.reasons() == {row["closed"]: 1}
+
+
 @pytest.mark.parametrize("row", of("request", "forwarded"), ids=name)
 def test_requests_that_go_on(stage: Stage, row: Row) -> None:
     settings = row.get("settings", {})
@@ -112,10 +122,10 @@ def test_responses_that_go_on(stage: Stage, row: Row) -> None:
 
 def test_every_row_has_one_outcome_and_a_sentence() -> None:
     for row in ROWS:
-        assert ("refused" in row) != ("forwarded" in row), name(row)
+        assert sum(outcome in row for outcome in ("refused", "forwarded", "closed")) == 1, name(row)
         assert row["says"]
-        assert row["rfc"].split()[0] in ("9110", "9112", "3875", "Trace")
-        assert row.get("refused", "none") in STATUS
+        assert row["rfc"].split()[0] in ("9110", "9112", "3875", "Trace", "PROXY")
+        assert row.get("refused", row.get("closed", "none")) in STATUS
     names = [(row["part"], row["name"]) for row in ROWS]
     assert len(set(names)) == len(names)
     places: dict[str, set[str]] = {}

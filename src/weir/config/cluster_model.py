@@ -155,6 +155,13 @@ class Cluster(Table):
         'The Host that requests are sent with. `""`: the client\'s own.',
         example="app.internal",
     )
+    proxy_protocol: Annotated[str, kinds.choice("off", "v1", "v2")] = setting(
+        ClusterPlan,
+        "proxy_protocol",
+        "Version of the PROXY protocol header that connections to endpoints begin with; it says who the client is. "
+        "Such a connection is used for one client connection only. See [PROXY protocol](proxy-protocol.md).",
+        example="v2",
+    )
     connect_timeout: Annotated[int, kinds.duration("1ms", "5m")] = setting(
         ClusterPlan, "connect_timeout_ms", "Time for a connection to be made.", example="1s"
     )

@@ -207,6 +207,11 @@ def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iter
         if "unix_mode" in listener and address.path is None:
             message = f"without effect: {quoted(address.text)} is not a Unix socket"
             yield Finding((*loc, "unix_mode"), "key", message, "take it out")
+        if "notsent_lowat" in listener and address.path is not None:
+            yield Finding(
+                (*loc, "notsent_lowat"), "key", "without effect: it is for TCP, not for Unix sockets", "take it out"
+            )
+    yield from _rates(loc, listener)
     max_head, max_target = _value(Listener, listener, "max_head"), _value(Listener, listener, "max_target")
     if "max_target" in listener and max_target and max_head and max_target > max_head:
         message = f"a target is a part of the head, and max_head is {_shown(max_head)}"
@@ -256,6 +261,12 @@ def _faults(loc: Loc, listener: Raw) -> Iterator[Finding]:
             message = f"another fault of this listener is called {quoted(name)}"
             yield Finding((*here, "name"), "value", message, also=names[name])
         names.setdefault(name, (*here, "name"))
+
+
+def _rates(loc: Loc, listener: Raw) -> Iterator[Finding]:
+    rates = [_value(Listener, listener, key) for key in ("min_request_rate", "min_response_rate")]
+    if "rate_grace" in listener and rates == [0, 0]:
+        yield Finding((*loc, "rate_grace"), "key", "without effect: both rates are off", "take it out")
 
 
 def _shown(size: int) -> str:

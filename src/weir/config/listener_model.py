@@ -8,7 +8,8 @@ from pydantic import Field
 
 from weir.config import kinds
 from weir.config.limit_model import Fault, RateLimit
-from weir.config.plan import AddressPlan, ErrorPagePlan, ListenerPlan, RoutePlan
+from weir.config.network_kinds import networks
+from weir.config.plan import AddressPlan, ErrorPagePlan, ListenerPlan, NetworkPlan, RoutePlan
 from weir.config.table import Table, required, setting
 
 __all__ = ["Listener"]
@@ -42,6 +43,34 @@ class Listener(Table):
         "A client that takes no byte of a response for so long is disconnected.",
         example="30s",
     )
+    min_request_rate: Annotated[int, kinds.size(1, "1GiB", none=True)] = setting(
+        ListenerPlan,
+        "min_request_rate_bytes",
+        "Bytes of a request body that a client has to send a second, until the response begins. Only time in which "
+        "nobody but the client is waited for counts, and `rate_grace` may be owed. Then: 408.",
+        example="1KiB",
+    )
+    min_response_rate: Annotated[int, kinds.size(1, "1GiB", none=True)] = setting(
+        ListenerPlan,
+        "min_response_rate_bytes",
+        "Bytes of a response that a client has to take a second, while there are any for it to take. `rate_grace` may "
+        "be owed. Then it is disconnected.",
+        example="1KiB",
+    )
+    rate_grace: Annotated[int, kinds.duration("1s", "1h")] = setting(
+        ListenerPlan,
+        "rate_grace_ms",
+        "How far a client may fall behind `min_request_rate` or `min_response_rate`. One that stops altogether has "
+        "fallen so far behind after this time, one at half the rate after twice this time.",
+        example="20s",
+    )
+    notsent_lowat: Annotated[int, kinds.size("4KiB", "1GiB", none=True)] = setting(
+        ListenerPlan,
+        "notsent_lowat_bytes",
+        "Bytes of a response that the kernel keeps for a client without having sent them (TCP_NOTSENT_LOWAT): what a "
+        "client that does not read can hold. `off`: as much as the system allows (`net.ipv4.tcp_wmem`).",
+        example="64KiB",
+    )
     max_head: Annotated[int, kinds.size("1KiB", "128KiB")] = setting(
         ListenerPlan,
         "max_head_bytes",
@@ -68,6 +97,20 @@ class Listener(Table):
         "process's limit of open files less 32.",
         example=10_000,
     )
+    max_connections_per_client: Annotated[int, kinds.count(1, 10_000_000, none=kinds.OFF)] = setting(
+        ListenerPlan,
+        "max_connections_per_client",
+        "Connections that one client address may have at a time, per worker; one more is closed at once. Of a client "
+        "behind a trusted proxy, whose connections belong to many: requests in progress; one more gets 503.",
+        example=100,
+    )
+    client_prefix: Annotated[int, kinds.count(16, 128)] = setting(
+        ListenerPlan,
+        "client_prefix",
+        "Bits of an IPv6 address that make a client for `max_connections_per_client`: who has one address of a network "
+        "of this size mostly has all of them.",
+        example=56,
+    )
     max_requests: Annotated[int, kinds.count(1, 1_000_000_000, none=kinds.OFF)] = setting(
         ListenerPlan, "max_requests", "Requests on one client connection before it is closed.", example=1_000
     )
@@ -76,6 +119,20 @@ class Listener(Table):
         "backlog",
         "Connections the kernel keeps ready to be accepted (listen(2)); the kernel's own limit is net.core.somaxconn.",
         example=1_024,
+    )
+    proxy_protocol: Annotated[str, kinds.choice("off", "require")] = setting(
+        ListenerPlan,
+        "proxy_protocol",
+        "`require`: every connection begins with a PROXY protocol header, version 1 or 2, which says who the client "
+        "is. With `trusted_proxies` only from these. See [PROXY protocol](proxy-protocol.md).",
+        example="require",
+    )
+    trusted_proxies: Annotated[tuple[NetworkPlan, ...], networks()] = setting(
+        ListenerPlan,
+        "trusted_proxies",
+        "Networks of proxies that are believed about their clients: `10.0.0.0/8`, `2001:db8::1`, or `unix` for all "
+        "that come by a Unix socket. What that means for X-Forwarded-For: see [HTTP](http.md#behind-other-proxies).",
+        example=["10.0.0.0/8", "::1", "unix"],
     )
     forwarded: Annotated[str, kinds.choice("replace", "append", "keep", "off")] = setting(
         ListenerPlan,

@@ -31,6 +31,7 @@ __all__ = [
     "LimitPlan",
     "ListenerPlan",
     "LogPlan",
+    "NetworkPlan",
     "OtlpPlan",
     "Plan",
     "PoolPlan",
@@ -219,6 +220,7 @@ class ClusterPlan:
     panic_below_percent: int = 0  # of the endpoints that may be used; with fewer, or none, all are asked
     hedge: HedgePlan = field(default_factory=HedgePlan)
     host: str = ""  # "": keep the client's Host; else the value to send
+    proxy_protocol: str = "off"  # the PROXY header that connections to endpoints begin with: "off", "v1", "v2"
     connect_timeout_ms: int = 3_000
     response_header_timeout_ms: int = 60_000
     stream_idle_timeout_ms: int = 300_000
@@ -268,6 +270,16 @@ class ErrorPagePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """A network whose proxies are trusted; or, without an address, whoever comes by a Unix socket."""
+
+    text: str
+    packed: bytes = b""  # 16 bytes, IPv4 behind ::ffff:0:0/96; b"": Unix sockets
+    bits: int = 0  # of `packed` that count
+    is_ipv4: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimitPlan:
     """How many requests a listener lets in: `rate` of each key, or `burst` at once after a pause."""
 
@@ -311,10 +323,18 @@ class ListenerPlan:
     route: int  # index into Plan.routes
     backlog: int = 4_096
     max_connections: int = 0  # 0: 80 % of the descriptor limit
+    max_connections_per_client: int = 0  # 0: no limit
+    client_prefix: int = 64  # bits of an IPv6 address that make a client
     max_requests: int = 0  # requests on one connection before it is closed; 0: no limit
     request_header_timeout_ms: int = 10_000
     idle_timeout_ms: int = 60_000
     send_timeout_ms: int = 60_000  # no progress towards a client that does not read
+    min_request_rate_bytes: int = 240  # of a body, a second, while only the client is waited for; 0: any
+    min_response_rate_bytes: int = 240  # likewise of a response
+    rate_grace_ms: int = 60_000  # so long a client may be slower than that
+    notsent_lowat_bytes: int = 131_072  # what the kernel keeps unsent for a client; 0: as the system says
+    proxy_protocol: str = "off"  # or "require": connections begin with a PROXY header
+    trusted_proxies: tuple[NetworkPlan, ...] = ()
     max_head_bytes: int = 32_768
     max_fields: int = 100
     max_target_bytes: int = 8_192

@@ -64,6 +64,10 @@ class Streak:
         return True
 
 
+# A PROXY header that says: this is weir itself, and no client's connection. Version 1 has no better word for it.
+INTRODUCTIONS = {"off": b"", "v1": b"PROXY UNKNOWN\r\n", "v2": b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"}
+
+
 def message_of(cluster: ClusterPlan, endpoint: str) -> bytes:
     """The request that checks an endpoint; nothing for a check that only connects."""
     health = cluster.health
@@ -77,7 +81,7 @@ def message_of(cluster: ClusterPlan, endpoint: str) -> bytes:
     if not any(name.lower() == "user-agent" for name in fields):
         lines.append(f"User-Agent: weir/{weir.__version__} (health check)")
     lines += [f"{name}: {value}" for name, value in fields.items()]
-    return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+    return INTRODUCTIONS[cluster.proxy_protocol] + "\r\n".join([*lines, "Connection: close", "", ""]).encode()
 
 
 class _Target:

@@ -14,6 +14,9 @@ cdef uint32_t weight_of(Pool pool) noexcept
 # Whether it answers, as far as is known, and no operator has said that it shall not.
 cdef bint is_usable(Pool pool, uint64_t now_us) noexcept
 
+# Its number among all levels, those first that are preferred.
+cdef uint32_t level_of(Pool pool) noexcept
+
 # Endpoints of one priority, and zone if that matters; the first level gets all that it can carry.
 cdef class Level:
     cdef uint32_t number
@@ -43,5 +46,7 @@ cdef class Choice:
     cdef int settle(self, Pool pool, str name) except -1
     # `usable`: those that may get requests. When that changes by time alone; 0: never.
     cdef uint64_t update(self, list usable, list members, uint64_t now_us) except? 1
+    # Whether several levels can carry all requests together: then no panic is due, however few one of them has left.
+    cdef bint carry(self, list usable, list members) except -1
     cdef uint32_t _ramp(self, Pool pool, uint64_t now_us) noexcept
     cdef int _rebuild(self) except -1

@@ -49,6 +49,11 @@ cdef bint is_usable(Pool pool, uint64_t now_us) noexcept:
     )
 
 
+cdef uint32_t level_of(Pool pool) noexcept:
+    cdef uint32_t level = pool.entry.standing.priority if pool.entry.standing.priority else pool.base_priority
+    return 2 * min(level, <uint32_t>1 << 30) + (not pool.near)
+
+
 cdef class Level:
     """Endpoints that are equally welcome."""
 
@@ -156,8 +161,7 @@ cdef class Choice:
             weight = weight_of(pool)
             ramp = self._ramp(pool, now_us) if pool.wanted and weight else 0
             pool.wanted = False
-            level = pool.entry.standing.priority if pool.entry.standing.priority else pool.base_priority
-            level = 2 * min(level, <uint32_t>1 << 30) + (not pool.near)
+            level = level_of(pool)
             if not changed and pool is not <Pool>self.members[i]:
                 changed = True
             if weight != pool.weight or ramp != pool.ramp or level != pool.level:
@@ -175,6 +179,20 @@ cdef class Choice:
                 self.members = []       # no memory: the next look tries again
                 raise
         return self.again_us
+
+    cdef bint carry(self, list usable, list members) except -1:
+        cdef Pool pool
+        cdef double all_together = 0
+        whole, good = {}, {}
+        for pool in members:
+            whole[level_of(pool)] = whole.get(level_of(pool), 0) + weight_of(pool)
+        if len(whole) == 1:
+            return False
+        for pool in usable:
+            good[level_of(pool)] = good.get(level_of(pool), 0) + weight_of(pool)
+        for number, weight in good.items():
+            all_together += min(1.0, 100.0 * weight / whole[number] / self.plan.overflow_at_percent)
+        return all_together >= 1
 
     cdef int _rebuild(self) except -1:
         cdef Pool pool

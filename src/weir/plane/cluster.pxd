@@ -12,6 +12,7 @@ from weir.plane.keys cimport KeyRule
 from weir.plane.limiter cimport Limiter
 from weir.plane.outcome cimport PoolOwner
 from weir.plane.pool cimport Acquired, Pool
+from weir.plane.proxyproto cimport ProxyVersion
 from weir.plane.retry cimport HedgeDelay, Retries
 from weir.plane.roster cimport GroupEntry, Roster
 from weir.plane.sticky cimport Sticky
@@ -40,6 +41,7 @@ cdef class Cluster(PoolOwner):
     cdef bint trusts_new                    # a member that no check has judged yet may be used
     # from the plan
     cdef bytes host                         # b"": keep the client's
+    cdef ProxyVersion proxy_header          # that connections to endpoints begin with
     cdef uint32_t queue_size
     cdef int64_t queue_timeout_ms
     cdef bint newest_first                  # if it is overloaded

@@ -19,6 +19,8 @@ from weir.plane.pool cimport (
     Acquired,
     Pool,
 )
+from weir.plane.private cimport PrivatePool
+from weir.plane.proxyproto cimport PROXY_OFF, PROXY_V1, PROXY_V2
 from weir.plane.retry cimport ON_CONNECT, HedgeDelay, Retries
 from weir.plane.retrywords cimport RW_CONNECT
 from weir.plane.roster cimport HEALTH_UNHEALTHY, HEALTH_UNKNOWN, ORDER_READY, Roster
@@ -32,6 +34,8 @@ from weir.config.plan import ADAPTIVE
 cdef enum:
     RATE_SPAN_MS = 10_000  # over how long the queue's rate is taken, about
     RETRY_AFTER_MOST_S = 60
+
+_PROXY_HEADER = {"off": PROXY_OFF, "v1": PROXY_V1, "v2": PROXY_V2}
 
 
 cdef class Cluster(PoolOwner):
@@ -63,7 +67,11 @@ cdef class Cluster(PoolOwner):
         self.max_response_head_bytes = plan.max_response_head_bytes
         self.max_response_fields = plan.max_response_fields
         self.retry = Retries(workspace.clock, plan.retry, self.group)
-        self.hedge = HedgeDelay(plan.hedge) if plan.hedge.after_ms or plan.hedge.after_permille else None
+        self.proxy_header = _PROXY_HEADER[plan.proxy_protocol]
+        self.hedge = None
+        # A connection that speaks for one client is not for a race of two attempts.
+        if self.proxy_header == PROXY_OFF and (plan.hedge.after_ms or plan.hedge.after_permille):
+            self.hedge = HedgeDelay(plan.hedge)
         self.failure = R_NO_ENDPOINT
         self.choice = Choice(plan, workspace.id_state)
         self.balancer = self.choice.balancer
@@ -89,7 +97,7 @@ cdef class Cluster(PoolOwner):
     cdef Pool add(self, str endpoint, str name):
         cdef Pool pool = self.member(endpoint)
         if pool is None:
-            pool = Pool(
+            pool = (Pool if self.proxy_header == PROXY_OFF else PrivatePool)(
                 self.workspace, self, self.roster.entry(self.name, endpoint), endpoint, self.plan.pool,
                 self.plan.connect_timeout_ms,
             )
@@ -140,7 +148,13 @@ cdef class Cluster(PoolOwner):
                 usable.append(pool)
         # So few left, or nobody, is more likely a mistake of those who judge than the truth, and the few would not
         # stand it: then all are asked.
-        self.panics = len(ready) > 0 and (not usable or len(usable) * 100 < self.panic_below * len(ready))
+        self.panics = len(ready) > 0 and (
+            not usable
+            or (
+                <uint64_t>len(usable) * 100 < self.panic_below * <uint64_t>len(ready)
+                and not self.choice.carry(usable, self.pools)
+            )
+        )
         until_us = self.choice.update(ready if self.panics else usable, self.pools, now_us)
         if until_us and (next_us == 0 or until_us < next_us):
             next_us = until_us

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from weir.plane.answering cimport Answering
+from weir.plane.arrival cimport Arrival
 from weir.plane.codes cimport Step
 from weir.plane.engine cimport Source
 from weir.plane.exchange cimport Exchange
@@ -23,7 +23,7 @@ cdef class DownstreamOwner(Source):
     cdef readonly int64_t open
     cdef int on_closed(self) except -1
 
-cdef class Downstream(Answering):
+cdef class Downstream(Arrival):
     cdef DownstreamOwner listener
     cdef Downstream next
     cdef Downstream previous
@@ -48,6 +48,7 @@ cdef class Downstream(Answering):
     # Takes its place at the end of those that wait; `anew` even if it has one.
     cdef void _wait_here(self, bint anew) noexcept
     cdef void _stop_waiting(self) noexcept
+    cdef bint _greet(self) except -1                # reads the PROXY header; True: requests may come
     cdef int _run(self) except -1
     cdef int _rest(self) except -1
     cdef int _read(self) except -2

@@ -3,19 +3,22 @@
 from libc.stdint cimport uint32_t
 from libc.string cimport memmove
 
-from weir.plane.answering cimport Answering
+from weir.plane.arrival cimport Arrival
 from weir.plane.buffer cimport BUFFER_SMALL, Buffer
 from weir.plane.codes cimport (
     DONE,
     FAILED,
     NEED_MORE,
+    R_BAD_PROXY_HEADER,
     R_BODY_TOO_LARGE,
     R_CLIENT_CLOSED,
+    R_CLIENT_LIMIT,
     R_CLIENT_STALLED,
     R_DRAINING,
     R_EVICTED,
     R_HEAD_TIMEOUT,
     R_IDLE_TIMEOUT,
+    R_PROXY_HEADER_TIMEOUT,
     Reason,
     Step,
 )
@@ -25,6 +28,7 @@ from weir.plane.fields cimport check_request
 from weir.plane.forward cimport take_exchange
 from weir.plane.framing cimport B_LENGTH, Framing, frame_request
 from weir.plane.head cimport Head, scan_request
+from weir.plane.proxyproto cimport ProxyHeader, scan_proxy_header
 from weir.plane.states cimport (
     D_CLOSED,
     D_CLOSING,
@@ -32,6 +36,7 @@ from weir.plane.states cimport (
     D_HEAD,
     D_IDLE,
     D_LINGER,
+    D_PREFACE,
     MACHINE_DOWNSTREAM,
 )
 from weir.plane.stream cimport (
@@ -52,7 +57,7 @@ cdef class DownstreamOwner(Source):
         raise NotImplementedError(f"{type(self).__name__}.on_closed")
 
 
-cdef class Downstream(Answering):
+cdef class Downstream(Arrival):
     """One client connection."""
 
     # -- life ---------------------------------------------------------------------------------------------
@@ -70,6 +75,8 @@ cdef class Downstream(Answering):
         self._wait_here(True)
         # A client that connects and says nothing is held to the time for a head.
         self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
+        if self.options.asks and self.arrive() and self.options.proxy_header:
+            self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_PREFACE)
         return 0
 
     cdef int close(self) except -1:
@@ -77,6 +84,9 @@ cdef class Downstream(Answering):
             return 0
         self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_CLOSED)
         self._stop_waiting()
+        self.leave_table()
+        if self.kept is not None:
+            self.drop_kept()
         self.workspace.wheel.disarm(self)
         self.stream.close()
         if self.inbuf is not None:
@@ -104,6 +114,11 @@ cdef class Downstream(Answering):
     cdef int drain(self) except -1:
         self.close_when_done = True
         self.told = True
+        if self.state == D_PREFACE:
+            # What has come is heard; nobody waits for the rest.
+            self.stream.may_read = True
+            if not self._greet():
+                return self.close()
         if self.state != D_IDLE:
             return 0
         return self._say_goodbye()
@@ -170,7 +185,7 @@ cdef class Downstream(Answering):
             return self._linger()
         if what & STREAM_DOWN:
             return self.close()
-        if self.state == D_CLOSING:
+        if self.state == D_CLOSING or (self.state == D_PREFACE and not self._greet()):
             return 0
         return self._run()
 
@@ -197,7 +212,25 @@ cdef class Downstream(Answering):
             return self.close()
         if self.state == D_LINGER:
             return self.close()
+        if self.state == D_PREFACE:
+            return self.turn_away(R_PROXY_HEADER_TIMEOUT)
         return 0
+
+    cdef bint _greet(self) except -1:
+        cdef ProxyHeader header
+        cdef Step step = NEED_MORE
+        while step == NEED_MORE:
+            if not self.stream.may_read or self._read() <= 0:
+                return False
+            step = scan_proxy_header(self.inbuf.data + self.inbuf.start, self.inbuf.end - self.inbuf.start, &header)
+        if step == FAILED:
+            self.turn_away(R_BAD_PROXY_HEADER)
+            return False
+        self.inbuf.start += header.length
+        self.head_started_us = self.workspace.clock.now_us
+        self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_IDLE)
+        self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
+        return self.introduce(&header)
 
     # -- heads --------------------------------------------------------------------------------------------
 
@@ -304,6 +337,8 @@ cdef class Downstream(Answering):
         if step == FAILED:
             self._refuse(head.reason, False)
             return FAILED
+        if self.believed:
+            self.learn_client(p, head)
         if frame_request(p, head, &framing) == FAILED:
             self._refuse(framing.reason, True)
             return FAILED
@@ -339,6 +374,8 @@ cdef class Downstream(Answering):
         self.exchange = exchange
         self.workspace.request_owner = exchange
         exchange.record(self, self.options.route, &mine, self.head_started_us)
+        if self.believed and self.options.clients is not None and not self.enter_request():
+            return exchange.refuse(R_CLIENT_LIMIT)
         return exchange.start()
 
     # -- ends of exchanges --------------------------------------------------------------------------------
@@ -346,6 +383,9 @@ cdef class Downstream(Answering):
     cdef int exchange_done(self, Exchange exchange, bint keep) except -1:
         cdef Buffer buf = self.inbuf
         self.exchange = None
+        if self.believed:
+            self.leave_table()
+            self.learn_client(NULL, NULL)
         if self.state == D_CLOSED:
             return 0
         if self.stream.closed:      # reset, so that the client sees a cut

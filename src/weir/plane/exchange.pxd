@@ -9,6 +9,8 @@ from weir.plane.fields cimport RequestPolicy, ResponsePolicy
 from weir.plane.framing cimport Framing
 from weir.plane.ids cimport Identity
 from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.origin cimport CLIENT_TEXT, Origin
+from weir.plane.pace cimport Pace
 from weir.plane.pool cimport Acquired, Pool
 from weir.plane.relay cimport Relay
 from weir.plane.stream cimport Stream, StreamOwner
@@ -20,7 +22,6 @@ cdef enum:
     # ... and their bytes. All of them may have to wait for a client that does not read, and the final head with
     # them has to fit the workspace's compose buffer.
     MAX_INTERIM_BYTES = 65536
-    CLIENT_TEXT = 48            # the longest text of an IPv6 address with a scope, or "unix:"
 
 # Parts of the request head that are wanted after it was parsed, as offsets into the owner's inbuf.
 cdef struct Part:
@@ -36,6 +37,12 @@ cdef class ExchangeOwner(StreamOwner):
     cdef Buffer out                     # bytes for the client that the kernel refused: error answers, interim heads
     cdef uint8_t client_length
     cdef char client[CLIENT_TEXT]       # the client's address as text
+    cdef Origin origin                  # the client: hop, or whom a trusted hop tells of, request by request
+    cdef Origin hop                     # where the connection comes from, by the kernel or by a PROXY header
+    cdef Origin destination             # where it went to, by a PROXY header; family O_UNKNOWN: the socket knows
+    cdef bint believed                  # hop is a trusted proxy
+    cdef bint tls                       # a PROXY header says that the client came by TLS
+    cdef Upstream kept                  # rests until the next request: it speaks for this client only
 
     # The exchange is over. `keep`: the client's connection is in order and may carry the next request.
     cdef int exchange_done(self, Exchange exchange, bint keep) except -1
@@ -118,6 +125,9 @@ cdef class Exchange(UpstreamUser):
     cdef int64_t connecting_us          # since when it waits for a dial; 0: for something else
     cdef int64_t connected_us           # when it got the connection that it has; 0: it has none yet
     cdef int64_t connect_us             # how long the connect of that took, as far as the exchange was there
+    cdef Pace pace                      # of the client: of a request's body, then of the response
+    cdef int64_t idle_us                # when it ends if no byte moves
+    cdef int64_t acknowledged           # bytes of the response that the client has, when one was last written
     cdef Identity identity              # said to the endpoint, in an answer, and in the log
 
     # -- what its listener's rules say (admission)
@@ -134,6 +144,9 @@ cdef class Exchange(UpstreamUser):
     cdef int on_client_event(self, uint32_t what) except -1
     # How many bytes of inbuf, from the head on, belong to this exchange: after them comes the next request.
     cdef uint32_t consumed(self) noexcept
+
+    # Instead of start: it is answered with an error.
+    cdef int refuse(self, Reason reason) except -1
 
     # -- ends
     # The endpoint is gone before a response: once more, or fail.

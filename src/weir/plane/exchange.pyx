@@ -19,6 +19,7 @@ from weir.plane.codes cimport (
     R_BAD_RESPONSE_FRAMING,
     R_CIRCUIT_OPEN,
     R_CLIENT_STALLED,
+    R_CLIENT_TOO_SLOW,
     R_FAULT_INJECTED,
     R_NONE,
     R_QUEUE_FULL,
@@ -39,6 +40,7 @@ from weir.plane.head cimport (
 )
 from weir.plane.ids cimport identify
 from weir.plane.options cimport Route
+from weir.plane.pace cimport pace_start
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
 from weir.plane.retry cimport ON_REUSED, Retries, carries_key
@@ -165,6 +167,14 @@ cdef class Exchange(UpstreamUser):
     cdef int on_client_event(self, uint32_t what) except -1:
         raise NotImplementedError(f"{type(self).__name__}.on_client_event")
 
+    cdef int refuse(self, Reason reason) except -1:
+        self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_WAITING)
+        return self.fail(reason)
+
+    cdef bint keep(self, Upstream upstream) except -1:
+        self.owner.kept = upstream
+        return True
+
     cdef int lost(self, Reason reason) except -1:
         raise NotImplementedError(f"{type(self).__name__}.lost")
 
@@ -225,7 +235,7 @@ cdef class Exchange(UpstreamUser):
     cdef int abort(self, Reason reason) except -1:
         """Ends it without another word to the client."""
         self.reason = reason
-        if reason == R_CLIENT_STALLED:
+        if reason == R_CLIENT_STALLED or reason == R_CLIENT_TOO_SLOW:
             self.owner.stream.reset()       # what the kernel holds for it is let go, too
         elif self.state == E_BODY and self.version_minor == 0 and self.response.kind in (B_CHUNKED, B_CLOSE):
             # Only the end of the connection ends such a body for HTTP/1.0: a clean end would be a lie.
@@ -403,6 +413,7 @@ cdef class Exchange(UpstreamUser):
         self.connecting_us = 0
         self.connected_us = 0
         self.connect_us = 0
+        pace_start(&self.pace)
         if self.workspace.spare_exchanges < SPARE_EXCHANGES:
             self.next_free = <Exchange>self.workspace.spare_exchange
             self.workspace.spare_exchange = self

@@ -1,6 +1,6 @@
 """Streams without a world: the peer is a test."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.engine cimport Engine
@@ -17,7 +17,7 @@ from weir.plane.stream cimport (
     Stream,
     StreamOwner,
 )
-from weir.plane.syscalls cimport ECONNRESET, EPIPE, ssize_t
+from weir.plane.syscalls cimport ECONNRESET, EPIPE, sockaddr_storage, ssize_t
 
 
 cdef class FakeStream(Stream):
@@ -33,10 +33,11 @@ cdef class FakeStream(Stream):
 
     # -- the peer's side ----------------------------------------------------------------------------------
 
-    def feed(self, bytes data not None) -> None:
-        """The peer sends."""
+    def feed(self, bytes data not None, bint quietly=False) -> None:
+        """The peer sends; `quietly`: the engine has not been told of it yet."""
         self.incoming += data
-        self._tell(STREAM_READ)
+        if not quietly:
+            self._tell(STREAM_READ)
 
     def feed_end(self) -> None:
         """The peer closes its sending side."""
@@ -143,6 +144,15 @@ cdef class FakeStream(Stream):
 
     cdef bint is_spoiled(self) noexcept:
         return not self.hides_its_end and (len(self.incoming) > 0 or self.incoming_end or self.broken)
+
+    cdef int64_t unacknowledged(self) noexcept:
+        return self.untaken
+
+    cdef bint local_address(self, sockaddr_storage* address) noexcept:
+        if self.local is None:
+            return False
+        address[0] = (<Address>self.local).storage
+        return True
 
     cdef int watch(self) except -1:
         self.watching = True

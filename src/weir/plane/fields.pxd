@@ -20,6 +20,8 @@ cpdef enum ForwardedPolicy:
 cdef struct RequestPolicy:
     uint8_t forwarded           # ForwardedPolicy
     uint8_t via                 # 1: append to Via
+    uint8_t keep_proto          # 1: X-Forwarded-Proto is believed, and goes on in place of weir's own
+    uint8_t keep_host           # 1: likewise X-Forwarded-Host
     const char* host            # length 0: keep the client's Host
     uint32_t host_length
     const char* client          # the client's address as text ("192.0.2.1", "2001:db8::1", "unix:")

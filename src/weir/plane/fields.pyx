@@ -319,11 +319,11 @@ cdef char* fields_put_forwarded(char* out, const char* p, const Head* head, cons
     cdef const Field* host
     if policy.client_length != 0 or (append and head.count[<int>F_X_FORWARDED_FOR] != 0):
         out = fields_put_forwarded_for(out, p, head, policy, append)
-    if policy.proto_length != 0 and not (append and head.count[<int>F_X_FORWARDED_PROTO] != 0):
+    if policy.proto_length != 0 and not (policy.keep_proto or (append and head.count[<int>F_X_FORWARDED_PROTO] != 0)):
         out = put_bytes(out, b"X-Forwarded-Proto: ", 19)
         out = put_bytes(out, policy.proto, policy.proto_length)
         out = put_bytes(out, b"\r\n", 2)
-    if not (append and head.count[<int>F_X_FORWARDED_HOST] != 0):
+    if not (policy.keep_host or (append and head.count[<int>F_X_FORWARDED_HOST] != 0)):
         if head.count[<int>F_HOST] != 0:
             host = fields_first(head, F_HOST)
             if host.value_length == 0:
@@ -367,6 +367,8 @@ cdef uint32_t write_request_head(
         drops &= ~(<uint32_t>1 << F_UPGRADE)
     if policy.forwarded == FWD_REPLACE or policy.forwarded == FWD_OFF:
         drops |= FORWARDED_FIELDS
+        drops &= ~(<uint32_t>policy.keep_proto << F_X_FORWARDED_PROTO)
+        drops &= ~(<uint32_t>policy.keep_host << F_X_FORWARDED_HOST)
     elif policy.forwarded == FWD_APPEND:
         drops |= <uint32_t>1 << F_X_FORWARDED_FOR
     if policy.host_length != 0:

@@ -8,7 +8,7 @@ What is hard here: the endpoint may close a connection just as a request is writ
   limit, unless all of it came with the head and still stands there.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.attempts cimport Trying
@@ -20,11 +20,12 @@ from weir.plane.codes cimport (
     R_BAD_CHUNK,
     R_BAD_DEADLINE,
     R_CIRCUIT_OPEN,
-    R_BODY_TIMEOUT,
     R_CLIENT_CLOSED,
     R_CLIENT_STALLED,
+    R_CLIENT_TOO_SLOW,
     R_DEADLINE_PASSED,
     R_INTERNAL,
+    R_NONE,
     R_QUEUE_FULL,
     R_QUEUE_TIMEOUT,
     R_STREAM_TIMEOUT,
@@ -34,19 +35,30 @@ from weir.plane.codes cimport (
 )
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.exchange cimport Exchange, ExchangeOwner
-from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
+from weir.plane.fields cimport (
+    FWD_APPEND, FWD_REPLACE, RequestPolicy, check_request, request_head_bound, write_request_head,
+)
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
 from weir.plane.hold cimport let_go, let_in
 from weir.plane.options cimport ListenerOptions
+from weir.plane.origin cimport (
+    CLIENT_TEXT, O_IPV4, O_IPV6, Origin, origin_of_bytes, origin_of_peer, put_origin, same_origin,
+)
+from weir.plane.pace cimport pace_start
+from weir.plane.patience cimport await_request, await_response, request_verdict, response_verdict
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
+from weir.plane.private cimport PrivatePool
+from weir.plane.proxyproto cimport PROXY_SENT_BYTES, write_proxy_header
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.response cimport pump_response, pump_tunnel, read_response, resume_response
 from weir.plane.retry cimport ON_CONNECT
 from weir.plane.retrywords cimport RW_CONNECT, RW_NO_ENDPOINT, RW_NOT_CHOSEN, RW_RESPONSE_BEGUN
 from weir.plane.states cimport E_BODY, E_HELD, E_PAUSE, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
+from weir.plane.syscalls cimport sockaddr_storage
 from weir.plane.text cimport put_bytes
+from weir.plane.trust cimport has_good_host, has_good_proto
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
@@ -68,6 +80,51 @@ cdef Exchange take_exchange(Workspace workspace):
     return exchange
 
 
+cdef Upstream forward_take_kept(Exchange exchange):
+    """The connection that speaks for this client and has rested since its last request; None: there is none."""
+    cdef Upstream upstream = exchange.owner.kept
+    cdef PrivatePool pool = <PrivatePool>upstream.home
+    exchange.owner.kept = None
+    if (
+        pool.owner is exchange.cluster
+        and same_origin(&upstream.speaks_for, &exchange.owner.origin)
+        and pool.retake(upstream, exchange)
+    ):
+        return upstream
+    pool.drop(upstream)
+    return None
+
+
+cdef uint32_t forward_introduce(Exchange exchange, char* out) noexcept:
+    """Writes the PROXY header with which a connection begins that is this client's from now on."""
+    cdef ExchangeOwner owner = exchange.owner
+    cdef Origin destination = owner.destination
+    cdef sockaddr_storage address
+    exchange.upstream.speaks_for = owner.origin
+    if destination.family != O_IPV4 and destination.family != O_IPV6:
+        if owner.stream.local_address(&address):
+            origin_of_peer(&address, &destination)
+        if destination.family != O_IPV4 and destination.family != O_IPV6:
+            # A client that a trusted proxy tells of, over a Unix socket: better 0.0.0.0 than not to say who it is.
+            origin_of_bytes(O_IPV4, <const uint8_t*>b"\x00\x00\x00\x00", 0, &destination)
+    return write_proxy_header(exchange.cluster.proxy_header, &owner.origin, &destination, False, out)
+
+
+cdef void forward_believe(
+    ExchangeOwner owner, const Head* head, RequestPolicy* policy, const char* p, char* hop
+) noexcept:
+    """What trusted proxies, where there are any, change in what is said of the client; `hop` has CLIENT_TEXT bytes."""
+    if not owner.believed:
+        if policy.forwarded == FWD_APPEND:
+            policy.forwarded = FWD_REPLACE      # nothing that it says is to go on
+    elif policy.forwarded == FWD_REPLACE:
+        policy.keep_proto = has_good_proto(p, head)
+        policy.keep_host = has_good_host(p, head)
+    elif policy.forwarded == FWD_APPEND:
+        policy.client_length = put_origin(&owner.hop, hop)
+        policy.client = hop
+
+
 cdef class Forward(Trying):
     """An exchange that an endpoint answers."""
 
@@ -86,8 +143,13 @@ cdef class Forward(Trying):
     cdef int _acquire(self) except -1:
         cdef Acquired how = A_TAKEN
         self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_WAITING)
+        cdef Upstream kept
         if self.gives_up_ms and self._is_late():
             return self._too_late()
+        if self.owner.kept is not None:
+            kept = forward_take_kept(self)
+            if kept is not None:
+                return self.on_upstream(kept)
         if self.cluster.admits and not self.admitted:
             how = self.cluster.admit(self)
         if how == A_TAKEN:
@@ -206,7 +268,8 @@ cdef class Forward(Trying):
         cdef ListenerOptions options = owner.options
         cdef Head* head = &workspace.request_head
         cdef RequestPolicy policy
-        cdef uint32_t n
+        cdef char hop[CLIENT_TEXT]
+        cdef uint32_t n = 0
         if workspace.request_owner is not self and not self._restore_head():
             return 0
         policy.forwarded = options.forwarded
@@ -220,10 +283,13 @@ cdef class Forward(Trying):
             policy.host_length = <uint32_t>len(self.pool.host_text)
         policy.client = owner.client
         policy.client_length = owner.client_length
-        policy.proto = b"http"
-        policy.proto_length = 4
+        policy.proto = b"https" if owner.tls else b"http"
+        policy.proto_length = 5 if owner.tls else 4
+        policy.keep_proto = policy.keep_host = 0
+        if options.trusted is not None:
+            forward_believe(owner, head, &policy, owner.inbuf.data + self.head.at, hop)
         policy.identity = &self.identity if options.identifies else NULL
-        if request_head_bound(head, &policy) > COMPOSE_BYTES - TIME_FIELDS_BYTES:
+        if request_head_bound(head, &policy) + PROXY_SENT_BYTES + TIME_FIELDS_BYTES > COMPOSE_BYTES:
             return 0
         if options.deadline_length:
             drop_named(owner.inbuf.data + self.head.at, head, options.deadline, options.deadline_length)
@@ -231,9 +297,11 @@ cdef class Forward(Trying):
             drop_named(owner.inbuf.data + self.head.at, head, b"X-Request-Start", 15)
         if self.cluster.sticky is not None and self.cluster.sticky.removes:
             self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
-        n = write_request_head(
+        if self.cluster.proxy_header and self.upstream.requests == 1:
+            n = forward_introduce(self, workspace.compose)
+        n += write_request_head(
             owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
-            workspace.compose,
+            workspace.compose + n,
         )
         if self.gives_up_ms or self.cluster.request_start:
             n = self._add_times(n)
@@ -276,6 +344,7 @@ cdef class Forward(Trying):
         cdef Workspace workspace = self.workspace
         cdef Relay relay = self.request
         cdef uint32_t n
+        cdef Step step
         if self.gives_up_ms and self._is_late():
             return self._too_late()
         if workspace.request_owner is not self and not self._restore_head():
@@ -286,13 +355,15 @@ cdef class Forward(Trying):
         if n == 0:
             return self.fail(R_INTERNAL)
         self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_SENT)
-        if relay.send_first(workspace.compose, n) == FAILED:
+        step = relay.send_first(workspace.compose, n)
+        if step == FAILED:
             return self.lost(R_UPSTREAM_CLOSED)
         self.accepted = relay.moved
         if relay.done:
             self._await_head()
             return 0
-        self._wait(self.cluster.stream_idle_timeout_ms)
+        relay.moved = True
+        await_request(self, step)
         return self._pump_request()
 
     cdef int _pump_request(self) except -1:
@@ -311,11 +382,16 @@ cdef class Forward(Trying):
             return self._request_broken()
         if relay.done:
             if self.state == E_SENT:
+                pace_start(&self.pace)
                 self._await_head()
-        elif relay.moved and self.state == E_SENT:
-            self._wait(self.cluster.stream_idle_timeout_ms)
+        elif self.state == E_SENT:
+            if not self.head_held:
+                await_request(self, step)
         elif relay.moved:
-            self.workspace.wheel.arm(self, self.cluster.stream_idle_timeout_ms)
+            # The endpoint answers already: the two have something to say to each other, at whatever pace.
+            self.idle_us = self.workspace.clock.now_us + 1000 * self.cluster.stream_idle_timeout_ms
+            self.response.moved = False
+            await_response(self)
         if step == NEED_MORE:
             self.workspace.engine.put_ready(self.owner.stream)
         return 0
@@ -369,6 +445,7 @@ cdef class Forward(Trying):
 
     cdef int on_timeout(self) except -1:
         cdef Acquired how
+        cdef Reason reason
         if (
             self.gives_up_ms and self.state != E_BODY and self.state != E_TUNNEL and not self.head_held
             and self._is_late()
@@ -395,12 +472,24 @@ cdef class Forward(Trying):
         if self.state == E_BODY:
             if self.response.paced:
                 return resume_response(self)
-            if self.response.wants_write():
-                return self.abort(R_CLIENT_STALLED)
+            reason = response_verdict(self)
+            if reason == R_CLIENT_STALLED or reason == R_CLIENT_TOO_SLOW:
+                return self.abort(reason)
+            if reason == R_NONE:
+                return 0
             self.cluster.retry.count(RW_RESPONSE_BEGUN)
-            return self.fail(R_STREAM_TIMEOUT)
+            return self.fail(reason)
         if self.head_held:
             return read_response(self)
         if self.request.done:
             return self._overdue()
-        return self.fail(R_STREAM_TIMEOUT if self.request.wants_write() else R_BODY_TIMEOUT)
+        if self.upload_broken:
+            return self.fail(R_STREAM_TIMEOUT)
+        if not self.request.wants_write():
+            # What has come while weir was busy elsewhere has come in time.
+            self.owner.stream.may_read = True
+            self._pump_request()
+            if self.state != E_SENT or self.request.done:
+                return 0
+        reason = request_verdict(self)
+        return self.fail(reason) if reason != R_NONE else 0

@@ -8,3 +8,6 @@ from weir.plane.head cimport Head
 # DONE, or FAILED: Host is missing (HTTP/1.1), repeated, malformed, empty where the target has an authority, or not
 # the authority of an absolute-form target (a default port may be left out).
 cdef Step check_host(const char* p, const Head* head) noexcept nogil
+
+# Whether s[0:n] is a host, with or without a port, as Host has it.
+cdef bint is_host(const char* s, uint32_t n) noexcept nogil

@@ -57,6 +57,11 @@ cdef bint host_split(const char* s, uint32_t n, uint32_t* host_length) noexcept 
     return True
 
 
+cdef bint is_host(const char* s, uint32_t n) noexcept nogil:
+    cdef uint32_t length
+    return host_split(s, n, &length)
+
+
 cdef bint host_is_default_port(const char* port, uint32_t n, bint https) noexcept nogil:
     # `port` with its colon; an empty one is the default too (RFC 3986 section 3.2.3).
     if n <= 1:

@@ -1,29 +1,27 @@
 """Accepting connections."""
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy, memmove, strchr, strlen, strncmp
 
 from weir.plane.downstream cimport Downstream, DownstreamOwner
 from weir.plane.exchange cimport Exchange
 from weir.plane.options cimport ListenerOptions
+from weir.plane.origin cimport origin_of_peer, put_origin
 from weir.plane.states cimport D_IDLE
 from weir.plane.stream cimport Stream, adopt
 from weir.plane.syscalls cimport (
-    AF_INET,
-    AF_INET6,
     EMFILE,
     ENFILE,
     ENOBUFS,
     ENOMEM,
     EPOLLIN,
+    IPPROTO_TCP,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
+    TCP_NOTSENT_LOWAT,
     accept4,
     errno,
-    inet_ntop,
+    setsockopt,
     sockaddr,
-    sockaddr_in,
-    sockaddr_in6,
     sockaddr_storage,
     socklen_t,
 )
@@ -39,6 +37,8 @@ cdef class Listener(DownstreamOwner):
         self.max_connections = max_connections
 
     cdef int listen(self, int fd) except -1:
+        # What is set here every connection inherits, without a system call of its own. Of a Unix socket it is refused.
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &self.options.notsent_lowat, sizeof(int))
         self.fd = fd
         self.workspace.engine.add(self, EPOLLIN)
         return 0
@@ -117,21 +117,13 @@ cdef class Listener(DownstreamOwner):
 
     cdef int welcome(self, Stream stream, const sockaddr_storage* peer) except -1:
         cdef Downstream downstream = Downstream.__new__(Downstream)
-        cdef const void* address = NULL
         downstream.listener = self
         downstream.workspace = self.workspace
         downstream.options = self.options
         downstream.stream = stream
-        if peer.ss_family == AF_INET:
-            address = &(<const sockaddr_in*>peer).sin_addr
-        elif peer.ss_family == AF_INET6:
-            address = &(<const sockaddr_in6*>peer).sin6_addr
-        if address == NULL or inet_ntop(peer.ss_family, address, downstream.client, sizeof(downstream.client)) == NULL:
-            memcpy(downstream.client, b"unix:", 6)
-        if strncmp(downstream.client, b"::ffff:", 7) == 0 and strchr(downstream.client, 46) != NULL:
-            # An IPv4 client of a dual-stack socket: everybody knows it by its IPv4 address.
-            memmove(downstream.client, downstream.client + 7, strlen(downstream.client) - 6)
-        downstream.client_length = <unsigned char>strlen(downstream.client)
+        origin_of_peer(peer, &downstream.hop)
+        downstream.origin = downstream.hop
+        downstream.client_length = put_origin(&downstream.hop, downstream.client)
         return downstream.start()
 
     cdef inline bint _is_full(self) noexcept:

@@ -24,7 +24,7 @@ MACHINES: tuple[Machine, ...] = (
         "downstream",
         "idle",
         ("closed",),
-        ("idle", "head", "exchange", "closing", "linger", "closed"),
+        ("idle", "head", "exchange", "closing", "linger", "closed", "preface"),
         (
             ("idle", "head"),
             ("idle", "exchange"),
@@ -41,6 +41,9 @@ MACHINES: tuple[Machine, ...] = (
             ("closing", "linger"),
             ("closing", "closed"),
             ("linger", "closed"),
+            ("idle", "preface"),
+            ("preface", "idle"),
+            ("preface", "closed"),
         ),
     ),
     Machine(
@@ -71,7 +74,7 @@ MACHINES: tuple[Machine, ...] = (
         "upstream",
         "connecting",
         ("closed",),
-        ("connecting", "idle", "surplus", "probe", "busy", "closed"),
+        ("connecting", "idle", "surplus", "probe", "busy", "closed", "kept"),
         (
             ("connecting", "busy"),
             ("connecting", "idle"),
@@ -88,6 +91,9 @@ MACHINES: tuple[Machine, ...] = (
             ("busy", "idle"),
             ("busy", "surplus"),
             ("busy", "closed"),
+            ("busy", "kept"),
+            ("kept", "busy"),
+            ("kept", "closed"),
         ),
     ),
     Machine(

@@ -4,10 +4,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from weir.plane.admission cimport Admission
 from weir.plane.answers cimport ErrorPages
+from weir.plane.clients cimport ClientTable
 from weir.plane.cluster cimport Cluster
 from weir.plane.head cimport HeadLimits
 from weir.plane.ids cimport IdPolicy, TracePolicy
 from weir.plane.series cimport SeriesNames
+from weir.plane.trust cimport Networks
 
 cdef class Route:
     cdef readonly str name
@@ -23,6 +25,16 @@ cdef class ListenerOptions:
     cdef int64_t idle_timeout_ms
     cdef int64_t send_timeout_ms
     cdef uint64_t max_requests          # 0: no limit
+    # What is asked when a connection comes; `asks`: any of these is there.
+    cdef bint asks
+    cdef bint proxy_header              # a PROXY header has to come first
+    cdef Networks trusted               # None: nobody is
+    cdef ClientTable clients            # None: no limit of connections per client
+    # The least pace of clients, bytes a second; 0: any.
+    cdef uint64_t min_request_rate
+    cdef uint64_t min_response_rate
+    cdef int64_t rate_grace_us
+    cdef int notsent_lowat              # TCP_NOTSENT_LOWAT of client sockets; 0: the system's
     cdef uint8_t forwarded              # ForwardedPolicy
     cdef bint identifies                # the two below are not both PASS
     cdef IdPolicy request_id

@@ -4,11 +4,13 @@ from libc.stdint cimport uint32_t
 
 from weir.plane.admission cimport Admission
 from weir.plane.answers cimport ErrorPages
+from weir.plane.clients cimport ClientTable
 from weir.plane.cluster cimport Cluster
 from weir.plane.fields cimport FWD_APPEND, FWD_KEEP, FWD_OFF, FWD_REPLACE
 from weir.plane.head cimport HEAD_MAX_FIELDS
 from weir.plane.ids cimport ID_KEEP, ID_PASS, ID_REPLACE, TRACE_JOIN, TRACE_PASS, TRACE_RESTART
 from weir.plane.series cimport SeriesNames
+from weir.plane.trust cimport Networks
 
 _FORWARDED = {"replace": FWD_REPLACE, "append": FWD_APPEND, "keep": FWD_KEEP, "off": FWD_OFF}
 _REQUEST_ID = {"pass": ID_PASS, "keep": ID_KEEP, "replace": ID_REPLACE}
@@ -44,6 +46,15 @@ cdef class ListenerOptions:
         self.idle_timeout_ms = plan.idle_timeout_ms
         self.send_timeout_ms = plan.send_timeout_ms
         self.max_requests = plan.max_requests
+        self.proxy_header = plan.proxy_protocol == "require"
+        self.trusted = Networks(plan.trusted_proxies) if plan.trusted_proxies else None
+        if plan.max_connections_per_client:
+            self.clients = ClientTable(plan.max_connections_per_client, plan.client_prefix)
+        self.asks = self.proxy_header or self.trusted is not None or self.clients is not None
+        self.min_request_rate = plan.min_request_rate_bytes
+        self.min_response_rate = plan.min_response_rate_bytes
+        self.rate_grace_us = 1000 * plan.rate_grace_ms
+        self.notsent_lowat = plan.notsent_lowat_bytes
         self.forwarded = _FORWARDED[plan.forwarded]
         self.request_id = _REQUEST_ID[plan.request_id]
         self.trace = _TRACE[plan.trace]

@@ -17,7 +17,10 @@ from weir.plane.framing cimport Framing, frame_request, frame_response
 from weir.plane.head cimport Field, Head, HeadLimits, scan_fields, scan_request, scan_response
 from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.ids cimport IdPolicy, Identity, SPAN_ID_LENGTH, TRACE_ID_LENGTH, TracePolicy, identify
+from weir.plane.origin cimport CLIENT_TEXT, Origin, put_origin, read_origin
+from weir.plane.proxyproto cimport PROXY_SENT_BYTES, ProxyHeader, ProxyVersion, scan_proxy_header, write_proxy_header
 from weir.plane.text cimport equals_lower, list_has_token
+from weir.plane.trust cimport Networks, has_good_host, has_good_proto, walk_forwarded_for
 
 ctypedef Step (*Scan)(const char*, uint32_t, const HeadLimits*, Head*) noexcept nogil
 
@@ -195,7 +198,8 @@ def rechunk(bytes data not None, *, bint decode=False, step=None, uint32_t head_
 
 
 def forward_request(bytes data not None, *, uint8_t forwarded=0, bint via=True, bytes host=b"",
-                    bytes client=b"192.0.2.1", bytes proto=b"http", unsigned long repeat=1):
+                    bytes client=b"192.0.2.1", bytes proto=b"http", bint keep_proto=False, bint keep_host=False,
+                    unsigned long repeat=1):
     """The head that goes on for the request whose head `data` begins with.
 
     `forwarded` is a ForwardedPolicy; `repeat` writes it so many times. Raises Refused, or ValueError when
@@ -211,6 +215,7 @@ def forward_request(bytes data not None, *, uint8_t forwarded=0, bint via=True, 
     memset(&policy, 0, sizeof(policy))
     policy.forwarded = forwarded
     policy.via = via
+    policy.keep_proto, policy.keep_host = keep_proto, keep_host
     policy.host, policy.host_length = host, len(host)
     policy.client, policy.client_length = client, len(client)
     policy.proto, policy.proto_length = proto, len(proto)
@@ -247,6 +252,64 @@ def identified(bytes data not None, *, int request_id=0, int trace=0, uint32_t s
         identity.parent_id[:SPAN_ID_LENGTH] if identity.joined else b"",
         identity.flags if identity.traced else 0,
     )
+
+
+def read_proxy_header(bytes data not None, step=None):
+    """The PROXY header that `data` begins with: (length, tls, source, destination); None: it is not complete.
+
+    Source and destination are (address, port), or None if it tells of nobody. `step` feeds it in pieces of so many
+    bytes. Raises ValueError when it is none.
+    """
+    cdef ProxyHeader header
+    cdef uint32_t n = len(data)
+    cdef uint32_t seen = 0
+    cdef uint32_t piece = n if step is None else step
+    cdef Step result = NEED_MORE
+    while result == NEED_MORE and seen < n:
+        seen += min(piece, n - seen)
+        result = scan_proxy_header(data, seen, &header)
+    if result == FAILED:
+        raise ValueError("no PROXY header")
+    if result == NEED_MORE:
+        return None
+    if not header.relayed:
+        return header.length, bool(header.tls), None, None
+    return header.length, bool(header.tls), parsers_origin(&header.source), parsers_origin(&header.destination)
+
+
+cdef object parsers_origin(const Origin* origin):
+    cdef char text[CLIENT_TEXT]
+    return text[:put_origin(origin, text)].decode(), origin.port
+
+
+cdef int parsers_take_origin(bytes text, Origin* origin) except -1:
+    if not read_origin(text, len(text), origin):
+        raise ValueError(f"no address: {text!r}")
+    return 0
+
+
+def make_proxy_header(int version, bytes source not None, bytes destination not None, *, bint local=False):
+    """The PROXY header of a version, 1 or 2, for a connection from `source` to `destination` ("192.0.2.1:80")."""
+    cdef Origin origins[2]
+    cdef char out[PROXY_SENT_BYTES]
+    parsers_take_origin(source, &origins[0])
+    parsers_take_origin(destination, &origins[1])
+    return out[:write_proxy_header(<ProxyVersion>version, &origins[0], &origins[1], local, out)]
+
+
+def client_of(bytes data not None, bytes hop not None, Networks trusted not None, *, unsigned long repeat=1):
+    """The client of the request whose head `data` begins with, which came from `hop`: (address, port, proto?, host?).
+
+    The last two: whether X-Forwarded-Proto and X-Forwarded-Host are such that they go on. Raises Refused.
+    """
+    cdef Head head
+    cdef Origin origin
+    parsers_take(scan_request, data, &head)
+    for _ in range(repeat):
+        parsers_take_origin(hop, &origin)
+        if trusted.has(&origin):
+            walk_forwarded_for(data, &head, trusted, &origin)
+    return *parsers_origin(&origin), bool(has_good_proto(data, &head)), bool(has_good_host(data, &head))
 
 
 def keep_alive_timeout(bytes data not None):

@@ -16,7 +16,7 @@ from weir.plane.pool cimport Pool
 from weir.plane.roster cimport Roster
 from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport CB_CLOSED, STATE_PLACES
-from weir.plane.stream cimport Dialer, TcpDialer
+from weir.plane.stream cimport Address, Dialer, TcpDialer
 from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
 from weir.plane.upstream cimport UpstreamUser
 from weir.plane.workspace cimport Workspace
@@ -200,6 +200,11 @@ cdef class Plane:
             "buffer_bytes": self.workspace.buffers.live_bytes,
         }
 
+    def clients_counted(self) -> int:
+        """Connections, and requests behind trusted proxies, that count for `max_connections_per_client` now."""
+        cdef ListenerOptions options
+        return sum([options.clients.held for options, _ in self.options if options.clients is not None])
+
     def reasons(self) -> list[int]:
         """How often each reason (`weir.reasons.REASONS`, in order) has ended something."""
         return [self.workspace.reasons[number] for number in range(REASON_COUNT)]
@@ -317,9 +322,11 @@ cdef class Plane:
         return (<Cluster>self.clusters[cluster]).group.number
 
     def welcome(self, int listener, FakeStream stream not None) -> None:
-        """For tests: a client's connection that is no socket."""
+        """For tests: a client's connection that is no socket. It comes from the stream's peer, if it has one."""
         cdef sockaddr_storage peer
         peer.ss_family = AF_UNIX
+        if stream.peer is not None:
+            peer = (<Address?>stream.peer).storage
         (<Listener>self.listeners[listener]).accepted += 1
         (<Listener>self.listeners[listener]).welcome(stream, &peer)
 

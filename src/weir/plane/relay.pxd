@@ -43,6 +43,7 @@ cdef class Relay:
     cdef uint64_t credit                # bytes that may be written now
     cdef int64_t credited_us            # up to when time was made credit
     cdef uint64_t left                  # B_LENGTH: bytes still to come
+    cdef uint64_t written               # bytes that the destination took, framing and head included
     cdef uint64_t payload               # body bytes read, without framing
     cdef uint64_t limit                 # of payload; 0: none
     cdef ChunkScanner scanner

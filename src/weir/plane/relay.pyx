@@ -258,6 +258,7 @@ cdef class Relay:
             return self._fail(False, R_CLIENT_CLOSED)
         if sent < 0:
             sent = 0
+        self.written = <uint64_t>sent
         self.moved = sent > 0
         if <uint32_t>sent < n:
             # The head itself was cut, which takes a full socket: gather what is left in one buffer, and what was
@@ -321,6 +322,7 @@ cdef class Relay:
             if sent < 0:
                 return self._fail(False, R_CLIENT_CLOSED)
             self.moved = True
+            self.written += <uint64_t>sent
             buf.start += <uint32_t>sent
             if self.bytes_per_s:
                 self.credit -= <uint64_t>sent

@@ -47,6 +47,8 @@ from weir.plane.head cimport (
 )
 from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.options cimport ListenerOptions
+from weir.plane.pace cimport pace_start
+from weir.plane.patience cimport await_credit, await_response
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.retry cimport ON_BAD_RESPONSE, status_failure
 from weir.plane.retrywords cimport RW_RESPONSE_BEGUN
@@ -282,6 +284,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
         # An interim head still stands in the way (it takes a full socket): this one goes behind it.
         n = prepend_out(exchange, n)
     exchange.state = move(workspace, MACHINE_EXCHANGE, exchange.state, E_BODY)
+    pace_start(&exchange.pace)
     step = relay.send_first(workspace.compose, n)
     if relay.reason != R_NONE and step != FAILED:
         step = FAILED       # what came with the head was cut off: told after what was good
@@ -344,6 +347,7 @@ cdef int pump_response(Exchange exchange) except -1:
 cdef int resume_response(Exchange exchange) except -1:
     """The moment has come that a response at a pace has waited for."""
     # Should the client not take it, it has the time that any client has.
+    exchange.idle_us = exchange.workspace.clock.now_us + 1000 * exchange.owner.options.send_timeout_ms
     exchange.workspace.wheel.arm(exchange, exchange.owner.options.send_timeout_ms)
     return pump_response(exchange)
 
@@ -366,12 +370,9 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
     if step == NEED_MORE:
         exchange.workspace.engine.put_ready(exchange.upstream.stream)
     if relay.paced:
-        exchange.workspace.wheel.arm(exchange, relay.pace_ms())
+        await_credit(exchange)
     elif relay.moved:
-        exchange.workspace.wheel.arm(
-            exchange,
-            exchange.owner.options.send_timeout_ms if relay.wants_write() else exchange.cluster.stream_idle_timeout_ms,
-        )
+        await_response(exchange)
     return 0
 
 

@@ -16,6 +16,8 @@ cdef enum DownstreamState:
     D_LINGER = 4
     # its descriptor is given back
     D_CLOSED = 5
+    # a PROXY protocol header is awaited, under the time for a head
+    D_PREFACE = 6
 
 # One request and its response.
 cdef enum ExchangeState:
@@ -48,6 +50,8 @@ cdef enum UpstreamState:
     U_BUSY = 4
     # its descriptor is given back
     U_CLOSED = 5
+    # said by a PROXY header to be one client's: waits for the next request of that client's connection
+    U_KEPT = 6
 
 # A second request beside the first of an exchange.
 cdef enum HedgeState:
@@ -82,11 +86,11 @@ cdef enum:
 cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexcept nogil:
     cdef uint64_t mask = 0
     if machine == MACHINE_DOWNSTREAM:
-        mask = <uint64_t>0x0000002030213d3e
+        mask = <uint64_t>0x0021002030213d7e
     elif machine == MACHINE_EXCHANGE:
         mask = <uint64_t>0x00030301013b2542
     elif machine == MACHINE_UPSTREAM:
-        mask = <uint64_t>0x0000003620323836
+        mask = <uint64_t>0x0030007620323836
     elif machine == MACHINE_HEDGE:
         mask = <uint64_t>0x0000000000010502
     elif machine == MACHINE_BREAKER:

@@ -3,7 +3,7 @@
 #
 # States of a stream:  connecting -> open -> (peer_done) -> closed
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from weir.plane.engine cimport Engine, Source
 from weir.plane.syscalls cimport sockaddr_storage, socklen_t, ssize_t
@@ -45,6 +45,10 @@ cdef class Stream(Source):
     cdef void shutdown_write(self) noexcept
     # Whether an idle connection has bytes or an end waiting: it cannot be used then.
     cdef bint is_spoiled(self) noexcept
+    # How many bytes of what was written the peer has not acknowledged; 0 where nobody knows.
+    cdef int64_t unacknowledged(self) noexcept
+    # Our own end's address. False: it has none.
+    cdef bint local_address(self, sockaddr_storage* address) noexcept
     # Begins to watch. OSError.
     cdef int watch(self) except -1
     # Closes so that the peer sees an error, not an end (TCP: a reset).

@@ -1,6 +1,6 @@
 """Byte streams over sockets, and how they are dialled."""
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from weir.plane.codes cimport Reason
@@ -23,6 +23,7 @@ from weir.plane.syscalls cimport (
     MSG_NOSIGNAL,
     MSG_PEEK,
     SHUT_WR,
+    SIOCOUTQ,
     SO_ERROR,
     SO_LINGER,
     SOCK_CLOEXEC,
@@ -34,9 +35,11 @@ from weir.plane.syscalls cimport (
     connect,
     errno,
     getpeername,
+    getsockname,
     getsockopt,
     htons,
     inet_pton,
+    ioctl,
     iovec,
     linger,
     msghdr,
@@ -89,6 +92,12 @@ cdef class Stream(Source):
 
     cdef bint is_spoiled(self) noexcept:
         return True
+
+    cdef int64_t unacknowledged(self) noexcept:
+        return 0
+
+    cdef bint local_address(self, sockaddr_storage* address) noexcept:
+        return False
 
     cdef int watch(self) except -1:
         return 0
@@ -226,6 +235,14 @@ cdef class TcpStream(Stream):
             return True
         got = recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
         return not (got < 0 and errno == EAGAIN)
+
+    cdef int64_t unacknowledged(self) noexcept:
+        cdef int waiting = 0
+        return waiting if ioctl(self.fd, SIOCOUTQ, &waiting) == 0 else 0
+
+    cdef bint local_address(self, sockaddr_storage* address) noexcept:
+        cdef socklen_t length = sizeof(sockaddr_storage)
+        return getsockname(self.fd, <sockaddr*>address, &length) == 0
 
     cdef int watch(self) except -1:
         cdef uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET

@@ -63,6 +63,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int setsockopt(int fd, int level, int option, const void* value, socklen_t length)
     int getsockopt(int fd, int level, int option, void* value, socklen_t* length)
     int getpeername(int fd, sockaddr* address, socklen_t* length)
+    int getsockname(int fd, sockaddr* address, socklen_t* length)
 
 cdef extern from "<netinet/in.h>" nogil:
     const int IPPROTO_TCP
@@ -88,7 +89,13 @@ cdef extern from "<sys/un.h>" nogil:
         char sun_path[108]
 
 cdef extern from "<netinet/tcp.h>" nogil:
-    const int TCP_NODELAY
+    const int TCP_NODELAY, TCP_NOTSENT_LOWAT
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, void* argument)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    const unsigned long SIOCOUTQ
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char* inet_ntop(int family, const void* source, char* destination, socklen_t size)

@@ -4,6 +4,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from weir.plane.codes cimport Reason
+from weir.plane.origin cimport Origin
 from weir.plane.stream cimport Stream, StreamOwner
 from weir.plane.timers cimport TimerOwner
 
@@ -35,6 +36,8 @@ cdef class UpstreamUser(TimerOwner):
     # What you waited for in a pool's line has failed.
     cdef int on_no_upstream(self, UpstreamHome home, Reason reason) except -1
     cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1
+    # A connection that speaks for your client only is given back: whether you keep it for its next request.
+    cdef bint keep(self, Upstream upstream) except -1
 
 # A line of users, in the order in which they came.
 cdef class Line:
@@ -74,6 +77,7 @@ cdef class Upstream(StreamOwner):
     cdef int64_t born_ms
     cdef int64_t dialled_us             # when the address that it has was dialled
     cdef int64_t idle_since_ms
+    cdef Origin speaks_for              # whose client a PROXY header has said it to be
     cdef int64_t answered_ms            # when the head of its last response came
     cdef int64_t doubt_ms               # by how much longer it may have rested, for the endpoint, than since then
     cdef int64_t rested_ms              # before it was taken by the user that it has

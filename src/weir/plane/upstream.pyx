@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from weir.plane.codes cimport R_CONNECT_FAILED, R_CONNECT_REFUSED, R_CONNECT_TIMEOUT, R_OUT_OF_PORTS, Reason
 from weir.plane.debug cimport invariant
-from weir.plane.states cimport U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_PROBE, U_SURPLUS
+from weir.plane.states cimport U_BUSY, U_CLOSED, U_CONNECTING, U_IDLE, U_KEPT, U_PROBE, U_SURPLUS
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_READ, STREAM_WRITE, Stream, StreamOwner
 from weir.plane.syscalls cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ENOENT, ETIMEDOUT
 from weir.plane.timers cimport TimerOwner
@@ -24,6 +24,9 @@ cdef class UpstreamUser(TimerOwner):
 
     cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1:
         raise NotImplementedError(f"{type(self).__name__}.on_upstream_event")
+
+    cdef bint keep(self, Upstream upstream) except -1:
+        return False
 
 
 cdef class Line:
@@ -153,6 +156,6 @@ cdef class Upstream(StreamOwner):
     cdef int on_timeout(self) except -1:
         if self.state == U_CONNECTING:
             return self.home.on_connect_failed(self, R_CONNECT_TIMEOUT)
-        if self.state == U_IDLE or self.state == U_SURPLUS or self.state == U_PROBE:
+        if self.state in (U_IDLE, U_SURPLUS, U_PROBE, U_KEPT):
             return self.home.on_upstream_timeout(self)
         return 0
