@@ -93,7 +93,7 @@ def _heads() -> dict[str, bytes]:
     out = {f"line {line!r}": post(line, start=b"GET /nasty HTTP/1.1") for line in LINES}
     out |= {f"target {target!r}": post(start=b"GET " + target + b" HTTP/1.1") for target in TARGETS}
     out |= {f"method {method!r}": post(start=method + b" /nasty HTTP/1.1") for method in METHODS}
-    out |= {f"version {version!r}": post(start=b"GET /nasty " + version) for version in {*VERSIONS}}
+    out |= {f"version {version!r}": post(start=b"GET /nasty " + version) for version in dict.fromkeys(VERSIONS)}
     for byte in BYTES:
         out[f"byte {byte!r} in a name"] = post(b"X" + byte + b"Y: z")
         out[f"byte {byte!r} in Host"] = b"GET /nasty HTTP/1.1\r\nHost: a" + byte + b"b\r\n\r\n"
