@@ -79,7 +79,7 @@ def _chunks() -> dict[str, bytes]:
 
     out = {f"size {form!r}": body(_sized(form) + b"\r\nhello\r\n" + LAST) for form in SIZES}
     out |= {f"last {form!r}": body(b"5\r\nhello\r\n" + _sized(form, b"") + b"\r\n\r\n") for form in SIZES}
-    for trailer in {*TRAILERS} - {b""}:
+    for trailer in sorted({*TRAILERS} - {b""}):
         out[f"trailer {trailer!r}"] = body(b"5\r\nhello\r\n0\r\n" + trailer + b"\r\n")
     for end in (b"\n", b"\r", b"\r\r\n", b"\n\r", b"", b" \r\n", b"\r\n\r\n", b"\x00\r\n"):
         out[f"size ends {end!r}"] = body(b"5" + end + b"hello\r\n" + LAST)
@@ -93,7 +93,7 @@ def _heads() -> dict[str, bytes]:
     out = {f"line {line!r}": post(line, start=b"GET /nasty HTTP/1.1") for line in LINES}
     out |= {f"target {target!r}": post(start=b"GET " + target + b" HTTP/1.1") for target in TARGETS}
     out |= {f"method {method!r}": post(start=method + b" /nasty HTTP/1.1") for method in METHODS}
-    out |= {f"version {version!r}": post(start=b"GET /nasty " + version) for version in {*VERSIONS}}
+    out |= {f"version {version!r}": post(start=b"GET /nasty " + version) for version in dict.fromkeys(VERSIONS)}
     for byte in BYTES:
         out[f"byte {byte!r} in a name"] = post(b"X" + byte + b"Y: z")
         out[f"byte {byte!r} in Host"] = b"GET /nasty HTTP/1.1\r\nHost: a" + byte + b"b\r\n\r\n"

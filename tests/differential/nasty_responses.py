@@ -22,16 +22,16 @@ def _catalogue() -> dict[str, bytes]:
     length, coding = b"Content-Length: 5", b"Transfer-Encoding: chunked"
     whole = b"5\r\nhello\r\n" + LAST
     out = {f"status {line!r}": answer(length, body=b"hello", start=b"HTTP/1.1 " + line) for line in STATUSES}
-    out |= {f"version {text!r}": answer(length, body=b"hello", start=text + b" 200 OK") for text in {*VERSIONS}}
+    out |= {f"version {text!r}": answer(length, body=b"hello", start=text + b" 200 OK") for text in dict.fromkeys(VERSIONS)}
     out |= {f"length {value!r}": answer(b"Content-Length: " + value, body=b"hello") for value in LENGTHS}
     out |= {f"coding {value!r}": answer(b"Transfer-Encoding: " + value, body=whole) for value in CODINGS}
     out |= {f"line {line!r}": answer(line, length, body=b"hello") for line in LINES}
     for form in SIZES:
         size = form.replace(b"%x", b"5").replace(b"%X", b"5")
         out[f"size {form!r}"] = _chunked(size + b"\r\nhello\r\n" + LAST)
-    for trailer in {*TRAILERS} - {b""}:
+    for trailer in sorted({*TRAILERS} - {b""}):
         out[f"trailer {trailer!r}"] = _chunked(b"5\r\nhello\r\n0\r\n" + trailer + b"\r\n")
-    for end in {*ENDS} - {b"\r\n"}:
+    for end in sorted({*ENDS} - {b"\r\n"}):
         out[f"chunk ends {end!r}"] = _chunked(b"5\r\nhello" + end + LAST)
         out[f"head ends {end!r}"] = b"HTTP/1.1 200 OK\r\nContent-Length: 5" + end + b"\r\nhello"
     out |= {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from connectrpc.code import Code
@@ -64,9 +65,9 @@ class EndpointsService(Endpoints):
                 raise ConnectError(
                     Code.RESOURCE_EXHAUSTED, f"{error}; a place is free again after ten minutes"
                 ) from None
-            said["origin"] = Origin.RUN_TIME
+            said |= {"origin": Origin.RUN_TIME, "joined_us": time.monotonic_ns() // 1000}
         elif not self._is_current(request.cluster, roster.standing(self._memory, number)):
-            said["origin"] = Origin.RUN_TIME
+            said |= {"origin": Origin.RUN_TIME, "joined_us": time.monotonic_ns() // 1000}
         roster.have_seen(self._memory, [number])
         roster.change(self._memory, number, **said)
         return pb.AddEndpointResponse(member=self._member(number))

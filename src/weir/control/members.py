@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,6 +67,9 @@ class Members:
             said = {"priority": target.priority, "source_weight": target.weight}
             if target.text not in self._fixed[cluster] and known.origin == Origin.FILE:
                 said["origin"] = Origin.NAME
+                if name in self._wanted[cluster]:
+                    # It has come while others served: its slow start begins.
+                    said["joined_us"] = time.monotonic_ns() // 1000
             # Every worker says so: only the first one changes anything.
             if any(getattr(known, field) != value for field, value in said.items()):
                 roster.change(self._memory, number, **said)
