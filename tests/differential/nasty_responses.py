@@ -22,7 +22,9 @@ def _catalogue() -> dict[str, bytes]:
     length, coding = b"Content-Length: 5", b"Transfer-Encoding: chunked"
     whole = b"5\r\nhello\r\n" + LAST
     out = {f"status {line!r}": answer(length, body=b"hello", start=b"HTTP/1.1 " + line) for line in STATUSES}
-    out |= {f"version {text!r}": answer(length, body=b"hello", start=text + b" 200 OK") for text in dict.fromkeys(VERSIONS)}
+    out |= {
+        f"version {text!r}": answer(length, body=b"hello", start=text + b" 200 OK") for text in dict.fromkeys(VERSIONS)
+    }
     out |= {f"length {value!r}": answer(b"Content-Length: " + value, body=b"hello") for value in LENGTHS}
     out |= {f"coding {value!r}": answer(b"Transfer-Encoding: " + value, body=whole) for value in CODINGS}
     out |= {f"line {line!r}": answer(line, length, body=b"hello") for line in LINES}
