@@ -67,8 +67,8 @@ demo: $(VENV)/.built
 	@$(BIN)/weir demo --listen $(LISTEN) --files $(FILES)
 
 test: packages-test lint
-	@echo "== tests, $(JOBS) files at a time"
-	@$(TESTS) -n $(JOBS) --dist loadfile -m "not figures and not heavy" $(PYTEST) || $(NONE_CHOSEN)
+	@echo "== tests, some files at a time"
+	@$(TESTS) -n $(shell expr $(JOBS) + 1) --dist loadfile -m "not figures and not heavy" $(PYTEST) || $(NONE_CHOSEN)
 	@echo "== tests that measure, one at a time"
 	@$(TESTS) -m "figures or heavy" $(PYTEST) || $(NONE_CHOSEN)
 	@$(if $(PYTEST),,$(MAKE) --no-print-directory sanitize SANITIZED="tests/plane tests/stats")

@@ -82,6 +82,7 @@ def test_an_operators_day(weir: MakeRig, tmp_path: Path) -> None:
     eventually(lambda: set(fleet.asked(20)) == {"0", "1"}, 5, "the removed one is asked no more")
     eventually(lambda: fleet.states() == {first: "ready", second: "ready"}, 5)
     assert fleet.said("weight", "app", first, "7").split()[-6:-5] == ["7"]
+    forget(fleet.rig, "cluster app: endpoint ")
     fleet.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import pytest
@@ -51,6 +52,23 @@ def test_when_all_are_unhealthy_all_are_asked(stage: Stage) -> None:
     change(scene.memory, 0, health=Health.UNHEALTHY)
     change(scene.memory, 1, ejected_until_us=scene.clock.now_us + 5_000_000)
     assert sorted(asked(scene, 2)) == [1, 2]
+
+
+def test_an_ejected_one_is_the_last_resort(stage: Stage) -> None:
+    scene = stage(endpoints=3)
+    change(scene.memory, 0, ejected_until_us=scene.clock.now_us + 5_000_000)
+    change(scene.memory, 1, health=Health.UNHEALTHY)
+    scene.dialer.mode = "wait"
+    client = scene.client(GET)
+    scene.endpoint(0).connect(errno.ECONNREFUSED)
+    scene.turn()
+    peer = scene.endpoint(1).peer
+    assert peer is not None
+    assert peer.text == "192.0.2.1:80", "it may be back; the unhealthy one is not asked"
+    scene.endpoint(1).connect()
+    scene.turn()
+    scene.send(scene.endpoint(1), OK)
+    assert client.take_sent() == OK
 
 
 def test_when_all_are_ordered_down_nobody_is(stage: Stage) -> None:

@@ -83,6 +83,7 @@ cdef class Cluster(PoolOwner):
     # A_FAILED. Who leaves the queue with a connection, or for a pool's line, is admitted. let_go is called at the end.
     cdef Acquired admit(self, UpstreamUser user) except *
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *
+    cdef Pool _last_resort(self)
     cdef Pool _bound(self, UpstreamUser user)           # whom its cookie names, if that may be asked
     cdef Acquired _dial_for(self, UpstreamUser user) except *
     cdef Acquired _enqueue(self, UpstreamUser user) except *

@@ -38,6 +38,13 @@ cdef enum:
 _PROXY_HEADER = {"off": PROXY_OFF, "v1": PROXY_V1, "v2": PROXY_V2}
 
 
+cdef inline bint is_last_resort(Pool pool) noexcept:
+    """Whether it may be asked when nobody else is left: also while it is ejected, or kept in reserve."""
+    return (
+        pool.weight and pool.entry.standing.order == ORDER_READY and pool.entry.standing.health != HEALTH_UNHEALTHY
+    )
+
+
 cdef class Cluster(PoolOwner):
     """A cluster; the settings are those of `weir.config.plan.ClusterPlan`."""
 
@@ -287,6 +294,8 @@ cdef class Cluster(PoolOwner):
         bound = self._bound(user) if self.sticky is not None and user.bound else None
         while True:
             pool = bound if bound is not None else self.balancer.pick(user, self.stamp)
+            if pool is None and not full:
+                pool = self._last_resort()
             if pool is None:
                 break
             if failed:
@@ -313,6 +322,14 @@ cdef class Cluster(PoolOwner):
             self.failure = R_NO_ENDPOINT
         return A_FAILED
 
+    cdef Pool _last_resort(self):
+        """One that is ejected, or that the policy keeps in reserve, when all others have failed: it may be back."""
+        cdef Pool pool
+        for pool in self.pools:
+            if pool.mark != self.stamp and is_last_resort(pool):
+                return pool
+        return None
+
     cdef Pool _bound(self, UpstreamUser user):
         cdef Pool pool = self.sticky.find(user.bound)
         user.strays = False
@@ -335,6 +352,9 @@ cdef class Cluster(PoolOwner):
         cdef Pool pool
         for pool in self.balancer.pools:
             if user.tried is None or pool not in user.tried:
+                return True
+        for pool in self.pools:
+            if is_last_resort(pool) and pool not in user.tried:
                 return True
         return False
 
