@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 
@@ -42,6 +43,7 @@ def parse_listen(text: str, key_path: str = "") -> AddressPlan:
     return AddressPlan(text=text, host=_host(host, text, key_path) if host else "", port=_port(port, text, key_path, 0))
 
 
+@functools.lru_cache(maxsize=4096)  # what looks for contradictions reads each several times
 def parse_endpoint(text: str, key_path: str = "") -> AddressPlan:
     """Where to connect: ``127.0.0.1:8081``, ``[::1]:8081``, ``app.internal:80``, ``unix:/run/app.sock``, or the name of
     SRV records, ``srv:_http._tcp.app.internal``.
