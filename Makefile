@@ -71,7 +71,6 @@ test: packages-test lint
 	@$(TESTS) -n $(shell expr $(JOBS) + 1) --dist loadfile -m "not figures and not heavy" $(PYTEST) || $(NONE_CHOSEN)
 	@echo "== tests that measure, one at a time"
 	@$(TESTS) -m "figures or heavy" $(PYTEST) || $(NONE_CHOSEN)
-	@$(if $(PYTEST),,$(MAKE) --no-print-directory sanitize SANITIZED="tests/plane tests/stats")
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 sanitize: packages-test $(VENV)/.dev

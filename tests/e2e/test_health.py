@@ -153,6 +153,7 @@ def test_who_fails_is_found_out_in_time_and_comes_back(weir: MakeRig, tmp_path: 
                 (State.READY, State.UNHEALTHY),
                 (State.UNHEALTHY, State.READY),
             ]
+        eventually(lambda: sum(line.startswith(SAID) for line in rig.proxy.stderr) >= 2, 5, "both are said")
         said = forget(rig, *SAID)
         address = behind[0].server.address
         assert [re.sub(": .*", "", line.removeprefix("cluster app: ")) for line in said] == [

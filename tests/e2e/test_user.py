@@ -68,7 +68,10 @@ def start(place: Path, top: dict[str, Any], **more: Any) -> Rig:
     endpoint = Endpoint()
     settings = tables(place, [endpoint.address], top={**top, "user": "nobody"}, **more)
     STARTED.append(Proxy(place, settings, prefix=opened(closed_to_others())))
-    return Rig(STARTED[-1], endpoint)
+    rig = Rig(STARTED[-1], endpoint)
+    # What the admin process opens in its first second, and the pools' probes.
+    rig.slack = 6
+    return rig
 
 
 def finish(rig: Rig) -> None:
