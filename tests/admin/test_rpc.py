@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.admin.rig import STATS, Counted, Server, ask, curl, next_message, served, watching
+from tests.admin.rig import STATS, Counted, Server, ask, curl, next_message, served, slowness, watching
 from weir._gen import stats_pb as pb
 from weir._gen.health_connect import HealthClient
 from weir._gen.health_pb import HealthCheckRequest, HealthCheckResponse
@@ -342,7 +342,7 @@ async def test_a_hundred_watchers_and_one_that_does_not_read() -> None:
     assert set(sums) == {40_000}
     assert total == 40_000
     print(f"100 watchers: {used:.2f} s of processor in {elapsed:.2f} s")
-    assert used < 0.6 * elapsed, "they share what is counted, sorted and answered"
+    assert used < 0.6 * slowness() * elapsed, "they share what is counted, sorted and answered"
 
 
 @pytest.mark.figures
@@ -363,4 +363,4 @@ async def test_a_full_table_is_answered_quickly() -> None:
             assert len(json.loads(body)["series"]) == 100
             assert json.loads(body)["matched"] == 4094
     print(f"GetStats of 4094 series, 100 of them: {min(used) * 1e3:.1f} ms of processor, {min(took) * 1e3:.1f} ms")
-    assert min(used) < 0.02, used
+    assert min(used) < 0.02 * slowness(), used
