@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -56,6 +57,11 @@ def test_what_is_no_address_says_why(text: str, said: str) -> None:
     assert said in str(error.value)
 
 
+def _length(head: bytes) -> int:
+    found = re.search(rb"(?i)content-length: *(\d+)", head)
+    return int(found[1]) if found else 0
+
+
 @contextlib.contextmanager
 def speaking(answer: bytes, *, hold: float = 0.0) -> Iterator[Caller]:
     """Somebody who answers every request with these bytes, whatever it is, and then closes."""
@@ -68,7 +74,13 @@ def speaking(answer: bytes, *, hold: float = 0.0) -> Iterator[Caller]:
                 while not done.is_set():
                     client, _ = server.accept()
                     with client:
-                        client.recv(65536)
+                        # A request may come in pieces: what is left unread would reset the connection and the answer.
+                        taken = b""
+                        while not (head := taken.partition(b"\r\n\r\n"))[1] or len(head[2]) < _length(head[0]):
+                            piece = client.recv(65536)
+                            if not piece:
+                                break
+                            taken += piece
                         client.sendall(answer)
                         done.wait(hold)
 

@@ -185,13 +185,21 @@ class Proxy:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
+    def table_file(self) -> Path:
+        """Its statistics table, to be opened by another process."""
+        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
+            # A descriptor may be closed between the listing and the look.
+            with contextlib.suppress(FileNotFoundError):
+                if "weir-statistics" in os.readlink(entry):
+                    return entry
+        raise AssertionError("no statistics table among its descriptors")
+
     def table(self) -> SimpleNamespace:
         """What its workers say in the shared table, as another process reads it: `series`, `workers`, and how many
         connections to endpoints are `open`."""
         from weir.stats import layout, reader
 
-        links = [entry for entry in Path(f"/proc/{self.pid}/fd").iterdir() if "weir-statistics" in os.readlink(entry)]
-        with layout.attach(os.open(links[0], os.O_RDONLY)) as table:
+        with layout.attach(os.open(self.table_file(), os.O_RDONLY)) as table:
             taken = reader.snapshot(table, histograms=False)
             connections = sum(state.open for state in reader.endpoints(table))
             return SimpleNamespace(series=taken.series, workers=taken.workers, open=connections)

@@ -78,8 +78,7 @@ def endpoints(directory: Path, count: int) -> Iterator[list[Moody]]:
 
 @contextmanager
 def table_of(proxy: Proxy, flags: int = os.O_RDONLY) -> Iterator[layout.Table]:
-    links = [entry for entry in Path(f"/proc/{proxy.pid}/fd").iterdir() if "weir-statistics" in os.readlink(entry)]
-    with layout.attach(os.open(links[0], flags)) as table:
+    with layout.attach(os.open(proxy.table_file(), flags)) as table:
         yield table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, Final
 
@@ -20,6 +21,11 @@ from weir.stats.roster import Order, Origin, Standing
 __all__ = ["EndpointsService"]
 
 MOST_WEIGHT: Final = 1000
+# Workers look for new endpoints about once a second, just before their heartbeats.
+_TAKING_UP_US: Final = 50_000
+_ALIVE_US: Final = 3_000_000
+_LOOK_S: Final = 0.02
+_LOOKS: Final = 150
 
 _ORDERS: Final = {
     pb.Order.READY: Order.READY,
@@ -70,6 +76,7 @@ class EndpointsService(Endpoints):
             said |= {"origin": Origin.RUN_TIME, "joined_us": time.monotonic_ns() // 1000}
         roster.have_seen(self._memory, [number])
         roster.change(self._memory, number, **said)
+        await self._taken_up()
         return pb.AddEndpointResponse(member=self._member(number))
 
     async def remove_endpoint(self, request: pb.RemoveEndpointRequest, ctx: Any) -> pb.RemoveEndpointResponse:
@@ -94,6 +101,15 @@ class EndpointsService(Endpoints):
         number, _standing = self._existing(request.cluster, request.endpoint)
         roster.change(self._memory, number, **said)
         return pb.ChangeEndpointResponse(member=self._member(number))
+
+    async def _taken_up(self) -> None:
+        """Waits until every worker knows what was added, so that the next order may rely on it; three seconds at most."""
+        changed_us = time.monotonic_ns() // 1000
+        for _ in range(_LOOKS):
+            beats = [worker.heartbeat_us for worker in reader.workers(self._memory)]
+            if all(beat > changed_us + _TAKING_UP_US for beat in beats if beat > changed_us - _ALIVE_US):
+                return
+            await asyncio.sleep(_LOOK_S)
 
     def _check_cluster(self, name: str) -> None:
         names = [cluster.name for cluster in self._state.plan.clusters]

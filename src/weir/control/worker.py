@@ -214,8 +214,9 @@ class Worker:
         self.sockets.clear()
 
     def _beat(self) -> None:
-        self._heart.beat()
+        # Members first: a heartbeat says that what was ordered before it has been taken up.
         self.members.keep()
+        self._heart.beat()
         self._duty.beat()
         self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
