@@ -103,7 +103,7 @@ class EndpointsService(Endpoints):
         return pb.ChangeEndpointResponse(member=self._member(number))
 
     async def _taken_up(self) -> None:
-        """Waits until every worker knows what was added, so that the next order may rely on it; three seconds at most."""
+        """Waits until every worker knows what was added, and the next order may rely on it; 3 s at most."""
         changed_us = time.monotonic_ns() // 1000
         for _ in range(_LOOKS):
             beats = [worker.heartbeat_us for worker in reader.workers(self._memory)]
