@@ -117,7 +117,8 @@ class Answer:
             answer = (True, call())
         except PlanRefused as error:
             answer = (False, str(error))
-        with os.fdopen(writing, "wb", closefd=False) as pipe:
+        # Who asked may have ended meanwhile: then nobody is there to be told.
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb", closefd=False) as pipe:
             pickle.dump(answer, pipe)
         return 0
 
