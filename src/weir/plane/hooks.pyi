@@ -1,0 +1,13 @@
+from collections.abc import Iterable
+
+from weir import hooks
+
+class Hook:
+    name: str
+    calls: int
+    failures: int
+    spent_ns: int
+    def __init__(self, hook: hooks.Hook[..., object]) -> None: ...
+
+class Hooks:
+    def __init__(self, entries: Iterable[Hook]) -> None: ...
