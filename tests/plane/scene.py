@@ -65,7 +65,7 @@ class Scene:
         stats: dict[str, Any] | None = None,
         log_format: str = "json",
         make_page: Callable[[], bytes] = lambda: b"page\n",
-        hooks: Sequence[Hook[..., object]] = (),
+        hooks: Sequence[Hook[..., Any]] = (),
     ) -> None:
         endpoints = len(members) or endpoints
         hosts = [f"192.0.2.{n + 1}" if n < 250 else f"198.51.{100 + n // 250}.{n % 250}" for n in range(endpoints)]

@@ -153,10 +153,11 @@ def test_nothing_outlives_the_exchange() -> None:
     assert request.response is response
     scene.send(scene.endpoint(), b"ok")
     assert client.take_sent().endswith(b"okok")
-    for use in (
+    uses: tuple[Callable[[], object], ...] = (
         *(lambda: response.status, lambda: request.method, lambda: request.state, lambda: headers["a"]),
         *(lambda: asked["a"], lambda: asked.items(), lambda: request.duration, lambda: asked.add("a", "b")),
-    ):
+    )
+    for use in uses:
         with pytest.raises(RuntimeError, match="the exchange is over"):
             use()
     assert "over" in repr(request)

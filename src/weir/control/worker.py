@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
@@ -93,7 +94,7 @@ class Worker:
     """
 
     def __init__(
-        self, plan: Plan, engine: Engine, seat: Seat | None = None, hooks: Sequence[Hook[..., object]] | None = None
+        self, plan: Plan, engine: Engine, seat: Seat | None = None, hooks: Sequence[Hook[..., Any]] | None = None
     ) -> None:
         self.plan = plan
         self.engine = engine
@@ -292,7 +293,7 @@ def make_rules(plan: Plan, workers: int, before: RuleBook | None = None) -> Rule
         raise StartError(f"no memory for the rate limits: {(error.strerror or str(error)).lower()}") from error
 
 
-def read_hooks(plan: Plan) -> list[Hook[..., object]]:
+def read_hooks(plan: Plan) -> list[Hook[..., Any]]:
     """The hooks of a plan, imported now. Raises StartError."""
     if not plan.hooks:
         return []

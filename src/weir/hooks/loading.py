@@ -9,6 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from weir.hooks import Hook
 
@@ -19,7 +20,7 @@ class HooksError(Exception):
     """A file of hooks cannot be used; the text says why, with the traceback of what it raised."""
 
 
-def load(source: str) -> list[Hook[..., object]]:
+def load(source: str) -> list[Hook[..., Any]]:
     """The hooks of a file ("app.py") or a module ("package.module", also looked for in the current directory).
 
     Raises HooksError.
@@ -38,7 +39,7 @@ def load(source: str) -> list[Hook[..., object]]:
     return hooks_of(module)
 
 
-def hooks_of(module: ModuleType) -> list[Hook[..., object]]:
+def hooks_of(module: ModuleType) -> list[Hook[..., Any]]:
     """The hooks among a module's names, in the order of their definition; one that has two names is one."""
     found = [value for value in vars(module).values() if isinstance(value, Hook)]
     return list(dict.fromkeys(found))

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from typing import Any
 
 from weir import hooks
 
@@ -7,7 +8,7 @@ class Hook:
     calls: int
     failures: int
     spent_ns: int
-    def __init__(self, hook: hooks.Hook[..., object]) -> None: ...
+    def __init__(self, hook: hooks.Hook[..., Any]) -> None: ...
 
 class Hooks:
     def __init__(self, entries: Iterable[Hook]) -> None: ...
