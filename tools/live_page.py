@@ -59,8 +59,15 @@ RULES: Final = Plan(
 LIMIT_STORY: Final = (182_400, 310, 87, 0, 0)
 FAULT_STORY: Final = (1_204, 12, 0, 0)
 CLUSTER_STORY: Final = {
-    **{"retries": 64, "retries_denied": 2, "sticky_bound": 5150, "sticky_lost": 18},
-    **{"unsent": 9, "reset": 41, "timeout": 14, "budget": 2, "not_idempotent": 5},
+    "retries": 64,
+    "retries_denied": 2,
+    "sticky_bound": 5150,
+    "sticky_lost": 18,
+    "unsent": 9,
+    "reset": 41,
+    "timeout": 14,
+    "budget": 2,
+    "not_idempotent": 5,
 }
 
 # path: (route, requests per second, median in ms, spread, bytes, share of failures)

@@ -238,4 +238,5 @@ def worker_message(slot: int, worker: reader.WorkerState) -> pb.Worker:
         buffer_bytes=worker.buffer_bytes,
         accepted=worker.accepted,
         log_lines_dropped=worker.log_dropped,
+        timers=worker.timers,
     )

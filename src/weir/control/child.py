@@ -40,8 +40,8 @@ def serve(plan: Plan, seat: Seat, bound: Bound, channel: socket.socket) -> int:
     """Serves until it is told to end; returns the exit status: 0, or 1 if it could not begin."""
     # A worker that hangs is sent ABRT first, so that it says where.
     faulthandler.enable()
-    # What the supervisor has made is nothing for this process's collector, nor is what is made before the first request:
-    # looking at it would copy pages, and make a large configuration slow to start.
+    # What the supervisor has made is nothing for this process's collector, nor is what is made before the first
+    # request: looking at it would copy pages, and make a large configuration slow to start.
     gc.freeze()
     gc.disable()
     engine = Engine()

@@ -26,7 +26,7 @@ def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[tuple[int, str], ...]:
 
 
 # Of a worker's header: what is so at the moment, and is nothing when the worker is gone.
-WORKER_GAUGES: Final = ("downstreams", "exchanges", "upstreams", "buffers", "buffer_bytes")
+WORKER_GAUGES: Final = ("downstreams", "exchanges", "upstreams", "buffers", "buffer_bytes", "timers")
 ENDPOINT_GAUGES: Final = gauges_of(ENDPOINT_FIGURES)
 CLUSTER_GAUGES: Final = gauges_of(CLUSTER_FIGURES)
 

@@ -125,6 +125,7 @@ class WorkerState(NamedTuple):
     accepted: int
     log_lines: int
     log_dropped: int
+    timers: int = 0
 
 
 class EndpointState(NamedTuple):
