@@ -31,6 +31,7 @@ _TEXT = "{{status}} {{title}}\n{{reason}}: {{text}}\nrequest id: {{request_id}}\
 
 cdef list _lines = []       # of bytes, by reason: "502 Bad Gateway"
 cdef dict _own_texts = {}   # (AnswerKind, word, status): what ErrorPages holds of it
+cdef object _last = None    # what the newest ErrorPages has: its pages, and all answers made of them
 cdef uint16_t _statuses[REASON_COUNT]
 
 
@@ -80,10 +81,16 @@ cdef class ErrorPages:
 
     def __cinit__(self, pages=()):
         self._own = {(page.statuses, page.media): page.body.decode() for page in pages}
-        self._answers = [
-            [self._made(reason, kind) for reason in REASONS] for kind in (ANSWER_TEXT, ANSWER_JSON, ANSWER_PROBLEM)
-        ]
+        self._answers = self._shared(tuple(pages))
         self._variants = []
+
+    def _shared(self, pages):
+        """All answers, by kind and reason. A thousand listeners have most often the same pages: they are made once."""
+        global _last
+        if _last is None or _last[0] != pages:
+            kinds = (ANSWER_TEXT, ANSWER_JSON, ANSWER_PROBLEM)
+            _last = pages, [[self._made(reason, kind) for reason in REASONS] for kind in kinds]
+        return _last[1]
 
     cdef uint16_t variant(self, Reason reason, uint16_t status) except? 0:
         info = REASONS[<int>reason]

@@ -207,6 +207,10 @@ cdef class Plane:
             "buffer_bytes": self.workspace.buffers.live_bytes,
         }
 
+    def timers(self) -> int:
+        """Timers that run, those that were stopped and not met since included."""
+        return self.workspace.wheel.linked
+
     def clients_counted(self) -> int:
         """Connections, and requests behind trusted proxies, that count for `max_connections_per_client` now."""
         cdef ListenerOptions options
