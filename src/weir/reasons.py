@@ -68,6 +68,7 @@ class Reason(IntEnum):
     CIRCUIT_OPEN = 45
     BAD_DEADLINE = 46
     DEADLINE_PASSED = 47
+    NO_ROUTE = 48
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -119,4 +120,5 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("circuit_open", 503, "weir", "The endpoints fail too often; requests to them are paused."),
     ReasonInfo("bad_deadline", 400, "downstream", "The deadline is not a number of milliseconds of at most a day."),
     ReasonInfo("deadline_passed", 504, "weir", "The time that the client will wait is over."),
+    ReasonInfo("no_route", 404, "downstream", "No route takes this request."),
 )

@@ -57,6 +57,7 @@ cdef enum Reason:
     R_CIRCUIT_OPEN = 45
     R_BAD_DEADLINE = 46
     R_DEADLINE_PASSED = 47
+    R_NO_ROUTE = 48
 
 cdef enum:
-    REASON_COUNT = 48
+    REASON_COUNT = 49
