@@ -31,7 +31,7 @@ PLANE_ORDER = (
     *("edits",),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
     *("filters", "hooks", "attend", "fault"),
-    *("workspace", "fake", "account", "answers", "admission"),
+    *("workspace", "fake", "account", "answers", "answer", "admission"),
     *(
         "upstream",
         "roster",
@@ -100,7 +100,7 @@ MAY_IMPORT = {
         *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.hooks", "weir.plane", "weir.stats"),
     ),
     "weir.__main__": ("weir.cli.main",),
-    "weir": ("weir.hooks", "weir.plane.messages"),
+    "weir": ("weir.hooks", "weir.plane.answer", "weir.plane.messages"),
 }
 
 DOCUMENTS = render_site.documents(ROOT)
@@ -168,6 +168,7 @@ TESTED_IN = {
     "stats/publish.py": "stats/test_reader.py",
     "plane/attend.py": "plane/test_meeting.py",
     "plane/account.pyx": "plane/test_exchange.py",
+    "plane/answer.pyx": "plane/test_messages.py",
     "plane/answering.pyx": "plane/test_answers.py",
     "plane/arrival.pyx": "plane/test_clients.py",
     "plane/clock.pyx": "plane/test_timers.py",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from weir.hooks import hook
-    from weir.plane.messages import Answer, Headers, Request, Response
+    from weir.plane.answer import Answer
+    from weir.plane.messages import Headers, Request, Response
 
     __version__: str
 
@@ -18,7 +19,7 @@ __all__ = ["Answer", "Headers", "Request", "Response", "__version__", "hook"]
 # Where each name is.
 _HOMES: Final = {
     "hook": "weir.hooks",
-    "Answer": "weir.plane.messages",
+    "Answer": "weir.plane.answer",
     "Headers": "weir.plane.messages",
     "Request": "weir.plane.messages",
     "Response": "weir.plane.messages",

@@ -6,6 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
 from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
+from weir.plane.answer cimport Answer
 from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_own_head, write_page_head
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport DONE, FAILED, R_FAULT_INJECTED, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step
@@ -13,7 +14,6 @@ from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
-from weir.plane.messages cimport Answer
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t

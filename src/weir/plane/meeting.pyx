@@ -15,11 +15,12 @@ import time
 
 from libc.stdint cimport int64_t
 
+from weir.plane.answer cimport Answer
 from weir.plane.codes cimport R_HOOK_FAILED, R_HOOK_TIMEOUT
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.filters cimport Asked
 from weir.plane.hooks cimport PHASE_LOG, PHASE_REQUEST, PHASE_RESPONSE, PHASE_UPSTREAM, Hook, Hooks, Phase
-from weir.plane.messages cimport Answer, Request
+from weir.plane.messages cimport Request
 from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
 from weir.plane.workspace cimport move
 

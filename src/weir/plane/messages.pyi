@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 class Headers:
     def __getitem__(self, name: str) -> str: ...
@@ -22,6 +22,8 @@ class Request(Message):
     path: str
     host: str
     cluster: str
+    series: str
+    idempotent: bool
     @property
     def method(self) -> str: ...
     @property
@@ -57,14 +59,3 @@ class Response(Message):
     status: int
     @property
     def request(self) -> Request: ...
-
-class Answer:
-    status: int
-    body: bytes
-    headers: list[tuple[str, str]]
-    def __init__(
-        self,
-        status: int = 200,
-        body: str | bytes | bytearray | memoryview = b"",
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-    ) -> None: ...
