@@ -82,7 +82,9 @@ def command(
         from weir.config.errors import ConfigError
 
         try:
-            return compile_plan(_configuration(config, listen, to, access_log, log_format, stats_page, settings))
+            directory = os.path.abspath(config.parent if config is not None else "")
+            found = _configuration(config, listen, to, access_log, log_format, stats_page, settings)
+            return compile_plan(found, directory)
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
 

@@ -32,8 +32,8 @@ from weir.config.plan import (
 __all__ = ["compile_plan"]
 
 
-def compile_plan(config: Config) -> Plan:
-    """The plan of a configuration that `weir.config.load` has accepted.
+def compile_plan(config: Config, directory: str = "") -> Plan:
+    """The plan of a configuration that `weir.config.load` has accepted; `directory` is that of its file.
 
     Every listener has a route of its own, named by the listener's address. An endpoint given directly in ``to`` has a
     cluster of its own, named by the endpoint's address; listeners with the same one share it.
@@ -96,6 +96,7 @@ def compile_plan(config: Config) -> Plan:
         group=config.group,
         pid_file=config.pid_file,
         upgrade_program=config.upgrade_program,
+        directory=directory,
     )
 
 

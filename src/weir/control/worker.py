@@ -11,9 +11,11 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
@@ -24,20 +26,26 @@ from weir.control.logs import LogWriter
 from weir.control.members import Members
 from weir.control.passed import Passed
 from weir.control.resolve import Resolver
-from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
+from weir.control.sockets import bind, bound_text, descriptor_limit, raise_descriptor_limit, unbind
 from weir.control.status import say_faults
 from weir.plane.accesslog import AccessLog
 from weir.plane.counters import Counters
 from weir.plane.engine import Engine
 from weir.plane.plane import Plane
 from weir.plane.selector import EngineSelector
+from weir.plane.stream import Address
 from weir.stats import layout
 from weir.stats.page import render
 from weir.stats.rules import RuleBook
 
+if TYPE_CHECKING:
+    from weir.control.apps import Apps
+
 __all__ = [
     "HEARTBEAT_S",
     "Bound",
+    "Host",
+    "LogSink",
     "Seat",
     "Service",
     "Worker",
@@ -82,24 +90,46 @@ class Seat:
     log_turns: int = -1  # see LogWriter
 
 
+class LogSink(Protocol):
+    """Whom the access log's lines are given to: as LogWriter."""
+
+    def write(self, batch: bytes, lines: int) -> None: ...
+    def reopen(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """The program that a worker is a part of, if the process is not the worker's own."""
+
+    apps: Mapping[str, Any] = field(default_factory=dict)  # applications that it has at hand, by AddressPlan.app
+    log: LogSink | None = None  # gets the access log, as JSON; None: as the plan says
+
+
 class Worker:
     """The data plane of one process.
 
     `bind()` binds, or `adopt()` takes what others have bound; `start()` serves, `drain()` ends politely, `stop()` at
-    once. The running loop must be one whose selector is `EngineSelector(engine)`. Without a seat it has a statistics
-    table of its own. Raises StartError when the access log cannot be opened.
+    once. The running loop must be one whose selector is `EngineSelector(engine)`, or which a `Guest` of the engine is
+    in. Without a seat it has a statistics table of its own. With a `host` it changes nothing of the process. Raises
+    StartError when the access log cannot be opened.
     """
 
-    def __init__(self, plan: Plan, engine: Engine, seat: Seat | None = None) -> None:
+    def __init__(self, plan: Plan, engine: Engine, seat: Seat | None = None, host: Host | None = None) -> None:
         self.plan = plan
         self.engine = engine
         if seat is None:
             seat = own_seat(plan, make_table(plan, 1))
         self.seat = seat
         self.memory = seat.memory
-        self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
-        self.writer = open_log(plan, seat.log_turns)
-        clients = max(raise_descriptor_limit() - _OWN_DESCRIPTORS, 1) * 8 // 10
+        self.writer: LogSink | None
+        if host is not None and host.log is not None:
+            self.log, self.writer = AccessLog("json", plan.log.buffer_bytes), host.log
+        else:
+            self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
+            self.writer = open_log(plan, seat.log_turns)
+        limit = raise_descriptor_limit() if host is None else descriptor_limit()
+        clients = max(limit - _OWN_DESCRIPTORS, 1) * 8 // 10
         counters = Counters(seat.memory, seat.worker)
         self.plane = Plane(
             plan,
@@ -112,6 +142,7 @@ class Worker:
             rules=seat.rules,
         )
         self.plane.on_log_wanted(self._flush)
+        self.apps = make_apps(plan, host)
         self.resolver = Resolver(self.plane, plan.clusters)
         self.members = Members(self.memory, plan.clusters, self.plane, self.resolver)
         self.expander = Expander(self.members, plan.clusters)
@@ -149,7 +180,16 @@ class Worker:
         self.sockets = [sock for _number, sock in bound]
 
     async def start(self) -> None:
-        """Resolves, accepts and serves; bind() or adopt() comes before."""
+        """Resolves, accepts and serves; bind() or adopt() comes before.
+
+        Raises StartError, after stop(), when an application cannot be started.
+        """
+        if self.apps is not None:
+            try:
+                await self._start_apps(self.apps)
+            except BaseException:
+                await self.stop()
+                raise
         self.resolver.start()
         self.members.keep()
         self.expander.start()
@@ -159,6 +199,13 @@ class Worker:
         if self.writer is not None:
             self._schedule_flush()
         self._beat()
+
+    async def _start_apps(self, apps: Apps) -> None:
+        await apps.start()
+        for number, cluster in enumerate(self.plan.clusters):
+            for endpoint in cluster.endpoints:
+                if endpoint.app is not None:
+                    self.plane.set_addresses(number, endpoint.text, [Address(path=apps.path(endpoint.app))])
 
     async def drain(self, grace_s: float = 0.0) -> bool:
         """Accepts no more and waits for what is in progress, up to the plan's drain_timeout_ms.
@@ -190,6 +237,8 @@ class Worker:
         self._unbind()
         await self.expander.stop()
         await self.resolver.stop()
+        if self.apps is not None:
+            await self.apps.stop()
         for timer in (self._flusher, self._beating):
             if timer is not None:
                 timer.cancel()
@@ -197,7 +246,9 @@ class Worker:
         self._heart.beat()
         if self.writer is not None:
             self._flush()
-            await asyncio.get_running_loop().run_in_executor(None, self.writer.close)
+            # A thread that ends, not one of those that a loop keeps.
+            with ThreadPoolExecutor(1) as thread:
+                await asyncio.get_running_loop().run_in_executor(thread, self.writer.close)
 
     def reopen_logs(self) -> None:
         """Writes on into a new file at the log's path: the old one was renamed."""
@@ -262,9 +313,9 @@ def name_plan(memory: layout.Table, plan: Plan) -> list[int]:
     return routes
 
 
-def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Table:
+def make_table(plan: Plan, workers: int, *, growing: bool = False, private: bool = False) -> layout.Table:
     """A statistics table for a plan, with places for endpoints that come later and, if `growing`, for names that later
-    plans bring."""
+    plans bring. `private`: for this process alone (see layout.Table)."""
     endpoints = [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()]
     routes, rows = len(plan.routes), plan.stats.rows
     return layout.create(
@@ -276,6 +327,7 @@ def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Tab
         spare_routes=max(0, min(max(routes, 32), rows // 8, rows - routes - 1)) if growing else 0,
         spare_endpoints=max(len(endpoints), _SPARE_ENDPOINTS),
         spare_clusters=max(len(plan.clusters), 32) if growing else 0,
+        private=private,
     )
 
 
@@ -296,6 +348,17 @@ def open_log(plan: Plan, turns: int = -1) -> LogWriter | None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise StartError(f"cannot write the access log {plan.log.access}: {reason}") from error
+
+
+def make_apps(plan: Plan, host: Host | None) -> Apps | None:
+    """Those of a plan; None if it has none: then nothing of them is imported."""
+    texts = [point.app for cluster in plan.clusters for point in cluster.endpoints if point.app is not None]
+    if not texts:
+        return None
+    from weir.control.apps import Apps
+
+    # Where a person's program finds its modules is the program's matter.
+    return Apps(texts, plan.directory) if host is None else Apps(texts, given=host.apps)
 
 
 async def drain_or_stop(worker: Worker, now: asyncio.Event, grace_s: float = 0.0) -> None:
