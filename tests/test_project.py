@@ -26,7 +26,7 @@ PLANE_ORDER = (
     *("keyed", "counters"),
     *("rule", "gcra"),
     *("text", "accesslog"),
-    *("engine", "selector", "stream"),
+    *("engine", "selector", "guest", "stream"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "deadline", "chunked", "accept"),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
     *("filters", "fault"),
@@ -91,7 +91,9 @@ MAY_IMPORT = {
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": ("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.stats"),
     "weir.__main__": ("weir.cli.main",),
-    "weir": (),
+    "weir.embedding": ("weir.config", "weir.control", "weir.plane", "weir.stats"),
+    "weir.testing": ("weir.embedding", "weir.stats"),
+    "weir": ("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
 }
 
 DOCUMENTS = render_site.documents(ROOT)

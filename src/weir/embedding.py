@@ -44,7 +44,11 @@ class Proxy:
     - `app`: an ASGI application, which is served in the same loop. Its lifespan begins before, and ends after, all
       requests.
 
-    `listen` is where, with `to` and `app`: by default a free port of 127.0.0.1. `[admin]`, `[history]`, `[otlp]`,
+    `listen` is where, with `to` and `app`: by default a free port of 127.0.0.1. `tables` are those of a configuration,
+    for what is not to be as it is by default: `listener` and `cluster` say more of the one listener and the one cluster
+    (`listener={"max_body": "1MiB"}`), others are taken as they are (`stats={"page": "/stats"}`).
+
+    `[admin]`, `[history]`, `[otlp]`,
     `workers`, `user`, `group` and `pid_file` of a configuration are for processes of weir's own, and without effect.
 
     Entering raises weir.ConfigError for a configuration that is refused, and weir.StartError when an address cannot be
@@ -59,14 +63,18 @@ class Proxy:
         to: str | Sequence[str] | None = None,
         app: Any = None,
         listen: str = "127.0.0.1:0",
+        **tables: Any,
     ) -> None:
         if sum(given is not None for given in (config, to, app)) != 1:
             raise TypeError("a Proxy needs one of: a configuration, to=, app=")
+        if config is not None and (tables or listen != "127.0.0.1:0"):
+            raise TypeError("a configuration says by itself where it listens, and has its own tables")
         if config is None:
             endpoints = [GIVEN] if to is None else [to] if isinstance(to, str) else list(to)
             config = {
-                "listener": [{"address": listen, "to": "app"}],
-                "cluster": [{"name": "app", "endpoints": endpoints}],
+                **tables,
+                "listener": [{"address": listen, "to": "app", **tables.get("listener", {})}],
+                "cluster": [{"name": "app", "endpoints": endpoints, **tables.get("cluster", {})}],
             }
         self._config = config
         self._apps = {GIVEN: app} if app is not None else {}
@@ -116,6 +124,11 @@ class Proxy:
             raise
         finally:
             self._close()
+
+    def _flush(self) -> None:
+        """Hands the log's lines over; a proxy that has ended has none left."""
+        if self._worker is not None:
+            self._worker.flush_log()
 
     def _close(self) -> None:
         assert self._guest is not None

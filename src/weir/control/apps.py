@@ -37,7 +37,7 @@ log = logging.getLogger("weir")
 
 # How long requests that were cut off may take to end, and the application's shut-down after them. Together less than
 # the supervisor waits for a worker that has drained.
-_REQUESTS_S: Final = 1
+_REQUESTS_S: Final = 1.0
 _SHUTDOWN_S: Final = 3.0
 # weir, who is the only client, closes idle connections itself, and never meets one that is just being closed.
 _KEEP_ALIVE_S: Final = 3600
@@ -46,19 +46,55 @@ _HEAD_BYTES: Final = 256 << 10
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, without its hands on signals, which are the process's; `begun` when it serves or has given up."""
+    """uvicorn's, without its hands on what is the process's (signals, its end), and without waits by the clock.
+
+    `begun` is set when it serves or has given up; `end()` ends it.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.begun = asyncio.Event()
+        self.begun, self._ending = asyncio.Event(), asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ending.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.begun.set()
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            self.should_exit = True  # the application does not want to: no reason to end everything else
+        finally:
+            self.begun.set()
+
+    async def main_loop(self) -> None:
+        # 0: a tick at which the Date field is made anew.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), 1.0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REQUESTS_S):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(0.005)
+        if self.server_state.tasks:
+            log.warning("%d requests that were cut off do not end: they are cancelled", len(self.server_state.tasks))
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)
+        await self.lifespan.shutdown()
 
 
 class Files(StaticFiles):
@@ -104,7 +140,7 @@ class Apps:
     async def stop(self) -> None:
         """Ends what they are doing, lets them shut down, and forgets them."""
         for text, (server, task) in reversed(self._running.items()):
-            server.should_exit = True
+            server.end()
             _done, late = await asyncio.wait({task}, timeout=_REQUESTS_S + _SHUTDOWN_S)
             if late:
                 log.warning("%s does not shut down within %d s: it is given up", text, _REQUESTS_S + _SHUTDOWN_S)
@@ -135,9 +171,9 @@ class Apps:
         await asyncio.wait({task})
         sock.close()
         del self._running[text]
-        failed = task.exception()
-        why = f": {failed!r}" if failed is not None else ""
-        raise StartError(f"{text}: the application has refused to start (its lifespan failed{why})") from failed
+        if (failed := task.exception()) is not None:
+            raise StartError(f"{text}: it cannot be served\n{_traceback(failed)}") from failed
+        raise StartError(f"{text}: the application has refused to start: its lifespan failed, see above")
 
 
 def configured(app: Any, *, lifespan: str) -> uvicorn.Config:
@@ -156,7 +192,6 @@ def configured(app: Any, *, lifespan: str) -> uvicorn.Config:
         proxy_headers=True,
         forwarded_allow_ips="*",
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_REQUESTS_S,
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
 

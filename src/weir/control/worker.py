@@ -141,7 +141,7 @@ class Worker:
             route_numbers=seat.routes,
             rules=seat.rules,
         )
-        self.plane.on_log_wanted(self._flush)
+        self.plane.on_log_wanted(self.flush_log)
         self.apps = make_apps(plan, host)
         self.resolver = Resolver(self.plane, plan.clusters)
         self.members = Members(self.memory, plan.clusters, self.plane, self.resolver)
@@ -245,7 +245,7 @@ class Worker:
         # What was counted in the last moment, and that nothing is open any more.
         self._heart.beat()
         if self.writer is not None:
-            self._flush()
+            self.flush_log()
             # A thread that ends, not one of those that a loop keeps.
             with ThreadPoolExecutor(1) as thread:
                 await asyncio.get_running_loop().run_in_executor(thread, self.writer.close)
@@ -253,7 +253,7 @@ class Worker:
     def reopen_logs(self) -> None:
         """Writes on into a new file at the log's path: the old one was renamed."""
         if self.writer is not None:
-            self._flush()
+            self.flush_log()
             self.writer.reopen()
 
     def _unbind(self) -> None:
@@ -274,7 +274,8 @@ class Worker:
     def _make_page(self) -> bytes:
         return render(self.memory)
 
-    def _flush(self) -> None:
+    def flush_log(self) -> None:
+        """Hands over what the access log has so far."""
         if self.writer is None:
             return
         lines = self.log.lines
@@ -289,7 +290,7 @@ class Worker:
     _lines_taken = 0
 
     def _schedule_flush(self) -> None:
-        self._flush()
+        self.flush_log()
         loop = asyncio.get_running_loop()
         self._flusher = loop.call_later(self.plan.log.flush_ms / 1000, self._schedule_flush)
 

@@ -248,8 +248,8 @@ def create(
     Row r below the number of routes' places is the `(other)` row of route r; the rest are claimed as paths appear.
     `endpoints` are pairs of cluster and endpoint. The spare places are for names that name_routes(), name_endpoints()
     and name_clusters() bring later. A route's name longer than 248 bytes of UTF-8 (a cluster's or an endpoint's longer
-    than 120) is cut. `private` as of a Table. The memory's size is sealed: nobody who holds the descriptor can shrink it under the others.
-    OSError if there is no memory; ValueError as in places().
+    than 120) is cut. The memory's size is sealed: nobody who holds the descriptor can shrink it under the others.
+    `private` is as of a Table. OSError if there is no memory; ValueError as in places().
     """
     routes, named = len(route_names) + spare_routes, len(endpoints) + spare_endpoints
     groups = len(clusters) + spare_clusters
