@@ -25,7 +25,8 @@ class Listener(Table):
     )
     to: Annotated[str | AddressPlan, kinds.destination()] = required(
         "Where requests go: the name of a cluster, or the address of a single endpoint (as in `endpoints`), which then "
-        "has a cluster of its own with all defaults.",
+        "has a cluster of its own with all defaults. `asgi:package.module:app` is an ASGI application and "
+        "`files:/var/www` a directory that weir serves itself, see [applications](asgi.md).",
         example="app",
     )
     request_header_timeout: Annotated[int, kinds.duration("10ms", "1h")] = setting(
