@@ -255,3 +255,35 @@ def test_the_package_has_what_it_says() -> None:
         assert getattr(weir, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         weir.nothing  # noqa: B018
+
+
+@weir.hook("request", path="/teapot")
+def teapot(request: weir.Request) -> weir.Answer:
+    return weir.Answer(418)
+
+
+slept: list[asyncio.AbstractEventLoop] = []
+
+
+@weir.hook("request", path="/late/*")
+async def late(request: weir.Request) -> None:
+    """It goes on between two turns of the guest, whose clock has stood still meanwhile."""
+    await asyncio.sleep(0.15)
+    slept.append(asyncio.get_running_loop())
+
+
+async def test_hooks_run_in_ones_own_loop(tmp_path: Path) -> None:
+    async with weir.Proxy(app=App(), hooks=[teapot, late], cluster={"connect_timeout": "100ms"}) as proxy:
+        assert (await get(f"{proxy.url}/teapot")).status_code == 418
+        # Nothing else happens meanwhile that would make a turn.
+        answers = await asyncio.gather(*(get(f"{proxy.url}/late/{number}") for number in range(5)))
+        assert [answer.text for answer in answers] == ["app"] * 5
+        assert slept == [asyncio.get_running_loop()] * 5
+    async with weir.Proxy(app=App(), hooks=sys.modules[__name__]) as proxy:
+        assert (await get(f"{proxy.url}/teapot")).status_code == 418
+    path = tmp_path / "wrong_hooks.py"
+    path.write_text("1 / 0\n")
+    with pytest.raises(weir.StartError, match="ZeroDivisionError"):
+        await weir.Proxy(app=App(), hooks=path).__aenter__()
+    # A file of hooks finds its neighbours; all else is left alone.
+    sys.path.remove(str(tmp_path))

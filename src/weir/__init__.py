@@ -1,27 +1,46 @@
-"""weir: an HTTP reverse proxy that measures what passes through it.
+"""weir: an HTTP reverse proxy that measures what passes through it, and that is programmed in Python.
 
-Importing the package loads nothing else: what it has is looked up when it is asked for.
+Importing the package loads nothing else: each name is looked up when it is asked for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from weir import testing
     from weir.config.errors import ConfigError
     from weir.control.errors import StartError
     from weir.embedding import Proxy
+    from weir.hooks import hook
+    from weir.plane.messages import Answer, Headers, Request, Response
 
     __version__: str
 
-__all__ = ["ConfigError", "Proxy", "StartError", "__version__", "testing"]
+__all__ = [
+    "Answer",
+    "ConfigError",
+    "Headers",
+    "Proxy",
+    "Request",
+    "Response",
+    "StartError",
+    "__version__",
+    "hook",
+    "testing",
+]
 
-# Where what can be used from here is.
-_HOMES = {
+# Where each name is; with "", a module.
+_HOMES: Final = {
+    "Answer": "weir.plane.messages",
     "ConfigError": "weir.config.errors",
+    "Headers": "weir.plane.messages",
     "Proxy": "weir.embedding",
+    "Request": "weir.plane.messages",
+    "Response": "weir.plane.messages",
     "StartError": "weir.control.errors",
+    "hook": "weir.hooks",
+    "testing": "",
 }
 
 
@@ -30,15 +49,12 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("weir-proxy")
-    if name in _HOMES:
-        from importlib import import_module
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
-    if name == "testing":
-        from importlib import import_module
-
-        return import_module("weir.testing")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name) if home else import_module(f"weir.{name}")
 
 
 def __dir__() -> list[str]:

@@ -10,22 +10,28 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from weir.config.compile import compile_plan
 from weir.config.load import from_mapping, load_file
 from weir.config.plan import LogPlan, Plan
+from weir.control.errors import StartError
 from weir.control.worker import Host, LogSink, Worker, drain_or_stop, make_table, own_seat
+from weir.hooks import Hook
+from weir.hooks.loading import HooksError, hooks_of, load
 from weir.plane.engine import Engine
 from weir.plane.guest import Guest
 from weir.stats.layout import Table
 from weir.stats.reader import Snapshot, snapshot
 
-__all__ = ["Configuration", "Proxy"]
+__all__ = ["Configuration", "Hooks", "Proxy"]
 
 # The path of a file, or what such a file would say, as nested tables.
 Configuration = str | os.PathLike[str] | Mapping[str, Any]
+
+# A module, the path of a file, or the functions themselves.
+Hooks = ModuleType | str | os.PathLike[str] | Sequence[Hook[..., Any]]
 
 # What an application at hand is called: in the configuration, and as an endpoint in statistics and logs.
 GIVEN = "asgi:given:app"
@@ -43,6 +49,9 @@ class Proxy:
     - `to`: the address of an endpoint, or several, as in `endpoints` of a cluster;
     - `app`: an ASGI application, which is served in the same loop. Its lifespan begins before, and ends after, all
       requests.
+
+    `hooks` are Python functions that requests meet: a module, the path of a file, or a list of them (docs/hooks.md), in
+    place of what a configuration names.
 
     `listen` is where, with `to` and `app`: by default a free port of 127.0.0.1. `tables` are those of a configuration,
     for what is not to be as it is by default: `listener` and `cluster` say more of the one listener and the one cluster
@@ -62,6 +71,7 @@ class Proxy:
         *,
         to: str | Sequence[str] | None = None,
         app: Any = None,
+        hooks: Hooks | None = None,
         listen: str = "127.0.0.1:0",
         **tables: Any,
     ) -> None:
@@ -78,6 +88,7 @@ class Proxy:
             }
         self._config = config
         self._apps = {GIVEN: app} if app is not None else {}
+        self._hooks = hooks
         self._sink: LogSink | None = None
         self._engine: Engine | None = None
         self._worker: Worker | None = None
@@ -95,8 +106,8 @@ class Proxy:
         self._memory = make_table(plan, 1, private=True)
         self._guest = Guest(engine, asyncio.get_running_loop())
         try:
-            host = Host(apps=self._apps, log=self._sink)
-            worker = self._worker = Worker(plan, engine, own_seat(plan, self._memory), host)
+            host, hooks = Host(apps=self._apps, log=self._sink), read_hooks(self._hooks)
+            worker = self._worker = Worker(plan, engine, own_seat(plan, self._memory), hooks, host)
             self._addresses = worker.bind()
             self._guest.start()
             await worker.start()
@@ -176,3 +187,17 @@ def read_plan(config: Configuration) -> Plan:
     if isinstance(config, Mapping):
         return compile_plan(from_mapping(config))
     return compile_plan(load_file(os.fspath(config)), os.path.dirname(os.path.abspath(config)))
+
+
+def read_hooks(hooks: Hooks | None) -> Sequence[Hook[..., Any]] | None:
+    """The hooks themselves; None: those of the configuration. weir.StartError for a file that cannot be imported."""
+    if hooks is None:
+        return None
+    if isinstance(hooks, ModuleType):
+        return hooks_of(hooks)
+    if isinstance(hooks, str | os.PathLike):
+        try:
+            return load(os.fspath(hooks))
+        except HooksError as error:
+            raise StartError(str(error)) from None
+    return list(hooks)

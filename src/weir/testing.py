@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from weir.embedding import Proxy
+from weir.embedding import Hooks, Proxy
 from weir.stats.reader import Snapshot
 
 __all__ = ["Exchange", "ObservedProxy", "proxy"]
@@ -176,21 +176,23 @@ def proxy(
     around: Any = None,
     *,
     to: str | Sequence[str] | None = None,
+    hooks: Hooks | None = None,
     listen: str = "127.0.0.1:0",
     **tables: Any,
 ) -> ObservedProxy:
     """A proxy on a free port, for `async with` or `with`.
 
     `around` is an ASGI application, the address or URL of a server (`to` is the same, for several of them), or a whole
-    configuration (a mapping with `listener`). `tables` are as of weir.Proxy: `cluster={"queue": {"size": 1}}`. When the
-    block ends, what is still in progress is cut off after a second, unless they say otherwise (`drain_timeout`).
+    configuration (a mapping with `listener`). `hooks` and `tables` are as of weir.Proxy, for example
+    `cluster={"queue": {"size": 1}}`. When the block ends, what is still in progress is cut off after a second, unless
+    `drain_timeout` says otherwise.
     """
     tables.setdefault("drain_timeout", "1s")
     if isinstance(around, Mapping):
-        return ObservedProxy(Proxy({**tables, **around}))
+        return ObservedProxy(Proxy({**tables, **around}, hooks=hooks))
     if isinstance(around, str):
         to, around = around.rstrip("/"), None
-    return ObservedProxy(Proxy(to=to, app=around, listen=listen, **tables))
+    return ObservedProxy(Proxy(to=to, app=around, hooks=hooks, listen=listen, **tables))
 
 
 def _matches(wanted: str | re.Pattern[str] | None, path: str) -> bool:
