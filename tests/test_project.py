@@ -26,7 +26,7 @@ PLANE_ORDER = (
     *("keyed", "counters"),
     *("rule", "gcra"),
     *("text", "accesslog"),
-    *("engine", "selector", "stream"),
+    *("engine", "selector", "guest", "stream"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "deadline", "chunked", "accept"),
     *("edits",),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
@@ -100,7 +100,12 @@ MAY_IMPORT = {
         *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.hooks", "weir.plane", "weir.stats"),
     ),
     "weir.__main__": ("weir.cli.main",),
-    "weir": ("weir.hooks", "weir.plane.answer", "weir.plane.messages"),
+    "weir.embedding": ("weir.config", "weir.control", "weir.hooks", "weir.plane", "weir.stats"),
+    "weir.testing": ("weir.embedding", "weir.stats"),
+    "weir": (
+        *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
+        *("weir.hooks", "weir.plane.answer", "weir.plane.messages"),
+    ),
 }
 
 DOCUMENTS = render_site.documents(ROOT)
