@@ -1,8 +1,10 @@
 """A/B: a part of the visitors sees the new shop. A cookie keeps each on one side, and both sides are measured.
 
-    weir run -c ab.toml --hooks ab.py
+    weir run -c ab.toml
 
-where the configuration has a cluster for each side:
+where ab.toml has a cluster for each side:
+
+    hooks = "ab.py"
 
     [[listener]]
     address = ":8080"
@@ -16,7 +18,7 @@ where the configuration has a cluster for each side:
     name = "new"
     endpoints = ["127.0.0.1:8082"]
 
-Each path is counted once for each side, so `weir stats` shows `/cart (old)` and `/cart (new)` with all that it shows of any
+Each path is counted once for each side: `weir stats` shows `/cart (old)` and `/cart (new)`, with all that it shows of any
 path. `python ab.py` compares the sides as a whole.
 """
 
@@ -70,4 +72,6 @@ def compare(address: str = "http://127.0.0.1:8079") -> dict[str, Counter[str]]:
 if __name__ == "__main__":
     for side, sums in compare(*sys.argv[1:]).items():
         mean_ms = sums["microseconds"] / 1000 / max(sums["requests"], 1)
-        print(f"{side}: {sums['requests']} requests, {sums['server errors']} server errors, {mean_ms:.1f} ms on average")
+        print(
+            f"{side}: {sums['requests']} requests, {sums['server errors']} server errors, {mean_ms:.1f} ms on average"
+        )

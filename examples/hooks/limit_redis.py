@@ -2,9 +2,9 @@
 
     REDIS_URL=redis://10.0.0.5 weir run --listen :8080 --to 127.0.0.1:8081 --hooks limit_redis.py
 
-For one machine weir has limits of its own, which cost nothing ([[listener.rate_limit]]). The rule is GCRA: RATE requests a
-second, and BURST at once after a pause. It is one script, so that two machines never count at the same time; the clock is
-Redis' own. Needs redis (redis-py).
+For one machine weir has limits of its own ([[listener.rate_limit]]), which cost nothing. The rule is GCRA: RATE requests
+a second, and BURST at once after a pause. It is one script, so that two machines never count at the same time; the clock
+is Redis' own. Needs redis (redis-py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FAILS = os.environ.get("LIMIT_FAILS", "open")
 PATIENCE_S = 0.1  # how long Redis may take
 REST_S = 1.0  # after it has failed it is left alone
 
-# What is kept of a key is when its last request is worked off, in microseconds. Returned: how long to wait; -1: come in.
+# Kept of a key: when its last request is worked off, in microseconds. Returned: how long to wait; -1: come in.
 GCRA = """
 local now = redis.call('TIME')
 now = now[1] * 1000000 + now[2]

@@ -1,4 +1,4 @@
-"""What the examples of hooks stand between: a Redis server, applications served by uvicorn, and the files themselves."""
+"""What the examples of hooks stand between: a Redis server, an application for uvicorn, and the files themselves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class RedisServer:
     def start(self) -> None:
         command = ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
         with open(self.directory / "redis.log", "ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         try:
             eventually(self.answers, 15, "redis-server")
         except BaseException:
@@ -66,7 +68,7 @@ def example(name: str) -> Iterator[ModuleType]:
         spec.loader.exec_module(module)
         yield module
     finally:
-        del sys.modules[spec.name]
+        sys.modules.pop(spec.name, None)  # gone already if it was imported twice
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -82,7 +84,5 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]],
         "body": body.decode("latin-1"),
     }
-    await send(
-        {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
-    )
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps(told).encode()})

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 
 from tests.cli.support import listening, running
 from tests.examples.parts import HOOKS, example
@@ -38,8 +39,9 @@ async def test_a_visitor_stays_and_each_side_has_its_own_figures() -> None:
         with example("ab") as module:
             module.SHARE = 0.5
             async with testing.proxy(configuration(old.address, new.address), hooks=module) as proxy:
-                for _visitor in range(40):
-                    async with httpx.AsyncClient(base_url=proxy.url) as client:
+                async with httpx.AsyncClient(base_url=proxy.url) as client:
+                    for _visitor in range(40):
+                        client.cookies.clear()
                         first = await client.get("/cart")
                         chosen = first.headers["x-side"]
                         assert first.headers["set-cookie"].startswith(f"side={chosen}; Path=/; Max-Age=2592000;")
@@ -76,17 +78,24 @@ async def test_whose_cookie_is_none_is_a_newcomer(cookie: str, known: str | None
 
 def test_the_figures_of_both_sides_from_a_running_weir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with testing.proxy(side("old")) as old, testing.proxy(side("new")) as new, example("ab") as module:
-        written = re.search(r"    \[\[listener\]\].*?\n\n(?=\w)", module.__doc__ or "", re.DOTALL)
+        written = re.search(r"    hooks = .*?\n\n(?=\w)", module.__doc__ or "", re.DOTALL)
         assert written is not None
         text = re.sub("^    ", "", written[0], flags=re.MULTILINE)
         text = text.replace(":8080", "127.0.0.1:0").replace("127.0.0.1:8081", old.address)
         text = text.replace("127.0.0.1:8082", new.address)
         admin = tmp_path / "admin.sock"
+        text = text.replace("ab.py", str(HOOKS / "ab.py"))
         (tmp_path / "ab.toml").write_text(f'workers = 1\n{text}\n[admin]\naddress = "unix:{admin}"\n')
-        with running(tmp_path, "run", "-c", str(tmp_path / "ab.toml"), "--hooks", str(HOOKS / "ab.py")) as weir:
+        with running(tmp_path, "run", "-c", str(tmp_path / "ab.toml")) as weir:
             url = f"http://{listening(weir)}"
-            for chosen, path in [("old", "/cart"), ("old", "/fails"), ("new", "/cart"), ("new", "/cart"), ("new", "/x")]:
-                assert httpx.get(url + path, headers={"Cookie": f"side={chosen}"}).text == chosen
+            for chosen, path in [
+                ("old", "/cart"),
+                ("old", "/fails"),
+                ("new", "/cart"),
+                ("new", "/cart"),
+                ("new", "/x"),
+            ]:
+                assert requests.get(url + path, timeout=10, headers={"Cookie": f"side={chosen}"}).text == chosen
             sides = module.compare(f"unix:{admin}")
             assert weir.stop() == 0
     assert (sides["old"]["requests"], sides["old"]["server errors"], sides["old"]["bytes"]) == (2, 1, 6)

@@ -19,6 +19,7 @@ async def limited(monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIter
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with example("limit_redis") as module:
+        module.REST_S = 0.05
         async with testing.proxy(echo, hooks=module) as proxy:
             yield proxy
         await module.redis.aclose()
@@ -34,7 +35,11 @@ async def test_a_burst_over_two_proxies_is_counted_once(
 ) -> None:
     # So slow a rate that no second of the test lets one more in.
     settings = {"RATE": "0.001", "BURST": "5"}
-    async with limited(monkeypatch, **settings) as one, limited(monkeypatch, **settings) as two, httpx.AsyncClient() as client:
+    async with (
+        limited(monkeypatch, **settings) as one,
+        limited(monkeypatch, **settings) as two,
+        httpx.AsyncClient() as client,
+    ):
         both = await asyncio.gather(statuses(client, one, 6, "k"), statuses(client, two, 6, "k"))
         assert sorted(both[0] + both[1]) == [200] * 5 + [429] * 7
         assert await statuses(client, one, 6, "another") == [200] * 5 + [429]

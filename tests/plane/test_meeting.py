@@ -441,7 +441,7 @@ def test_a_cluster_chosen_after_waiting_looks_at_this_requests_head() -> None:
     async def play() -> None:
         scene = Scene(endpoints=2, hooks=[choose], retry={"idempotency_key": True})
         client = scene.client(POST.replace(b"\r\n\r\n", b"\r\nIdempotency-Key: k\r\n\r\n"))
-        other = scene.client(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n")     # its head is in the workspace now
+        other = scene.client(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n")  # its head is in the workspace now
         scene.send(scene.endpoint(), OK)
         assert other.take_sent() == OK
         go.set()

@@ -1,9 +1,9 @@
 from collections.abc import Iterable, Mapping
 
 class Answer:
-    status: int
-    body: bytes
-    headers: list[tuple[str, str]]
+    status: int  # as it was given
+    body: bytes  # text as UTF-8
+    headers: list[tuple[str, str]]  # as they were given
     def __init__(
         self,
         status: int = 200,
