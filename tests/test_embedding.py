@@ -282,7 +282,7 @@ async def test_hooks_run_in_ones_own_loop(tmp_path: Path) -> None:
     async with weir.Proxy(app=App(), hooks=sys.modules[__name__]) as proxy:
         assert (await get(f"{proxy.url}/teapot")).status_code == 418
     # Clusters that only hooks choose.
-    tables = {
+    tables: dict[str, list[dict[str, object]]] = {
         "listener": [{"address": "127.0.0.1:0", "to": "app"}],
         "cluster": [{"name": name, "endpoints": ["127.0.0.1:1"]} for name in ("app", "other")],
     }

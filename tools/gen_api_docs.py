@@ -158,8 +158,10 @@ class _Source:
         for base in node.bases:
             if isinstance(base, ast.Name) and any(getattr(one, "name", None) == base.id for one in self._tree.body):
                 yield from self.members(self.find(base.id))
-        for member in node.body:
-            if isinstance(member, _Function | ast.AnnAssign) and not _name_of(member).startswith("_"):
+        # Of overloads the last one, which is the most general.
+        members = {_name_of(one): one for one in node.body if isinstance(one, _Function | ast.AnnAssign)}
+        for name, member in members.items():
+            if not name.startswith("_"):
                 yield node.name, member
 
     def maker(self, node: ast.ClassDef) -> _Function | None:

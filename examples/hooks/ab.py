@@ -18,8 +18,8 @@ where ab.toml has a cluster for each side:
     name = "new"
     endpoints = ["127.0.0.1:8082"]
 
-Each path is counted once for each side: `weir stats` shows `/cart (old)` and `/cart (new)`, with all that it shows of any
-path. `python ab.py` compares the sides as a whole.
+Each path is counted once for each side: `weir stats` shows `/cart (old)` and `/cart (new)`, with all that it shows of
+any path. `python ab.py` compares the sides as a whole.
 """
 
 from __future__ import annotations

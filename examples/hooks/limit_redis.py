@@ -2,9 +2,9 @@
 
     REDIS_URL=redis://10.0.0.5 weir run --listen :8080 --to 127.0.0.1:8081 --hooks limit_redis.py
 
-For one machine weir has limits of its own ([[listener.rate_limit]]), which cost nothing. The rule is GCRA: RATE requests
-a second, and BURST at once after a pause. It is one script, so that two machines never count at the same time; the clock
-is Redis' own. Needs redis (redis-py).
+For one machine weir has limits of its own ([[listener.rate_limit]]), which cost nothing. The rule is GCRA: RATE
+requests a second, and BURST at once after a pause. It is one script, so that two machines never count at the same time;
+the clock is Redis' own. Needs redis (redis-py).
 """
 
 from __future__ import annotations

@@ -33,11 +33,11 @@ def configuration(old: str, new: str) -> dict[str, Any]:
     }
 
 
-async def test_a_visitor_stays_and_each_side_has_its_own_figures() -> None:
+async def test_a_visitor_stays_and_each_side_has_its_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: Counter[tuple[str, str]] = Counter()
     async with testing.proxy(side("old")) as old, testing.proxy(side("new")) as new:
         with example("ab") as module:
-            module.SHARE = 0.5
+            monkeypatch.setattr(module, "SHARE", 0.5)
             async with testing.proxy(configuration(old.address, new.address), hooks=module) as proxy:
                 async with httpx.AsyncClient(base_url=proxy.url) as client:
                     for _visitor in range(40):

@@ -19,7 +19,7 @@ async def limited(monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIter
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with example("limit_redis") as module:
-        module.REST_S = 0.05
+        monkeypatch.setattr(module, "REST_S", 0.05)
         async with testing.proxy(echo, hooks=module) as proxy:
             yield proxy
         await module.redis.aclose()
