@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from weir.hooks import hook
+    from weir.plane.piecewise import BodyCut, BodyTooLarge
     from weir.plane.messages import Answer, Headers, Request, Response
 
     __version__: str
 
-__all__ = ["Answer", "Headers", "Request", "Response", "__version__", "hook"]
+__all__ = ["Answer", "BodyCut", "BodyTooLarge", "Headers", "Request", "Response", "__version__", "hook"]
 
 # Where each name is.
 _HOMES: Final = {
     "hook": "weir.hooks",
     "Answer": "weir.plane.messages",
+    "BodyCut": "weir.plane.piecewise",
+    "BodyTooLarge": "weir.plane.piecewise",
     "Headers": "weir.plane.messages",
     "Request": "weir.plane.messages",
     "Response": "weir.plane.messages",
