@@ -339,6 +339,7 @@ def all_checked(table: layout.Table) -> Callable[[], bool]:
 
 
 # A build with sanitizers or tracing is slower by far.
+@pytest.mark.slow
 @pytest.mark.figures
 def test_a_thousand_endpoints_cost_little_and_nobody_waits(weir: MakeRig, tmp_path: Path) -> None:
     names = [f"127.2.{n // 250}.{n % 250 + 1}" for n in range(1000)]

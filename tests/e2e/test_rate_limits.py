@@ -54,6 +54,7 @@ def statuses(rig: Rig, n: int, listener: int = 0) -> list[int]:
 
 
 # A build with sanitizers or tracing does not keep up.
+@pytest.mark.slow
 @pytest.mark.figures
 @pytest.mark.parametrize("rate", [500, 3_000])
 def test_what_passes_is_the_rate_within_one_percent(weir: MakeRig, nginx: Server, rate: int) -> None:

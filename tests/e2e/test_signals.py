@@ -24,6 +24,7 @@ READY_WITHIN = 0.5  # s, from exec to the first answered request
 
 
 # A build with sanitizers or tracing starts more slowly.
+@pytest.mark.alone
 @pytest.mark.figures
 def test_ready_within_half_a_second(tmp_path: Path) -> None:
     endpoint = Endpoint()

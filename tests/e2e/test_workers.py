@@ -70,6 +70,7 @@ def test_all_workers_count_in_one_table(weir: MakeRig, workers: int) -> None:
 
 
 # A build with sanitizers or tracing starts more slowly.
+@pytest.mark.slow
 @pytest.mark.figures
 def test_workers_are_ready_about_as_soon_as_one_process(tmp_path: Path) -> None:
     """The bar itself, half a second, is that of one process in test_signals."""

@@ -205,6 +205,7 @@ def test_a_route_may_count_in_its_own_way() -> None:
 
 
 # A time of the build that people use: others check or trace each step.
+@pytest.mark.alone
 @pytest.mark.figures
 def test_it_costs_the_same_with_many_templates() -> None:
     names = SeriesNames(False, [f"/api/r{n}/{{id}}/part{n % 9}" for n in range(10_000)])
