@@ -7,9 +7,11 @@ gives way (`weir.config.compile`).
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, cast
 
 from weir.config.address import address_key, is_literal
 from weir.config.balance_checks import balancing, zones
@@ -48,6 +50,7 @@ Raw = Mapping[str, Any]
 # Comparing thousands of wrong names with thousands of right ones takes minutes, and nobody reads as many suggestions.
 MOST_SUGGESTIONS = 20
 MOST_NAMES = 8
+MOST_TEXTS = 1 << 14
 ONLY_WITH_RETRIES = (
     *("ratio", "min_per_second", "attempt_timeout", "backoff"),
     *("same_endpoint", "idempotency_key", "max_replay_body"),
@@ -92,13 +95,20 @@ def _table(raw: Raw, key: str) -> Raw:
 
 def _value(model: type[Table], table: Raw, key: str) -> Any:
     """The value of a key, or its default; None if it is missing or cannot be read."""
+    return _read(model, key, table[key]) if key in table else _default(model, key)
+
+
+@cache
+def _default(model: type[Table], key: str) -> Any:
     field = model.model_fields[key]
-    if key not in table:
-        return None if field.is_required() else field.default
-    return _read(model, key, table[key])
+    return None if field.is_required() else field.default
 
 
 def _read(model: type[Table], key: str, value: object) -> Any:
+    return _read_text(model, key, value) if isinstance(value, str) else _read_any(model, key, value)
+
+
+def _read_any(model: type[Table], key: str, value: object) -> Any:
     kind = kind_of_field(model.model_fields[key])
     assert kind is not None
     try:
@@ -107,18 +117,18 @@ def _read(model: type[Table], key: str, value: object) -> Any:
         return None
 
 
+# The same texts are asked for by several checks: of thousands of clusters they are read once.
+_read_text = lru_cache(MOST_TEXTS)(_read_any)
+
+
 def _endpoints(cluster: Raw) -> list[tuple[int, AddressPlan]]:
     """The endpoints of a cluster that can be read."""
     listed = cluster.get("endpoints")
     kind = member()
     found: list[tuple[int, AddressPlan]] = []
     for place, element in enumerate(listed if isinstance(listed, list) else []):
-        try:
-            address = kind.read(element)
-        except ConfigError:
-            continue
-        assert isinstance(address, AddressPlan)
-        found.append((place, address))
+        with contextlib.suppress(ConfigError):
+            found.append((place, cast("AddressPlan", kind.read(element))))
     return found
 
 
@@ -283,8 +293,9 @@ def _clusters(raw: Raw) -> Iterator[Finding]:
             yield Finding((*loc, "name"), "value", "another cluster has this name", also=(*names[name], "name"))
         elif name is not None:
             names[name] = loc
-        yield from _cluster_endpoints(loc, cluster)
-        yield from balancing(loc, cluster, _endpoints(cluster))
+        endpoints = _endpoints(cluster)
+        yield from _cluster_endpoints(loc, cluster, endpoints)
+        yield from balancing(loc, cluster, endpoints)
         yield from _pool((*loc, "pool"), _table(cluster, "pool"))
         yield from _health((*loc, "health"), _table(cluster, "health"))
         yield from _ejection((*loc, "ejection"), _table(cluster, "ejection"))
@@ -338,11 +349,10 @@ def _overload(loc: Loc, cluster: Raw) -> Iterator[Finding]:
                 yield Finding((*loc, "breaker", key), "key", "without effect: no breaker", 'add failures = "50%"')
 
 
-def _cluster_endpoints(loc: Loc, cluster: Raw) -> Iterator[Finding]:
+def _cluster_endpoints(loc: Loc, cluster: Raw, endpoints: list[tuple[int, AddressPlan]]) -> Iterator[Finding]:
     if cluster.get("endpoints") == []:
         yield Finding((*loc, "endpoints"), "value", "no endpoint", 'for example ["127.0.0.1:8081"]')
     seen: dict[tuple[str, int], Loc] = {}
-    endpoints = _endpoints(cluster)
     for place, address in endpoints:
         here: Loc = (*loc, "endpoints", place)
         key = address_key(address)
