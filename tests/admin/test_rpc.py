@@ -366,5 +366,5 @@ async def test_a_full_table_is_answered_quickly() -> None:
             assert len(json.loads(body)["series"]) == 100
             assert json.loads(body)["matched"] == 4094
     print(f"GetStats of 4094 series, 100 of them: {min(used) * 1e3:.1f} ms of processor, {min(took) * 1e3:.1f} ms")
-    # 10 ms where nobody else uses the memory, 30 ms where others do: it is 16 MB that are read.
-    assert min(used) < 0.06 * slowness(), used
+    # 10 ms where nobody else uses the memory, 25 ms where others do: it is 16 MB that are read.
+    assert min(used) < 0.03 * slowness(), used
