@@ -225,8 +225,8 @@ def test_ended_at_once(weir: MakeRig, signals: list[signal.Signals]) -> None:
     for number in signals:
         rig.proxy.send_signal(number)
         time.sleep(0.2)
-    assert rig.proxy.wait(5) == 0
-    assert time.monotonic() - started < 2
+    assert rig.proxy.wait() == 0
+    assert time.monotonic() - started < 10
     with pytest.raises(Truncated):
         client.response()
     assert all(is_gone(worker) for worker in workers)

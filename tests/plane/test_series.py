@@ -124,7 +124,7 @@ def test_steps_for_a_path_are_bounded() -> None:
     names = SeriesNames(False, templates)
     started = time.perf_counter()
     assert names.name(b"/a" * 16 + b"/nowhere", 1000) == b"/a" * 16 + b"/nowhere"
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10
 
 
 def test_patterns_of_a_segment_are_bounded() -> None:
