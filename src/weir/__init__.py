@@ -8,23 +8,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from weir import testing
+    from weir.config.errors import ConfigError
+    from weir.control.errors import StartError
+    from weir.embedding import Proxy
     from weir.hooks import hook
-    from weir.plane.piecewise import BodyCut, BodyTooLarge
     from weir.plane.messages import Answer, Headers, Request, Response
+    from weir.plane.piecewise import BodyCut, BodyTooLarge
 
     __version__: str
 
-__all__ = ["Answer", "BodyCut", "BodyTooLarge", "Headers", "Request", "Response", "__version__", "hook"]
+__all__ = [
+    "Answer",
+    "BodyCut",
+    "BodyTooLarge",
+    "ConfigError",
+    "Headers",
+    "Proxy",
+    "Request",
+    "Response",
+    "StartError",
+    "__version__",
+    "hook",
+    "testing",
+]
 
-# Where each name is.
+# Where each name is; with "", a module.
 _HOMES: Final = {
-    "hook": "weir.hooks",
     "Answer": "weir.plane.messages",
     "BodyCut": "weir.plane.piecewise",
     "BodyTooLarge": "weir.plane.piecewise",
+    "ConfigError": "weir.config.errors",
     "Headers": "weir.plane.messages",
+    "Proxy": "weir.embedding",
     "Request": "weir.plane.messages",
     "Response": "weir.plane.messages",
+    "StartError": "weir.control.errors",
+    "hook": "weir.hooks",
+    "testing": "",
 }
 
 
@@ -38,4 +59,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(home), name)
+    return getattr(import_module(home), name) if home else import_module(f"weir.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
