@@ -26,11 +26,11 @@ PLANE_ORDER = (
     *("keyed", "counters"),
     *("rule", "gcra"),
     *("text", "accesslog"),
-    *("engine", "selector", "guest", "stream"),
+    *("engine", "selector", "guest", "stream", "pipe"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "deadline", "chunked", "accept"),
     *("edits",),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
-    *("filters", "hooks", "attend", "fault"),
+    *("filters", "hooks", "attend", "piecewise", "fault"),
     *("workspace", "fake", "account", "answers", "answer", "admission"),
     *(
         "upstream",
@@ -56,7 +56,10 @@ PLANE_ORDER = (
         "router",
         "options",
         "relay",
+        "passage",
         "exchange",
+        "bodies",
+        "bodied",
         "messages",
         "meeting",
         "hedge",
@@ -104,7 +107,7 @@ MAY_IMPORT = {
     "weir.testing": ("weir.embedding", "weir.stats"),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
-        *("weir.hooks", "weir.plane.answer", "weir.plane.messages"),
+        *("weir.hooks", "weir.plane.answer", "weir.plane.messages", "weir.plane.piecewise"),
     ),
 }
 
@@ -172,6 +175,10 @@ TESTED_IN = {
     "stats/names.py": "stats/test_view.py",
     "stats/publish.py": "stats/test_reader.py",
     "plane/attend.py": "plane/test_meeting.py",
+    "plane/bodied.pyx": "plane/test_bodies.py",
+    "plane/passage.pyx": "plane/test_bodies.py",
+    "plane/piecewise.py": "plane/test_bodies.py",
+    "plane/pipe.pyx": "plane/test_bodies.py",
     "plane/account.pyx": "plane/test_exchange.py",
     "plane/answer.pyx": "plane/test_messages.py",
     "plane/answering.pyx": "plane/test_answers.py",
@@ -376,6 +383,13 @@ def test_shown_make_targets_exist(document: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     shown = set(re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE))
     assert shown <= targets
+
+
+def test_what_make_test_leaves_out_is_said() -> None:
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if "mark." + "slow" in path.read_text()]
+    said = (ROOT / "CONTRIBUTING.md").read_text()
+    assert files
+    assert [path for path in files if f"`{path.parent.name}/{path.name}`" not in said] == []
 
 
 def test_constraints_are_exact_versions_and_nothing_else() -> None:

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from weir.hooks import hook
     from weir.plane.answer import Answer
     from weir.plane.messages import Headers, Request, Response
+    from weir.plane.piecewise import BodyCut, BodyTooLarge
 
     __version__: str
 
 __all__ = [
     "Answer",
+    "BodyCut",
+    "BodyTooLarge",
     "ConfigError",
     "Headers",
     "Proxy",
@@ -34,6 +37,8 @@ __all__ = [
 # Where each name is; with "", a module.
 _HOMES: Final = {
     "Answer": "weir.plane.answer",
+    "BodyCut": "weir.plane.piecewise",
+    "BodyTooLarge": "weir.plane.piecewise",
     "ConfigError": "weir.config.errors",
     "Headers": "weir.plane.messages",
     "Proxy": "weir.embedding",

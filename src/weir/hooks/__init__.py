@@ -13,10 +13,10 @@ from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar
 
 __all__ = ["PHASES", "Hook", "OnError", "PhaseName", "hook"]
 
-PhaseName = Literal["request", "upstream", "response", "log"]
+PhaseName = Literal["request", "request_body", "upstream", "response", "response_body", "log"]
 OnError = Literal["fail", "skip"]
 
-PHASES: Final[tuple[PhaseName, ...]] = ("request", "upstream", "response", "log")
+PHASES: Final[tuple[PhaseName, ...]] = ("request", "request_body", "upstream", "response", "response_body", "log")
 _METHOD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST: Final = re.compile(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 MOST_TIMEOUT_S: Final = 3600

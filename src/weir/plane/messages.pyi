@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import overload
 
 class Headers:
@@ -18,8 +18,14 @@ class Headers:
     def remove(self, name: str) -> None: ...
 
 class Message:
+    body: bytes
     @property
     def headers(self) -> Headers: ...
+    async def read(self, limit: int = 1_048_576) -> bytes: ...
+    def transform(
+        self,
+        function: Callable[[bytes], bytes | None] | Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]],
+    ) -> None: ...
 
 class Request(Message):
     target: str
