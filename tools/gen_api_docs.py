@@ -1,7 +1,10 @@
-"""Writes the reference of what Python programs use of weir, from its docstrings and stubs.
+"""Writes the reference of what Python programs use of weir, and puts the examples into the guide.
 
-    python tools/gen_api_docs.py           write the file
-    python tools/gen_api_docs.py --check   exit 1, naming it, if it would change
+    python tools/gen_api_docs.py           write the files
+    python tools/gen_api_docs.py --check   exit 1, naming them, if any would change
+
+docstrings, stubs         -> docs/api.md
+examples/hooks, docs/guide.md -> docs/guide.md
 
 Signatures are read from the source, or from the stub of a compiled module; what they mean is the docstring of the
 object itself. What has no docstring is an error.
@@ -224,7 +227,17 @@ class _Worded(ast.NodeTransformer):
         return self._words.get(node.id, node)
 
 
-OUTPUTS: dict[str, Callable[[], str]] = {"docs/api.md": reference}
+def guide() -> str:
+    """The guide, with the text of each example behind the comment that names it."""
+    text = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
+
+    def shown(mark: re.Match[str]) -> str:
+        return f"{mark[1]}```py\n{(ROOT / mark[2]).read_text(encoding='utf-8')}```\n"
+
+    return re.sub(r"(<!-- (examples/\S+) -->\n)```py\n.*?^```\n", shown, text, flags=re.DOTALL | re.MULTILINE)
+
+
+OUTPUTS: dict[str, Callable[[], str]] = {"docs/api.md": reference, "docs/guide.md": guide}
 
 
 def main(arguments: list[str]) -> int:

@@ -39,6 +39,7 @@ async def read_response(response: weir.Response) -> None:
 
 @weir.hook("log", path="/api/*")
 def write(request: weir.Request) -> None:
+    asked, answered = request.state.get("asked"), request.state.get("answered")
     line = {
         "id": request.id,
         "client": request.client,
@@ -46,8 +47,8 @@ def write(request: weir.Request) -> None:
         "path": request.path,
         "status": request.status,
         "ms": round(request.duration * 1000, 1),
-        "asked": request.state.get("asked", request.bytes_received),
-        "answered": request.state.get("answered", request.bytes_sent),
+        "asked": request.bytes_received if asked is None else asked,
+        "answered": request.bytes_sent if answered is None else answered,
     }
     log.info(json.dumps(line))
 
