@@ -9,6 +9,7 @@ where llm.toml is, for two servers that speak OpenAI's protocol:
     [[listener]]
     address = ":8080"
     to = "providers"
+    half_close = "abort"        # nothing is generated for a client that has gone
 
     [[cluster]]
     name = "providers"
@@ -16,7 +17,7 @@ where llm.toml is, for two servers that speak OpenAI's protocol:
 
     [cluster.retry]
     on = ["connect", "reused", "reset", "timeout", "429", "502", "503", "504"]
-    max_replay_body = "1MiB"
+    max_replay_body = "512KiB"
 
 What the first one does not answer, or refuses, goes to the second, as long as no byte of an answer has gone to the
 client. GATEWAY_KEYS is a JSON file: the SHA-256 of each key, with a name and the tokens of a day; PROVIDER_KEYS
@@ -41,7 +42,7 @@ import weir
 
 KEYS: dict[str, dict[str, Any]] = json.loads(Path(os.environ["GATEWAY_KEYS"]).read_text())
 PROVIDER_KEYS: dict[str, str] = json.loads(Path(os.environ["PROVIDER_KEYS"]).read_text())
-LARGEST = 1024 * 1024  # of a request, and of a line of a stream
+LARGEST = 512 * 1024  # of a request, and of a line of a stream
 
 redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://127.0.0.1"), socket_timeout=1, socket_connect_timeout=1)
 

@@ -24,7 +24,7 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Any = echo) -> 
     path = tmp_path / "bodies.log"
     monkeypatch.setenv("BODY_LOG", str(path))
     with example("log_bodies") as module:
-        with testing.proxy(app, hooks=module, listener={"request_id": "replace"}) as proxy:
+        with testing.proxy(app, hooks=module, listener={"request_id": "replace", "half_close": "abort"}) as proxy:
             yield proxy, path
         module.handler.close()
 
