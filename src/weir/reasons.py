@@ -68,6 +68,8 @@ class Reason(IntEnum):
     CIRCUIT_OPEN = 45
     BAD_DEADLINE = 46
     DEADLINE_PASSED = 47
+    HOOK_FAILED = 48
+    HOOK_TIMEOUT = 49
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -119,4 +121,6 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("circuit_open", 503, "weir", "The endpoints fail too often; requests to them are paused."),
     ReasonInfo("bad_deadline", 400, "downstream", "The deadline is not a number of milliseconds of at most a day."),
     ReasonInfo("deadline_passed", 504, "weir", "The time that the client will wait is over."),
+    ReasonInfo("hook_failed", 500, "weir", "A hook has failed."),
+    ReasonInfo("hook_timeout", 504, "weir", "A hook has taken too long."),
 )

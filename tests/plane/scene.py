@@ -27,6 +27,7 @@ from weir.config.plan import (
     RoutePlan,
     StatsPlan,
 )
+from weir.hooks import Hook
 from weir.plane.accesslog import AccessLog
 from weir.plane.clock import Clock
 from weir.plane.counters import Counters
@@ -64,6 +65,7 @@ class Scene:
         stats: dict[str, Any] | None = None,
         log_format: str = "json",
         make_page: Callable[[], bytes] = lambda: b"page\n",
+        hooks: Sequence[Hook[..., Any]] = (),
     ) -> None:
         endpoints = len(members) or endpoints
         hosts = [f"192.0.2.{n + 1}" if n < 250 else f"198.51.{100 + n // 250}.{n % 250}" for n in range(endpoints)]
@@ -115,6 +117,7 @@ class Scene:
             1000,
             dialer=self.dialer,
             rules=self.rules,
+            hooks=hooks,
         )
         self.listener = self.plane.listen(0, -1)
         for host in hosts:

@@ -116,6 +116,7 @@ def compile_plan(config: Config) -> Plan:
         user=config.user,
         group=config.group,
         pid_file=config.pid_file,
+        hooks=config.hooks,
         upgrade_program=config.upgrade_program,
     )
 

@@ -427,4 +427,5 @@ class Plan:
     user: str = ""  # name or number of whom workers and admin process run as; "": whoever has started it
     group: str = ""  # the same of the group; "": the user's own
     pid_file: str = ""  # absolute path; "": none
+    hooks: str = ""  # absolute path of a file, or a module, with Python functions that requests meet; "": none
     upgrade_program: str = ""  # absolute path of the weir that USR2 starts; "": the one that was started

@@ -141,6 +141,17 @@ cdef uint32_t write_tail(
     Workspace workspace, const AnswerPolicy* policy, const char* media, uint64_t length, char* out, size_t room
 ) noexcept:
     """The fields that every answer has, and the empty line."""
+    # Nothing that is said here is meant for the next client: some of these statuses may be kept by caches otherwise.
+    cdef uint32_t n = <uint32_t>snprintf(
+        out, room, b"Content-Type: %s\r\nContent-Length: %llu\r\nCache-Control: no-store\r\n",
+        media, <unsigned long long>length,
+    )
+    return n + put_common(workspace, policy, length, out + n, room - n)
+
+
+cdef uint32_t put_common(
+    Workspace workspace, const AnswerPolicy* policy, uint64_t length, char* out, size_t room
+) noexcept:
     cdef tm parts
     cdef time_t now = workspace.clock.wall_s()
     cdef char date[64]
@@ -153,12 +164,7 @@ cdef uint32_t write_tail(
         connection = b"Connection: close\r\n"
     elif policy.old_client:
         connection = b"Connection: keep-alive\r\n"
-    # Nothing that is said here is meant for the next client: some of these statuses may be kept by caches otherwise.
-    n = <uint32_t>snprintf(
-        out, room,
-        b"Content-Type: %s\r\nContent-Length: %llu\r\nCache-Control: no-store\r\nDate: %s\r\nServer: weir\r\n%s",
-        media, <unsigned long long>length, date, connection,
-    )
+    n = <uint32_t>snprintf(out, room, b"Date: %s\r\nServer: weir\r\n%s", date, connection)
     if policy.retry_after_s:
         n += <uint32_t>snprintf(out + n, room - n, b"Retry-After: %lld\r\n", <long long>policy.retry_after_s)
     if policy.counter_length:
@@ -168,6 +174,17 @@ cdef uint32_t write_tail(
         )
     n += <uint32_t>snprintf(out + n, room - n, b"\r\n")
     return n
+
+
+cdef uint32_t write_own_head(
+    Workspace workspace, bytes lines, uint64_t length, bint bare, const AnswerPolicy* policy, char* out
+) noexcept:
+    cdef uint32_t n = <uint32_t>len(lines)
+    memcpy(out, <const char*>lines, n)
+    n = <uint32_t>(put_request_id(out + n, policy.identity) - out)
+    if not bare:
+        n += <uint32_t>snprintf(out + n, ANSWER_HEAD_BYTES, b"Content-Length: %llu\r\n", <unsigned long long>length)
+    return n + put_common(workspace, policy, length, out + n, ANSWER_HEAD_BYTES)
 
 
 cdef uint32_t write_body(list parts, const Identity* identity, char* out) noexcept:

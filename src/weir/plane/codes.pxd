@@ -57,6 +57,8 @@ cdef enum Reason:
     R_CIRCUIT_OPEN = 45
     R_BAD_DEADLINE = 46
     R_DEADLINE_PASSED = 47
+    R_HOOK_FAILED = 48
+    R_HOOK_TIMEOUT = 49
 
 cdef enum:
-    REASON_COUNT = 48
+    REASON_COUNT = 50

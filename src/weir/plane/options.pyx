@@ -8,6 +8,7 @@ from weir.plane.clients cimport ClientTable
 from weir.plane.cluster cimport Cluster
 from weir.plane.fields cimport FWD_APPEND, FWD_KEEP, FWD_OFF, FWD_REPLACE
 from weir.plane.head cimport HEAD_MAX_FIELDS
+from weir.plane.hooks cimport Hooks
 from weir.plane.ids cimport ID_KEEP, ID_PASS, ID_REPLACE, TRACE_JOIN, TRACE_PASS, TRACE_RESTART
 from weir.plane.series cimport SeriesNames
 from weir.plane.trust cimport Networks
@@ -20,12 +21,18 @@ _TRACE = {"pass": TRACE_PASS, "join": TRACE_JOIN, "restart": TRACE_RESTART}
 cdef class Route:
     """A route; `number` is its place in the plan and in the statistics table."""
 
-    def __cinit__(self, plan, int number, Cluster cluster not None, SeriesNames series not None):
+    def __cinit__(self, plan, int number, Cluster cluster not None, SeriesNames series not None, Hooks hooks=None,
+                  dict clusters=None):
         self.name = plan.name
         self.number = number
         self.cluster = cluster
         self.series = series
         self.max_body_bytes = plan.max_body_bytes
+        self.hooks = hooks
+        self.clusters = {} if clusters is None else clusters
+
+    cdef Cluster find_cluster(self, str name):
+        return <Cluster>self.clusters.get(name)
 
 
 cdef class ListenerOptions:

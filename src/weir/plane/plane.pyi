@@ -1,6 +1,8 @@
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from weir.config.plan import Plan
+from weir.hooks import Hook
 from weir.plane.accesslog import AccessLog
 from weir.plane.counters import Counters
 from weir.plane.engine import Engine
@@ -20,6 +22,7 @@ class Plane:
         dialer: Dialer | None = None,
         route_numbers: Sequence[int] | None = None,
         rules: RuleBook | None = None,
+        hooks: Sequence[Hook[..., Any]] = (),
     ) -> None: ...
     def listen(self, number: int, fd: int) -> int: ...
     def on_log_wanted(self, call: Callable[[], object]) -> None: ...
