@@ -311,10 +311,15 @@ def cluster_name() -> Kind:
     return Kind(read, "name", {"type": "string", "pattern": f"^{_CLUSTER_NAME}$"})
 
 
-def destination() -> Kind:
-    """A cluster's name, read as text, or an endpoint's address (it has a colon or a slash), read as AddressPlan."""
+def destination(*, none: bool = False) -> Kind:
+    """A cluster's name, read as text, or an endpoint's address (it has a colon or a slash), read as AddressPlan.
+
+    `none`: ``"off"`` may be written too, and is read as None.
+    """
 
     def read(value: object) -> object:
+        if none and value == OFF:
+            return None
         text = address_text(value, "a cluster's name or an address", "127.0.0.1:", "8081")
         if ":" in text or "/" in text:
             return parse_member(text)
@@ -324,7 +329,11 @@ def destination() -> Kind:
             refuse(f"{quoted(text)} is neither a cluster's name nor an address", f'write "127.0.0.1:{text}"')
         return text
 
-    return Kind(read, "a cluster's name, or the address of an endpoint", {"type": "string", "minLength": 1}, str)
+    def show(value: object) -> object:
+        return OFF if value is None else value.text if isinstance(value, AddressPlan) else value
+
+    text = "a cluster's name, or the address of an endpoint"
+    return Kind(read, text, {"type": "string", "minLength": 1}, show)
 
 
 def host_field() -> Kind:

@@ -20,6 +20,8 @@ from typing import Any
 
 __all__ = [
     "ADAPTIVE",
+    "NOWHERE",
+    "NO_ROUTER",
     "RESET",
     "AddressPlan",
     "AdminPlan",
@@ -35,6 +37,7 @@ __all__ = [
     "LimitPlan",
     "ListenerPlan",
     "LogPlan",
+    "MatchPlan",
     "NetworkPlan",
     "OtlpPlan",
     "Plan",
@@ -45,6 +48,7 @@ __all__ = [
     "RoutePlan",
     "StatsPlan",
     "StickyPlan",
+    "ValuePlan",
     "is_ip",
 ]
 
@@ -253,15 +257,43 @@ class ClusterPlan:
         return address.srv or (self.resolve == "each" and address.host is not None and not is_ip(address.host))
 
 
+NOWHERE = -1  # RoutePlan.cluster: there is none
+NO_ROUTER = -1  # ListenerPlan.router: likewise
+
+
 @dataclass(frozen=True)
 class RoutePlan:
-    """What is done with a request: for now, one route per listener, to one cluster."""
+    """What is done with a request. Which requests take it is said by MatchPlan, or by ListenerPlan.route."""
 
-    name: str
-    cluster: int  # index into Plan.clusters
+    name: str  # routes of the same name are counted together
+    cluster: int  # index into Plan.clusters; NOWHERE: its requests are answered with 404
     max_body_bytes: int = 0  # 0: no limit
     paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
     openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
+
+
+@dataclass(frozen=True)
+class ValuePlan:
+    """What a field or a parameter of the query has to be like."""
+
+    name: str
+    test: str  # "present", "absent", "equal", "prefix"
+    value: str = ""  # of the last two
+
+
+@dataclass(frozen=True)
+class MatchPlan:
+    """What requests have to look like to take a route, and which one: `weir.plane.router` says which is preferred."""
+
+    name: str
+    sides: tuple[tuple[int, int], ...]  # indices into Plan.routes, and their weights
+    split_by: str = ""  # "client", "cookie:NAME", "field:NAME": what keeps its side; "": nothing, each is drawn
+    hosts: tuple[str, ...] = ()  # "api.example.com", or "*.example.com" for all below it; (): any
+    path: str = ""  # "/login", "/users/{id}", "/api/*"; segments percent-encoded; "": any
+    methods: tuple[str, ...] = ()  # (): any
+    fields: tuple[ValuePlan, ...] = ()
+    query: tuple[ValuePlan, ...] = ()
+    clients: tuple[NetworkPlan, ...] = ()  # (): any
 
 
 @dataclass(frozen=True)
@@ -327,7 +359,8 @@ class ListenerPlan:
     """A bound address and how its connections are treated."""
 
     address: AddressPlan
-    route: int  # index into Plan.routes
+    route: int  # index into Plan.routes: what is taken when no route of the router's is
+    router: int = NO_ROUTER  # index into Plan.routers, or NO_ROUTER
     backlog: int = 4_096
     max_connections: int = 0  # 0: 80 % of the descriptor limit
     max_connections_per_client: int = 0  # 0: no limit
@@ -417,6 +450,7 @@ class Plan:
     listeners: tuple[ListenerPlan, ...]
     routes: tuple[RoutePlan, ...]
     clusters: tuple[ClusterPlan, ...]
+    routers: tuple[tuple[MatchPlan, ...], ...] = ()  # in the order of the file
     stats: StatsPlan = field(default_factory=StatsPlan)
     log: LogPlan = field(default_factory=LogPlan)
     history: HistoryPlan = field(default_factory=HistoryPlan)

@@ -328,10 +328,11 @@ def make_table(plan: Plan, workers: int, *, growing: bool = False, private: bool
     """A statistics table for a plan, with places for endpoints that come later and, if `growing`, for names that later
     plans bring. `private`: for this process alone (see layout.Table)."""
     endpoints = [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()]
-    routes, rows = len(plan.routes), plan.stats.rows
+    names = list(dict.fromkeys(route.name for route in plan.routes))
+    routes, rows = len(names), plan.stats.rows
     return layout.create(
         rows,
-        [route.name for route in plan.routes],
+        names,
         workers,
         endpoints=endpoints,
         clusters=[cluster.name for cluster in plan.clusters],

@@ -15,6 +15,7 @@ from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.pool cimport Pool
 from weir.plane.roster cimport Roster
+from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport CB_CLOSED, STATE_PLACES
 from weir.plane.stream cimport Address, Dialer, TcpDialer
@@ -22,6 +23,7 @@ from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
 from weir.plane.upstream cimport UpstreamUser
 from weir.plane.workspace cimport Workspace
 
+from weir.config.plan import NO_ROUTER, NOWHERE, ClusterPlan
 from weir.plane.machines import MACHINES
 from weir.stats.columns import ENDPOINT_FIGURES
 from weir.stats.rules import RuleBook
@@ -53,20 +55,24 @@ cdef class Plane:
         if not all([0 <= number < <int>counters.routes for number in numbers]):
             raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
         series = {}     # routes that count alike have one between them
+        # A cluster of nobody stands for the one that a route does not have, so that nothing has to ask whether it has.
+        places = {NOWHERE: Cluster(workspace, roster, ClusterPlan("", ())), **dict(enumerate(self.clusters))}
         by_name = {cluster.name: cluster for cluster in self.clusters}
         made = [Hook(hook) for hook in hooks]
         self.routes = [
             Route(
-                route, number, self.clusters[route.cluster], series_of(plan.stats, route, series),
+                route, number, places[route.cluster], series_of(plan.stats, route, series),
                 Hooks(made) if made else None, by_name,
             )
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
+        routers = {NO_ROUTER: None, **{number: Router(matches) for number, matches in enumerate(plan.routers)}}
         book = RuleBook(plan, counters.workers) if rules is None else rules
         self.options = [
             (
                 ListenerOptions(
-                    listener, plan.stats, self.routes[listener.route], make_page, limits, faults, counters.worker
+                    listener, plan.stats, self.routes, routers[listener.router], make_page, limits, faults,
+                    counters.worker,
                 ),
                 listener.max_connections or max_connections,
             )
