@@ -378,6 +378,13 @@ def test_shown_make_targets_exist(document: str) -> None:
     assert shown <= targets
 
 
+def test_what_make_test_leaves_out_is_said() -> None:
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if "mark." + "slow" in path.read_text()]
+    said = (ROOT / "CONTRIBUTING.md").read_text()
+    assert files
+    assert [path for path in files if f"`{path.parent.name}/{path.name}`" not in said] == []
+
+
 def test_constraints_are_exact_versions_and_nothing_else() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line)] == []
