@@ -97,14 +97,15 @@ MAY_IMPORT = {
     ),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": (
-        *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.hooks", "weir.plane", "weir.stats"),
+        *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.running", "weir.stats"),
     ),
     "weir.__main__": ("weir.cli.main",),
+    "weir.running": ("weir.admin", "weir.config", "weir.control", "weir.hooks"),
     "weir.embedding": ("weir.config", "weir.control", "weir.hooks", "weir.plane", "weir.stats"),
     "weir.testing": ("weir.embedding", "weir.stats"),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
-        *("weir.hooks", "weir.plane.messages"),
+        *("weir.hooks", "weir.plane.messages", "weir.running"),
     ),
 }
 
