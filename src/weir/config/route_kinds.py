@@ -178,7 +178,7 @@ def _values(what: str, example: str, check: Callable[[str], None]) -> Kind:
             refuse(f"wanted a table, found {units.kind_of(value)}", f"for example {{ {example} }}")
         if len(value) > MOST_VALUES:
             refuse(f"{len(value)} are more than {MOST_VALUES}", "fewer will do")
-        found = []
+        found: list[ValuePlan] = []
         for name, wanted in value.items():
             check(name)
             if name.lower() in (one.name.lower() for one in found) and what == "field":
