@@ -17,6 +17,9 @@ FAULTS ?=
 RELOADS ?= 100
 KILLS   ?= 60
 IDLE    ?= 100000
+# Seconds of make everything.
+DURATION ?= 600
+EVERYTHING ?=
 FUZZ   ?=
 FUZZ_SECONDS ?= 60
 
@@ -40,7 +43,7 @@ FUZZ_CC    ?= clang-14
 export PYTHON FUZZ_SECONDS
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize coverage reloads idle faults differential fuzz lint format bench soak keepalive build docs pictures clean
+.PHONY: help demo test sanitize coverage reloads idle faults differential fuzz lint format bench soak everything keepalive build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz
 
 help:
@@ -54,6 +57,7 @@ help:
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make soak     ten million requests over a million paths: memory, counts, cost (ten minutes; SOAK=\"more options\")"
+	@echo "make everything  everything on at once, and nothing may grow: ten minutes (DURATION=seconds)"
 	@echo "make keepalive  the random 502, counted for weir, nginx and HAProxy: ten minutes (KEEPALIVE=\"more options\")"
 	@echo "make fuzz     coverage-guided fuzzing of the plane (FUZZ_SECONDS=$(FUZZ_SECONDS) of each target, FUZZ=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
@@ -123,6 +127,9 @@ format: $(VENV)/.dev
 
 bench: packages-bench $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench $(BENCH)
+
+everything: $(VENV)/.bench
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench.everything --seconds $(DURATION) $(EVERYTHING)
 
 soak: packages-bench $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.soak $(SOAK)

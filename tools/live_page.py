@@ -13,6 +13,7 @@ import contextlib
 import math
 import random
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -22,13 +23,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from weir.admin.live import Live
 from weir.admin.server import serve
-from weir.config.plan import Plan
+from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan
 from weir.plane.counters import Counters
 from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.columns import COUNTERS, REASONS_AT
-from weir.stats.publish import publish
+from weir.stats.frame import take
+from weir.stats.names import TableNames
+from weir.stats.publish import publish, write_decisions
+from weir.stats.rules import HEADER_BYTES, RuleBook
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -38,6 +43,32 @@ CHROMIUM_OPTIONS: Final = ("--no-sandbox", "--disable-dev-shm-usage")
 
 _PLACES: Final = {counter.name: place for place, counter in enumerate(COUNTERS)}
 ENDPOINTS: Final = (("api", "10.0.3.11:8000"), ("api", "10.0.3.12:8000"), ("files", "10.0.3.20:80"))
+RULES: Final = Plan(
+    (
+        ListenerPlan(
+            AddressPlan(":443", "", 443),
+            0,
+            rate_limits=(RateLimitPlan("client", (50, 1000)),),
+            faults=(FaultPlan("slow checkout", delay_ms=(100, 300), prefix="/api/checkout"),),
+        ),
+    ),
+    (),
+    (),
+)
+# As `weir.stats.rules` has them.
+LIMIT_STORY: Final = (182_400, 310, 87, 0, 0)
+FAULT_STORY: Final = (1_204, 12, 0, 0)
+CLUSTER_STORY: Final = {
+    "retries": 64,
+    "retries_denied": 2,
+    "sticky_bound": 5150,
+    "sticky_lost": 18,
+    "unsent": 9,
+    "reset": 41,
+    "timeout": 14,
+    "budget": 2,
+    "not_idempotent": 5,
+}
 
 # path: (route, requests per second, median in ms, spread, bytes, share of failures)
 STORY: Final[Mapping[bytes, tuple[int, float, float, float, int, float]]] = {
@@ -66,7 +97,10 @@ class Traffic:
     """
 
     def __init__(self, paths: int = 0, rows: int = 4096, seed: int = 7) -> None:
-        self.table = layout.create(rows, ["api", "files"], workers=1, endpoints=ENDPOINTS)
+        clusters = ["api", "files"]
+        self.table = layout.create(rows, ["api", "files"], workers=1, endpoints=ENDPOINTS, clusters=clusters)
+        self.rules = RuleBook(RULES, workers=1)
+        self._count_rules()
         self.counters = Counters(self.table, 0)
         self.random = random.Random(seed)
         self.story = dict(STORY)
@@ -111,6 +145,16 @@ class Traffic:
         self.counters.observe_us(row, 0, us, repeat=times)
         self.counters.observe_us(row, 1, us * 4 // 5, repeat=times)
 
+    def _count_rules(self) -> None:
+        """What clusters and rules have counted: it stays as it is."""
+        write_decisions(self.table, 0, 0, **CLUSTER_STORY)
+        for memory, counts in ((self.rules.limits[0][0], LIMIT_STORY), (self.rules.faults[0][0], FAULT_STORY)):
+            struct.pack_into(f"{len(counts)}Q", memory, HEADER_BYTES, *counts)
+
+    def live(self) -> Live:
+        """What samples it for the page."""
+        return Live(self.table, lambda: take(self.table), TableNames(self.table), rules=self.rules)
+
     def pass_time(self, seconds: float) -> None:
         """Counts what comes in such a time."""
         self.time += seconds
@@ -146,14 +190,17 @@ class Traffic:
             (number, {"open": open_now, "idle": open_now - 3, "dials": 40 + number, "reuses": 9000 * (number + 1)})
             for number in range(len(ENDPOINTS))
         ]
-        publish(self.table, 0, gauges=gauges, endpoints=pools)
+        busy = [(0, {"in_progress": 31, "limit": 64}), (1, {"in_progress": open_now})]
+        publish(self.table, 0, gauges=gauges, endpoints=pools, clusters=busy)
 
 
 class Site:
     """The admin server in a thread with a loop of its own, on a free port of 127.0.0.1 (or the one given)."""
 
-    def __init__(self, memory: Any, *, token: str = "", port: int = 0, history: str = "") -> None:
-        self.memory, self.token = memory, token
+    def __init__(
+        self, memory: Any, *, token: str = "", port: int = 0, history: str = "", rules: RuleBook | None = None
+    ) -> None:
+        self.memory, self.token, self.rules = memory, token, rules
         self.plan = Plan((), (), (), history=type(Plan((), (), ()).history)(path=history))
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -188,7 +235,7 @@ class Site:
 
     async def _serve(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        async with serve(self.plan, self.memory, [self.socket], token=self.token):
+        async with serve(self.plan, self.memory, [self.socket], token=self.token, rules=self.rules):
             self._started.set()
             await self._end.wait()
 
@@ -217,7 +264,7 @@ def take_pictures(folder: Path, seconds: float) -> None:
 
     traffic = Traffic(paths=300)
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
-        site = stack.enter_context(Site(traffic.table, history=f"{home}/history.db"))
+        site = stack.enter_context(Site(traffic.table, history=f"{home}/history.db", rules=traffic.rules))
         stack.enter_context(flowing(traffic))
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))

@@ -68,7 +68,9 @@ class Reason(IntEnum):
     CIRCUIT_OPEN = 45
     BAD_DEADLINE = 46
     DEADLINE_PASSED = 47
-    NO_ROUTE = 48
+    HOOK_FAILED = 48
+    HOOK_TIMEOUT = 49
+    NO_ROUTE = 50
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -120,5 +122,7 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("circuit_open", 503, "weir", "The endpoints fail too often; requests to them are paused."),
     ReasonInfo("bad_deadline", 400, "downstream", "The deadline is not a number of milliseconds of at most a day."),
     ReasonInfo("deadline_passed", 504, "weir", "The time that the client will wait is over."),
+    ReasonInfo("hook_failed", 500, "weir", "A hook has failed."),
+    ReasonInfo("hook_timeout", 504, "weir", "A hook has taken too long."),
     ReasonInfo("no_route", 404, "downstream", "No route takes this request."),
 )

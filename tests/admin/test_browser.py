@@ -53,7 +53,7 @@ def traffic() -> Iterator[Traffic]:
 
 @pytest.fixture(scope="module")
 def site(traffic: Traffic) -> Iterator[Site]:
-    with Site(traffic.table) as site:
+    with Site(traffic.table, rules=traffic.rules) as site:
         yield site
 
 
@@ -93,6 +93,29 @@ def shown_paths(page: Page) -> list[str]:
 
 def heading(page: Page, name: str) -> Any:
     return page.get_by_role("columnheader", name=re.compile(f"^{name}"))
+
+
+def test_clusters_retries_rate_limits_and_faults(open_page: OpenPage, site: Site) -> None:
+    page = open_page(site.address)
+    row = page.locator("#clusters tbody tr").filter(has_text="api")
+    expect(row.locator("td").nth(1)).to_have_text("31")
+    expect(row.locator("td").nth(2)).to_have_text("64")
+    expect(row).to_contain_text("5,150")
+    expect(page.locator("#retries tbody tr").filter(has_text="reset").locator("td").nth(3)).to_have_text("41")
+    limit = page.get_by_role("region", name="Rate limits").locator("tbody tr")
+    expect(limit.locator("td")).to_have_text(["client 50/s", ":443", "client", "182,400", "310", "87", "0", "0"])
+    fault = page.get_by_role("region", name="Faults").locator("tbody tr")
+    expect(fault.locator("td")).to_have_text(["slow checkout", ":443", "1,204", "12", "0", "0"])
+
+
+def test_what_there_is_not_has_no_table(open_page: OpenPage) -> None:
+    quiet = Traffic(rows=64)
+    quiet.publish()
+    with Site(quiet.table) as site:
+        page = open_page(site.address)
+        expect(page.locator("#clusters tbody tr")).to_have_count(2)
+        expect(page.get_by_role("region", name="Rate limits")).to_be_hidden()
+        expect(page.get_by_role("region", name="Faults")).to_be_hidden()
 
 
 def test_figures_come_and_change(open_page: OpenPage, site: Site) -> None:

@@ -183,3 +183,23 @@ async def test_a_tick_of_5000_paths_costs_little() -> None:
     print(f"a tick and three questions: {min(took) * 1000:.0f} ms, {len(body)} bytes")
     # Measured: some 30 ms on a quiet machine, with three questions.
     assert min(took) < 0.2
+
+
+async def test_clusters_rules_and_retries(traffic: Traffic) -> None:
+    traffic.publish()
+    data = await ask(traffic.live())
+    clusters = {cluster["cluster"]: cluster for cluster in data["clusters"]}
+    assert list(clusters) == ["api", "files"]
+    assert clusters["api"]["in_progress"] == 31
+    assert clusters["api"]["sticky_bound"] == 5150
+    assert ("reset", "retried", 41) in [tuple(one) for one in clusters["api"]["decisions"]]
+    assert clusters["files"]["decisions"] == []
+    assert [(limit["name"], limit["by"], limit["limited"]) for limit in data["limits"]] == [
+        ("client 50/s", "client", 87)
+    ]
+    assert [(fault["name"], fault["delayed"]) for fault in data["faults"]] == [("slow checkout", 12)]
+
+
+async def test_without_rules_there_are_none(traffic: Traffic) -> None:
+    data = await ask(live_of(traffic))
+    assert (data["limits"], data["faults"]) == ([], [])

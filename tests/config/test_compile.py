@@ -39,6 +39,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     ((), "heartbeat_timeout", '"30s"', "heartbeat_timeout_ms", 30_000),
     ((), "user", '"nobody"', "user", "nobody"),
     ((), "pid_file", '"/run/weir.pid"', "pid_file", "/run/weir.pid"),
+    ((), "hooks", '"package.module"', "hooks", "package.module"),
     ((), "upgrade_program", '"/opt/weir/bin/weir"', "upgrade_program", "/opt/weir/bin/weir"),
     (("admin",), "token", '"0123456789abcdef"', "admin.token", "0123456789abcdef"),
     (("log",), "access", '"/var/log/a.log"', "log.access", "/var/log/a.log"),

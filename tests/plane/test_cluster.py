@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from tests.plane.test_choice import place_of
+from weir.config.plan import StickyPlan
+from weir.plane.fake import FakeStream
+from weir.stats.reader import clusters
+from weir.stats.roster import Health, change
 
 Stage = Callable[..., Scene]
 
@@ -128,3 +134,107 @@ def test_retry_after_forgets_a_rate_that_was(stage: Stage) -> None:
         sent = scene.client(GET).take_sent()
     told = int(sent.split(b"\r\nRetry-After: ")[1].split(b"\r\n")[0])
     assert 2 <= told <= 5
+
+
+# -- how endpoints were chosen, counted ------------------------------------------------------------------------
+
+ASK = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+def ways(scene: Scene) -> dict[str, int]:
+    """The figures of how endpoints were chosen; those that are 0 left out."""
+    (cluster,) = clusters(scene.memory)
+    names = ("overflows", "sticky_bound", "sticky_lost", "hash_keyless", "hash_fallbacks")
+    return {name: getattr(cluster, name) for name in names if getattr(cluster, name)}
+
+
+def test_attempts_below_the_first_level_are_counted(stage: Stage) -> None:
+    scene = stage(members=[{"priority": 1}, {"priority": 3}])
+    scene.client(ASK)
+    assert ways(scene) == {}, "the first level is the most preferred that there is, whatever its number"
+    change(scene.memory, 0, health=Health.UNHEALTHY)
+    scene.client(ASK)
+    assert ways(scene) == {"overflows": 1}
+
+
+def test_what_the_cookie_names_is_counted(stage: Stage) -> None:
+    scene = stage(endpoints=2, cluster={"sticky": StickyPlan(cookie="ID", secret="0123456789abcdef")})
+    client = scene.client(ASK)
+    scene.send(scene.endpoint(), OK)
+    value = client.take_sent().partition(b"Set-Cookie: ID=")[2][:16]
+    assert ways(scene) == {}, "it had none"
+    asked = ASK[:-2] + b"Cookie: ID=" + value + b"\r\n\r\n"
+    scene.client(asked)
+    assert ways(scene) == {"sticky_bound": 1}
+    change(scene.memory, 0, health=Health.UNHEALTHY)
+    scene.client(asked)
+    assert ways(scene) == {"sticky_bound": 1, "sticky_lost": 1}
+    scene.client(ASK[:-2] + b"Cookie: ID=0123456789abcdef\r\n\r\n")
+    assert ways(scene) == {"sticky_bound": 1, "sticky_lost": 2}, "nobody's"
+
+
+def test_keys_that_are_not_at_home_are_counted(stage: Stage) -> None:
+    scene = stage(endpoints=3, cluster={"policy": "hash", "hash_by": "field:X"})
+    scene.client(ASK)
+    assert ways(scene) == {"hash_keyless": 1}
+    asked = ASK[:-2] + b"X: 1\r\n\r\n"
+    scene.client(asked)
+    assert ways(scene) == {"hash_keyless": 1}
+    home = place_of(scene.endpoint())
+    change(scene.memory, home, health=Health.UNHEALTHY)
+    scene.client(asked)
+    assert place_of(scene.endpoint()) != home
+    assert ways(scene) == {"hash_keyless": 1, "hash_fallbacks": 1}
+
+
+# -- the queue and those who have failed -----------------------------------------------------------------------
+
+
+def avoiding(stage: Stage, **options: Any) -> tuple[Scene, list[FakeStream], list[FakeStream]]:
+    """Two endpoints with room for one connection each, both busy, and clients: the first of the queue was failed by the
+    first endpoint."""
+    scene = stage(endpoints=2, pool={"max_connections": 1}, retry={"on": ("reset",), "backoff_ms": 0}, **options)
+    clients = [scene.client(GET), scene.client(GET)]
+    streams = [scene.endpoint(0), scene.endpoint(1)]
+    scene.reset(streams[0])
+    assert scene.plane.queued(0) == 1, "the other one has no room"
+    clients.append(scene.client(GET))
+    assert scene.dials == 3, "a newcomer takes the place that the first avoids"
+    streams.append(scene.endpoint(2))
+    assert streams[2].peer == streams[0].peer
+    return scene, clients, streams
+
+
+def test_a_connection_of_an_endpoint_that_failed_it_is_not_handed_to_it(stage: Stage) -> None:
+    scene, clients, streams = avoiding(stage)
+    clients.append(scene.client(GET))
+    assert scene.plane.queued(0) == 2
+    streams[2].take_sent()
+    scene.send(streams[2], OK)
+    assert clients[2].take_sent() == OK
+    assert streams[2].take_sent() == GET, "whoever is behind it is served"
+    assert scene.plane.queued(0) == 1
+    scene.send(streams[2], OK)
+    assert clients[3].take_sent() == OK
+    assert clients[0].take_sent() == b"", "it waits for the other one"
+    streams[1].take_sent()
+    scene.send(streams[1], OK)
+    assert streams[1].take_sent() == GET
+    scene.send(streams[1], OK)
+    assert [clients[0].take_sent(), clients[1].take_sent()] == [OK, OK]
+
+
+def test_a_place_that_the_first_avoids_is_for_those_behind_it(stage: Stage) -> None:
+    scene, clients, streams = avoiding(stage)
+    clients.append(scene.client(GET))
+    streams[2].take_sent()
+    scene.send(streams[2], OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"))
+    assert scene.dials == 4
+    assert scene.endpoint().peer == streams[0].peer
+    assert scene.endpoint().take_sent() == GET
+    assert scene.plane.queued(0) == 1
+    scene.send(scene.endpoint(), OK)
+    assert clients[3].take_sent() == OK
+    scene.send(streams[1], OK)
+    scene.send(streams[1], OK)
+    assert [clients[0].take_sent(), clients[1].take_sent()] == [OK, OK]

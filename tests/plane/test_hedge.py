@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from tests.plane.test_choice import place_of
+from weir.config.plan import StickyPlan
 from weir.plane.fake import FakeStream
+from weir.stats.roster import Health, change
 
 Stage = Callable[..., Scene]
 
@@ -306,3 +309,39 @@ def test_every_order_of_two_answers(stage: Stage) -> None:
         last = [stream for stream in scene.dialer.dialled if stream.take_sent() == GET]
         scene.send(last[-1], OK)
         assert client.take_sent() == OK
+
+
+def test_a_client_that_is_bound_is_not_hedged_elsewhere(stage: Stage) -> None:
+    """Its session is at one endpoint; another would be quick to say that it knows of none."""
+    scene = stage(
+        endpoints=2,
+        hedge={"after_ms": AFTER_MS},
+        cluster={"sticky": StickyPlan(cookie="ID", secret="0123456789abcdef")},
+    )
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    cookie = client.take_sent().partition(b"Set-Cookie: ")[2][:19]
+    scene.send(client, GET[:-2] + b"Cookie: " + cookie + b"\r\n\r\n")
+    scene.wait_ms(LATE_MS)
+    assert scene.dials == 1
+    assert scene.retries() == {"hedge_bound": 1}
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+
+
+def test_a_client_that_is_not_bound_yet_is_hedged_and_bound_to_who_answers(stage: Stage) -> None:
+    scene, client = hedged(stage, cluster={"sticky": StickyPlan(cookie="ID", secret="0123456789abcdef")})
+    scene.send(scene.endpoint(1), OK)
+    cookie = client.take_sent().partition(b"Set-Cookie: ")[2][:19]
+    scene.send(client, GET[:-2] + b"Cookie: " + cookie + b"\r\n\r\n")
+    assert scene.endpoint(1).take_sent().endswith(cookie + b"\r\n\r\n")
+
+
+def test_the_second_of_a_key_goes_where_the_key_would_go_without_the_first(stage: Stage) -> None:
+    scene, _ = hedged(stage, endpoints=5, cluster={"policy": "hash", "hash_by": "path"})
+    first, second = (place_of(scene.endpoint(n)) for n in (0, 1))
+    change(scene.memory, first, health=Health.UNHEALTHY)
+    other = scene.client(GET)
+    assert place_of(scene.endpoint()) == second
+    scene.send(scene.endpoint(), OK)
+    assert other.take_sent() == OK

@@ -1130,7 +1130,7 @@ class GetStatusResponse(Message[_GetStatusResponseFields]):
         changes: list[EndpointChange]
         panics: list[str]
 
-_WorkerFields: TypeAlias = Literal["slot", "pid", "started", "heartbeat_age", "downstream_connections", "exchanges", "upstream_connections", "buffer_bytes", "accepted", "log_lines_dropped"]
+_WorkerFields: TypeAlias = Literal["slot", "pid", "started", "heartbeat_age", "downstream_connections", "exchanges", "upstream_connections", "buffer_bytes", "accepted", "log_lines_dropped", "timers"]
 
 class Worker(Message[_WorkerFields]):
     """
@@ -1187,9 +1187,15 @@ class Worker(Message[_WorkerFields]):
             ```proto
             uint64 log_lines_dropped = 10;
             ```
+        timers:
+            that run, those that were stopped a moment ago included
+
+            ```proto
+            uint64 timers = 11;
+            ```
     """
 
-    __slots__ = ("slot", "pid", "started", "heartbeat_age", "downstream_connections", "exchanges", "upstream_connections", "buffer_bytes", "accepted", "log_lines_dropped")
+    __slots__ = ("slot", "pid", "started", "heartbeat_age", "downstream_connections", "exchanges", "upstream_connections", "buffer_bytes", "accepted", "log_lines_dropped", "timers")
 
     if TYPE_CHECKING:
 
@@ -1206,6 +1212,7 @@ class Worker(Message[_WorkerFields]):
             buffer_bytes: int = 0,
             accepted: int = 0,
             log_lines_dropped: int = 0,
+            timers: int = 0,
         ) -> None:
             pass
 
@@ -1219,6 +1226,7 @@ class Worker(Message[_WorkerFields]):
         buffer_bytes: int
         accepted: int
         log_lines_dropped: int
+        timers: int
 
 _EndpointFields: TypeAlias = Literal["cluster", "endpoint", "open", "idle", "connecting", "waiting", "dials", "dial_failures", "reuses", "spoiled", "queued", "number", "active", "attempts", "failures", "errors_5xx", "responses", "response_us", "retired", "passed_over", "races_lost", "races_saved", "learned_idle_timeout_ms", "idle_limit_ms", "state", "why", "since", "ejected_for", "ejections", "ejections_made", "checks", "checks_failed", "check_us", "checked_ago", "weight", "member"]
 
@@ -1584,7 +1592,7 @@ class EndpointChange(Message[_EndpointChangeFields]):
         why: str
         ejected_for: Duration | None
 
-_ClusterFields: TypeAlias = Literal["cluster", "queued", "decisions"]
+_ClusterFields: TypeAlias = Literal["cluster", "queued", "decisions", "in_progress", "limit", "open_breakers", "breaker_openings", "retries", "retries_denied", "overflows", "sticky_bound", "sticky_lost", "hash_keyless", "hash_fallbacks"]
 
 class Cluster(Message[_ClusterFields]):
     """
@@ -1611,9 +1619,75 @@ class Cluster(Message[_ClusterFields]):
             ```proto
             repeated weir.v1.RetryDecision decisions = 3;
             ```
+        in_progress:
+            exchanges, of those that its limit counts; without one, with its endpoints
+
+            ```proto
+            uint64 in_progress = 4;
+            ```
+        limit:
+            how many may be in progress at a time now; 0: no limit
+
+            ```proto
+            uint64 limit = 5;
+            ```
+        open_breakers:
+            workers whose circuit breaker is open, or half open
+
+            ```proto
+            uint64 open_breakers = 6;
+            ```
+        breaker_openings:
+            ```proto
+            uint64 breaker_openings = 7;
+            ```
+        retries:
+            attempts after the first, hedges included
+
+            ```proto
+            uint64 retries = 8;
+            ```
+        retries_denied:
+            that the budget did not allow
+
+            ```proto
+            uint64 retries_denied = 9;
+            ```
+        overflows:
+            How endpoints were chosen, counted by attempt.
+
+            below the first level: of a lower priority, or of another zone
+
+            ```proto
+            uint64 overflows = 10;
+            ```
+        sticky_bound:
+            at the endpoint that the client's cookie names
+
+            ```proto
+            uint64 sticky_bound = 11;
+            ```
+        sticky_lost:
+            at another one
+
+            ```proto
+            uint64 sticky_lost = 12;
+            ```
+        hash_keyless:
+            without a key
+
+            ```proto
+            uint64 hash_keyless = 13;
+            ```
+        hash_fallbacks:
+            at another endpoint than the key's own
+
+            ```proto
+            uint64 hash_fallbacks = 14;
+            ```
     """
 
-    __slots__ = ("cluster", "queued", "decisions")
+    __slots__ = ("cluster", "queued", "decisions", "in_progress", "limit", "open_breakers", "breaker_openings", "retries", "retries_denied", "overflows", "sticky_bound", "sticky_lost", "hash_keyless", "hash_fallbacks")
 
     if TYPE_CHECKING:
 
@@ -1623,12 +1697,34 @@ class Cluster(Message[_ClusterFields]):
             cluster: str = "",
             queued: int = 0,
             decisions: list[RetryDecision] | None = None,
+            in_progress: int = 0,
+            limit: int = 0,
+            open_breakers: int = 0,
+            breaker_openings: int = 0,
+            retries: int = 0,
+            retries_denied: int = 0,
+            overflows: int = 0,
+            sticky_bound: int = 0,
+            sticky_lost: int = 0,
+            hash_keyless: int = 0,
+            hash_fallbacks: int = 0,
         ) -> None:
             pass
 
         cluster: str
         queued: int
         decisions: list[RetryDecision]
+        in_progress: int
+        limit: int
+        open_breakers: int
+        breaker_openings: int
+        retries: int
+        retries_denied: int
+        overflows: int
+        sticky_bound: int
+        sticky_lost: int
+        hash_keyless: int
+        hash_fallbacks: int
 
 _RetryDecisionFields: TypeAlias = Literal["word", "count"]
 
@@ -1971,7 +2067,7 @@ class Sort(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x13weir/v1/stats.proto\x12\x07weir.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"f\n\x06Filter\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1a\n\x08contains\x18\x03 \x01(\tR\x08contains\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path"\x92\x02\n\x0fGetStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x120\n\x05since\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12\x1e\n\nhistograms\x18\x07 \x01(\x08R\nhistograms"\xaf\x02\n\x10GetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x120\n\x05taken\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12%\n\x05total\x18\x03 \x01(\x0b2\x0f.weir.v1.SeriesR\x05total\x12\'\n\x06series\x18\x04 \x03(\x0b2\x0f.weir.v1.SeriesR\x06series\x12\x18\n\x07matched\x18\x05 \x01(\rR\x07matched\x12%\n\x0erelative_error\x18\x06 \x01(\x01R\rrelativeError\x12&\n\x06others\x18\x07 \x03(\x0b2\x0e.weir.v1.OtherR\x06others"\xab\x05\n\x06Series\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05other\x18\x03 \x01(\x08R\x05other\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\x12\x1a\n\x08requests\x18\x05 \x01(\x04R\x08requests\x12.\n\x13requests_per_second\x18\x06 \x01(\x01R\x11requestsPerSecond\x12.\n\x13response_body_bytes\x18\x07 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x08 \x01(\x04R\x10requestBodyBytes\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\x16\n\x06errors\x18\n \x01(\x04R\x06errors\x12.\n\x07reasons\x18\x0b \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x12\x18\n\x07retries\x18\x0c \x01(\x04R\x07retries\x12\'\n\x06ledger\x18\r \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger\x12(\n\x05total\x18\x0e \x01(\x0b2\x12.weir.v1.QuantilesR\x05total\x121\n\nfirst_byte\x18\x0f \x01(\x0b2\x12.weir.v1.QuantilesR\tfirstByte\x12;\n\x0ftotal_histogram\x18\x10 \x01(\x0b2\x12.weir.v1.HistogramR\x0etotalHistogram\x12D\n\x14first_byte_histogram\x18\x11 \x01(\x0b2\x12.weir.v1.HistogramR\x12firstByteHistogram"\xb7\x01\n\rStatusClasses\x12$\n\rinformational\x18\x01 \x01(\x04R\rinformational\x12\x18\n\x07success\x18\x02 \x01(\x04R\x07success\x12 \n\x0bredirection\x18\x03 \x01(\x04R\x0bredirection\x12!\n\x0cclient_error\x18\x04 \x01(\x04R\x0bclientError\x12!\n\x0cserver_error\x18\x05 \x01(\x04R\x0bserverError";\n\x0bReasonCount\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n\x05count\x18\x02 \x01(\x04R\x05count"\xc8\x01\n\x06Ledger\x12&\n\x0frequest_head_us\x18\x01 \x01(\x04R\rrequestHeadUs\x12\x19\n\x08queue_us\x18\x02 \x01(\x04R\x07queueUs\x12\x1d\n\nconnect_us\x18\x03 \x01(\x04R\tconnectUs\x12(\n\x10response_head_us\x18\x04 \x01(\x04R\x0eresponseHeadUs\x12\x17\n\x07data_us\x18\x05 \x01(\x04R\x06dataUs\x12\x19\n\x08total_us\x18\x06 \x01(\x04R\x07totalUs"\xaf\x01\n\tQuantiles\x12\x14\n\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n\x06sum_us\x18\x02 \x01(\x04R\x05sumUs\x12\x17\n\x07mean_us\x18\x03 \x01(\x01R\x06meanUs\x12\x15\n\x06p50_us\x18\x04 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x05 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x06 \x01(\x01R\x05p99Us\x12\x17\n\x07p999_us\x18\x07 \x01(\x01R\x06p999Us"Q\n\tHistogram\x12\x14\n\x05scale\x18\x01 \x01(\x11R\x05scale\x12\x16\n\x06offset\x18\x02 \x01(\x11R\x06offset\x12\x16\n\x06counts\x18\x03 \x03(\x04R\x06counts"\xae\x01\n\x05Other\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x14\n\x05share\x18\x03 \x01(\x01R\x05share\x12%\n\x0edistinct_paths\x18\x04 \x01(\x04R\rdistinctPaths\x126\n\x17distinct_relative_error\x18\x05 \x01(\x01R\x15distinctRelativeError"\xe6\x01\n\x11WatchStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x125\n\x08interval\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08interval\x12\x1e\n\nhistograms\x18\x06 \x01(\x08R\nhistograms"E\n\x12WatchStatsResponse\x12/\n\x05stats\x18\x01 \x01(\x0b2\x19.weir.v1.GetStatsResponseR\x05stats"\x13\n\x11ResetStatsRequest"F\n\x12ResetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since"\xd1\x01\n\x11GetHistoryRequest\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x120\n\x05since\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12-\n\x04step\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"k\n\x12GetHistoryResponse\x12&\n\x06points\x18\x01 \x03(\x0b2\x0e.weir.v1.PointR\x06points\x12-\n\x04step\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"\xe9\x02\n\x05Point\x120\n\x05start\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05start\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x16\n\x06errors\x18\x03 \x01(\x04R\x06errors\x12.\n\x13response_body_bytes\x18\x04 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x05 \x01(\x04R\x10requestBodyBytes\x12\x15\n\x06p50_us\x18\x06 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x07 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x08 \x01(\x01R\x05p99Us\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\'\n\x06ledger\x18\n \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger"\x12\n\x10GetStatusRequest"\x9d\x04\n\x11GetStatusResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x124\n\x07started\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x120\n\x05taken\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12)\n\x07workers\x18\x04 \x03(\x0b2\x0f.weir.v1.WorkerR\x07workers\x12/\n\tendpoints\x18\x05 \x03(\x0b2\x11.weir.v1.EndpointR\tendpoints\x12$\n\x05table\x18\x06 \x01(\x0b2\x0e.weir.v1.TableR\x05table\x12.\n\x07reasons\x18\x07 \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x12,\n\x08clusters\x18\x08 \x03(\x0b2\x10.weir.v1.ClusterR\x08clusters\x123\n\x0brate_limits\x18\x0c \x03(\x0b2\x12.weir.v1.RateLimitR\nrateLimits\x12&\n\x06faults\x18\r \x03(\x0b2\x0e.weir.v1.FaultR\x06faults\x121\n\x07changes\x18\x14 \x03(\x0b2\x17.weir.v1.EndpointChangeR\x07changes\x12\x16\n\x06panics\x18\x15 \x03(\tR\x06panics"\x97\x03\n\x06Worker\x12\x12\n\x04slot\x18\x01 \x01(\rR\x04slot\x12\x10\n\x03pid\x18\x02 \x01(\rR\x03pid\x124\n\x07started\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x12>\n\rheartbeat_age\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x0cheartbeatAge\x125\n\x16downstream_connections\x18\x05 \x01(\x04R\x15downstreamConnections\x12\x1c\n\texchanges\x18\x06 \x01(\x04R\texchanges\x121\n\x14upstream_connections\x18\x07 \x01(\x04R\x13upstreamConnections\x12!\n\x0cbuffer_bytes\x18\x08 \x01(\x04R\x0bbufferBytes\x12\x1a\n\x08accepted\x18\t \x01(\x04R\x08accepted\x12*\n\x11log_lines_dropped\x18\n \x01(\x04R\x0flogLinesDropped"\xe2\x08\n\x08Endpoint\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12\x12\n\x04open\x18\x03 \x01(\x04R\x04open\x12\x12\n\x04idle\x18\x04 \x01(\x04R\x04idle\x12\x1e\n\nconnecting\x18\x05 \x01(\x04R\nconnecting\x12\x18\n\x07waiting\x18\x06 \x01(\x04R\x07waiting\x12\x14\n\x05dials\x18\x07 \x01(\x04R\x05dials\x12#\n\rdial_failures\x18\x08 \x01(\x04R\x0cdialFailures\x12\x16\n\x06reuses\x18\t \x01(\x04R\x06reuses\x12\x18\n\x07spoiled\x18\n \x01(\x04R\x07spoiled\x12\x16\n\x06queued\x18\x0b \x01(\x04R\x06queued\x12\x16\n\x06number\x18\x0c \x01(\rR\x06number\x12\x16\n\x06active\x18\r \x01(\x04R\x06active\x12\x1a\n\x08attempts\x18\x0e \x01(\x04R\x08attempts\x12\x1a\n\x08failures\x18\x0f \x01(\x04R\x08failures\x12\x1d\n\nerrors_5xx\x18\x10 \x01(\x04R\terrors5xx\x12\x1c\n\tresponses\x18\x11 \x01(\x04R\tresponses\x12\x1f\n\x0bresponse_us\x18\x12 \x01(\x04R\nresponseUs\x12\x18\n\x07retired\x18\x13 \x01(\x04R\x07retired\x12\x1f\n\x0bpassed_over\x18\x14 \x01(\x04R\npassedOver\x12\x1d\n\nraces_lost\x18\x15 \x01(\x04R\tracesLost\x12\x1f\n\x0braces_saved\x18\x16 \x01(\x04R\nracesSaved\x125\n\x17learned_idle_timeout_ms\x18\x17 \x01(\x04R\x14learnedIdleTimeoutMs\x12"\n\ridle_limit_ms\x18\x18 \x01(\x04R\x0bidleLimitMs\x12\x14\n\x05state\x18( \x01(\tR\x05state\x12\x10\n\x03why\x18) \x01(\tR\x03why\x120\n\x05since\x18* \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x12:\n\x0bejected_for\x18+ \x01(\x0b2\x19.google.protobuf.DurationR\nejectedFor\x12\x1c\n\tejections\x18, \x01(\rR\tejections\x12%\n\x0eejections_made\x18- \x01(\x04R\rejectionsMade\x12\x16\n\x06checks\x18. \x01(\x04R\x06checks\x12#\n\rchecks_failed\x18/ \x01(\x04R\x0cchecksFailed\x12\x19\n\x08check_us\x180 \x01(\x04R\x07checkUs\x12:\n\x0bchecked_ago\x181 \x01(\x0b2\x19.google.protobuf.DurationR\ncheckedAgo\x12\x16\n\x06weight\x182 \x01(\rR\x06weight\x12\x16\n\x06member\x183 \x01(\x08R\x06member"\xe4\x01\n\x0eEndpointChange\x12*\n\x02at\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n\x07cluster\x18\x02 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x03 \x01(\tR\x08endpoint\x12\x10\n\x03old\x18\x04 \x01(\tR\x03old\x12\x10\n\x03new\x18\x05 \x01(\tR\x03new\x12\x10\n\x03why\x18\x06 \x01(\tR\x03why\x12:\n\x0bejected_for\x18\x07 \x01(\x0b2\x19.google.protobuf.DurationR\nejectedFor"q\n\x07Cluster\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x16\n\x06queued\x18\x02 \x01(\x04R\x06queued\x124\n\tdecisions\x18\x03 \x03(\x0b2\x16.weir.v1.RetryDecisionR\tdecisions"9\n\rRetryDecision\x12\x12\n\x04word\x18\x01 \x01(\tR\x04word\x12\x14\n\x05count\x18\x02 \x01(\x04R\x05count"\xa4\x01\n\x05Table\x12\x12\n\x04rows\x18\x01 \x01(\rR\x04rows\x12\x1d\n\nrows_taken\x18\x02 \x01(\rR\trowsTaken\x12%\n\x0eexchanges_full\x18\x03 \x01(\x04R\rexchangesFull\x12+\n\x11exchanges_crowded\x18\x04 \x01(\x04R\x10exchangesCrowded\x12\x14\n\x05bytes\x18\x05 \x01(\x04R\x05bytes"\xe4\x01\n\tRateLimit\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n\x02by\x18\x03 \x01(\tR\x02by\x12\x17\n\x07dry_run\x18\x04 \x01(\x08R\x06dryRun\x12\x16\n\x06passed\x18\x05 \x01(\x04R\x06passed\x12\x18\n\x07delayed\x18\x06 \x01(\x04R\x07delayed\x12\x18\n\x07limited\x18\x07 \x01(\x04R\x07limited\x12\x18\n\x07evicted\x18\x08 \x01(\x04R\x07evicted\x12\x18\n\x07crowded\x18\t \x01(\x04R\x07crowded"\x9b\x01\n\x05Fault\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n\x07matched\x18\x03 \x01(\x04R\x07matched\x12\x18\n\x07delayed\x18\x04 \x01(\x04R\x07delayed\x12\x18\n\x07aborted\x18\x05 \x01(\x04R\x07aborted\x12\x14\n\x05paced\x18\x06 \x01(\x04R\x05paced*\xa8\x02\n\x04Sort\x12\x14\n\x10SORT_UNSPECIFIED\x10\x00\x12\x11\n\rSORT_REQUESTS\x10\x01\x12\x17\n\x13SORT_RESPONSE_BYTES\x10\x02\x12\x16\n\x12SORT_REQUEST_BYTES\x10\x03\x12\x16\n\x12SORT_AVERAGE_BYTES\x10\x04\x12\x0f\n\x0bSORT_ERRORS\x10\x05\x12\x14\n\x10SORT_ERROR_SHARE\x10\x06\x12\r\n\tSORT_TIME\x10\x07\x12\r\n\tSORT_MEAN\x10\x08\x12\x0c\n\x08SORT_P50\x10\t\x12\x0c\n\x08SORT_P90\x10\n\x12\x0c\n\x08SORT_P99\x10\x0b\x12\x17\n\x13SORT_FIRST_BYTE_P50\x10\x0c\x12\x17\n\x13SORT_FIRST_BYTE_P99\x10\r\x12\r\n\tSORT_PATH\x10\x0e2\xf2\x02\n\x05Stats\x12D\n\x08GetStats\x12\x18.weir.v1.GetStatsRequest\x1a\x19.weir.v1.GetStatsResponse"\x03\x90\x02\x01\x12G\n\nWatchStats\x12\x1a.weir.v1.WatchStatsRequest\x1a\x1b.weir.v1.WatchStatsResponse0\x01\x12E\n\nResetStats\x12\x1a.weir.v1.ResetStatsRequest\x1a\x1b.weir.v1.ResetStatsResponse\x12J\n\nGetHistory\x12\x1a.weir.v1.GetHistoryRequest\x1a\x1b.weir.v1.GetHistoryResponse"\x03\x90\x02\x01\x12G\n\tGetStatus\x12\x19.weir.v1.GetStatusRequest\x1a\x1a.weir.v1.GetStatusResponse"\x03\x90\x02\x01b\x06proto3',
+    b'\n\x13weir/v1/stats.proto\x12\x07weir.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"f\n\x06Filter\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1a\n\x08contains\x18\x03 \x01(\tR\x08contains\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path"\x92\x02\n\x0fGetStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x120\n\x05since\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12\x1e\n\nhistograms\x18\x07 \x01(\x08R\nhistograms"\xaf\x02\n\x10GetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x120\n\x05taken\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12%\n\x05total\x18\x03 \x01(\x0b2\x0f.weir.v1.SeriesR\x05total\x12\'\n\x06series\x18\x04 \x03(\x0b2\x0f.weir.v1.SeriesR\x06series\x12\x18\n\x07matched\x18\x05 \x01(\rR\x07matched\x12%\n\x0erelative_error\x18\x06 \x01(\x01R\rrelativeError\x12&\n\x06others\x18\x07 \x03(\x0b2\x0e.weir.v1.OtherR\x06others"\xab\x05\n\x06Series\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05other\x18\x03 \x01(\x08R\x05other\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\x12\x1a\n\x08requests\x18\x05 \x01(\x04R\x08requests\x12.\n\x13requests_per_second\x18\x06 \x01(\x01R\x11requestsPerSecond\x12.\n\x13response_body_bytes\x18\x07 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x08 \x01(\x04R\x10requestBodyBytes\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\x16\n\x06errors\x18\n \x01(\x04R\x06errors\x12.\n\x07reasons\x18\x0b \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x12\x18\n\x07retries\x18\x0c \x01(\x04R\x07retries\x12\'\n\x06ledger\x18\r \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger\x12(\n\x05total\x18\x0e \x01(\x0b2\x12.weir.v1.QuantilesR\x05total\x121\n\nfirst_byte\x18\x0f \x01(\x0b2\x12.weir.v1.QuantilesR\tfirstByte\x12;\n\x0ftotal_histogram\x18\x10 \x01(\x0b2\x12.weir.v1.HistogramR\x0etotalHistogram\x12D\n\x14first_byte_histogram\x18\x11 \x01(\x0b2\x12.weir.v1.HistogramR\x12firstByteHistogram"\xb7\x01\n\rStatusClasses\x12$\n\rinformational\x18\x01 \x01(\x04R\rinformational\x12\x18\n\x07success\x18\x02 \x01(\x04R\x07success\x12 \n\x0bredirection\x18\x03 \x01(\x04R\x0bredirection\x12!\n\x0cclient_error\x18\x04 \x01(\x04R\x0bclientError\x12!\n\x0cserver_error\x18\x05 \x01(\x04R\x0bserverError";\n\x0bReasonCount\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n\x05count\x18\x02 \x01(\x04R\x05count"\xc8\x01\n\x06Ledger\x12&\n\x0frequest_head_us\x18\x01 \x01(\x04R\rrequestHeadUs\x12\x19\n\x08queue_us\x18\x02 \x01(\x04R\x07queueUs\x12\x1d\n\nconnect_us\x18\x03 \x01(\x04R\tconnectUs\x12(\n\x10response_head_us\x18\x04 \x01(\x04R\x0eresponseHeadUs\x12\x17\n\x07data_us\x18\x05 \x01(\x04R\x06dataUs\x12\x19\n\x08total_us\x18\x06 \x01(\x04R\x07totalUs"\xaf\x01\n\tQuantiles\x12\x14\n\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n\x06sum_us\x18\x02 \x01(\x04R\x05sumUs\x12\x17\n\x07mean_us\x18\x03 \x01(\x01R\x06meanUs\x12\x15\n\x06p50_us\x18\x04 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x05 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x06 \x01(\x01R\x05p99Us\x12\x17\n\x07p999_us\x18\x07 \x01(\x01R\x06p999Us"Q\n\tHistogram\x12\x14\n\x05scale\x18\x01 \x01(\x11R\x05scale\x12\x16\n\x06offset\x18\x02 \x01(\x11R\x06offset\x12\x16\n\x06counts\x18\x03 \x03(\x04R\x06counts"\xae\x01\n\x05Other\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x14\n\x05share\x18\x03 \x01(\x01R\x05share\x12%\n\x0edistinct_paths\x18\x04 \x01(\x04R\rdistinctPaths\x126\n\x17distinct_relative_error\x18\x05 \x01(\x01R\x15distinctRelativeError"\xe6\x01\n\x11WatchStatsRequest\x12\'\n\x06filter\x18\x01 \x01(\x0b2\x0f.weir.v1.FilterR\x06filter\x12!\n\x04sort\x18\x02 \x01(\x0e2\r.weir.v1.SortR\x04sort\x12\x18\n\x07reverse\x18\x03 \x01(\x08R\x07reverse\x12\x14\n\x05limit\x18\x04 \x01(\rR\x05limit\x125\n\x08interval\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08interval\x12\x1e\n\nhistograms\x18\x06 \x01(\x08R\nhistograms"E\n\x12WatchStatsResponse\x12/\n\x05stats\x18\x01 \x01(\x0b2\x19.weir.v1.GetStatsResponseR\x05stats"\x13\n\x11ResetStatsRequest"F\n\x12ResetStatsResponse\x120\n\x05since\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since"\xd1\x01\n\x11GetHistoryRequest\x12\x14\n\x05route\x18\x01 \x01(\tR\x05route\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x120\n\x05since\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x121\n\x06window\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x06window\x12-\n\x04step\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"k\n\x12GetHistoryResponse\x12&\n\x06points\x18\x01 \x03(\x0b2\x0e.weir.v1.PointR\x06points\x12-\n\x04step\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x04step"\xe9\x02\n\x05Point\x120\n\x05start\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05start\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x16\n\x06errors\x18\x03 \x01(\x04R\x06errors\x12.\n\x13response_body_bytes\x18\x04 \x01(\x04R\x11responseBodyBytes\x12,\n\x12request_body_bytes\x18\x05 \x01(\x04R\x10requestBodyBytes\x12\x15\n\x06p50_us\x18\x06 \x01(\x01R\x05p50Us\x12\x15\n\x06p90_us\x18\x07 \x01(\x01R\x05p90Us\x12\x15\n\x06p99_us\x18\x08 \x01(\x01R\x05p99Us\x12.\n\x06status\x18\t \x01(\x0b2\x16.weir.v1.StatusClassesR\x06status\x12\'\n\x06ledger\x18\n \x01(\x0b2\x0f.weir.v1.LedgerR\x06ledger"\x12\n\x10GetStatusRequest"\x9d\x04\n\x11GetStatusResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x124\n\x07started\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x120\n\x05taken\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05taken\x12)\n\x07workers\x18\x04 \x03(\x0b2\x0f.weir.v1.WorkerR\x07workers\x12/\n\tendpoints\x18\x05 \x03(\x0b2\x11.weir.v1.EndpointR\tendpoints\x12$\n\x05table\x18\x06 \x01(\x0b2\x0e.weir.v1.TableR\x05table\x12.\n\x07reasons\x18\x07 \x03(\x0b2\x14.weir.v1.ReasonCountR\x07reasons\x12,\n\x08clusters\x18\x08 \x03(\x0b2\x10.weir.v1.ClusterR\x08clusters\x123\n\x0brate_limits\x18\x0c \x03(\x0b2\x12.weir.v1.RateLimitR\nrateLimits\x12&\n\x06faults\x18\r \x03(\x0b2\x0e.weir.v1.FaultR\x06faults\x121\n\x07changes\x18\x14 \x03(\x0b2\x17.weir.v1.EndpointChangeR\x07changes\x12\x16\n\x06panics\x18\x15 \x03(\tR\x06panics"\xaf\x03\n\x06Worker\x12\x12\n\x04slot\x18\x01 \x01(\rR\x04slot\x12\x10\n\x03pid\x18\x02 \x01(\rR\x03pid\x124\n\x07started\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07started\x12>\n\rheartbeat_age\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\x0cheartbeatAge\x125\n\x16downstream_connections\x18\x05 \x01(\x04R\x15downstreamConnections\x12\x1c\n\texchanges\x18\x06 \x01(\x04R\texchanges\x121\n\x14upstream_connections\x18\x07 \x01(\x04R\x13upstreamConnections\x12!\n\x0cbuffer_bytes\x18\x08 \x01(\x04R\x0bbufferBytes\x12\x1a\n\x08accepted\x18\t \x01(\x04R\x08accepted\x12*\n\x11log_lines_dropped\x18\n \x01(\x04R\x0flogLinesDropped\x12\x16\n\x06timers\x18\x0b \x01(\x04R\x06timers"\xe2\x08\n\x08Endpoint\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x02 \x01(\tR\x08endpoint\x12\x12\n\x04open\x18\x03 \x01(\x04R\x04open\x12\x12\n\x04idle\x18\x04 \x01(\x04R\x04idle\x12\x1e\n\nconnecting\x18\x05 \x01(\x04R\nconnecting\x12\x18\n\x07waiting\x18\x06 \x01(\x04R\x07waiting\x12\x14\n\x05dials\x18\x07 \x01(\x04R\x05dials\x12#\n\rdial_failures\x18\x08 \x01(\x04R\x0cdialFailures\x12\x16\n\x06reuses\x18\t \x01(\x04R\x06reuses\x12\x18\n\x07spoiled\x18\n \x01(\x04R\x07spoiled\x12\x16\n\x06queued\x18\x0b \x01(\x04R\x06queued\x12\x16\n\x06number\x18\x0c \x01(\rR\x06number\x12\x16\n\x06active\x18\r \x01(\x04R\x06active\x12\x1a\n\x08attempts\x18\x0e \x01(\x04R\x08attempts\x12\x1a\n\x08failures\x18\x0f \x01(\x04R\x08failures\x12\x1d\n\nerrors_5xx\x18\x10 \x01(\x04R\terrors5xx\x12\x1c\n\tresponses\x18\x11 \x01(\x04R\tresponses\x12\x1f\n\x0bresponse_us\x18\x12 \x01(\x04R\nresponseUs\x12\x18\n\x07retired\x18\x13 \x01(\x04R\x07retired\x12\x1f\n\x0bpassed_over\x18\x14 \x01(\x04R\npassedOver\x12\x1d\n\nraces_lost\x18\x15 \x01(\x04R\tracesLost\x12\x1f\n\x0braces_saved\x18\x16 \x01(\x04R\nracesSaved\x125\n\x17learned_idle_timeout_ms\x18\x17 \x01(\x04R\x14learnedIdleTimeoutMs\x12"\n\ridle_limit_ms\x18\x18 \x01(\x04R\x0bidleLimitMs\x12\x14\n\x05state\x18( \x01(\tR\x05state\x12\x10\n\x03why\x18) \x01(\tR\x03why\x120\n\x05since\x18* \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x12:\n\x0bejected_for\x18+ \x01(\x0b2\x19.google.protobuf.DurationR\nejectedFor\x12\x1c\n\tejections\x18, \x01(\rR\tejections\x12%\n\x0eejections_made\x18- \x01(\x04R\rejectionsMade\x12\x16\n\x06checks\x18. \x01(\x04R\x06checks\x12#\n\rchecks_failed\x18/ \x01(\x04R\x0cchecksFailed\x12\x19\n\x08check_us\x180 \x01(\x04R\x07checkUs\x12:\n\x0bchecked_ago\x181 \x01(\x0b2\x19.google.protobuf.DurationR\ncheckedAgo\x12\x16\n\x06weight\x182 \x01(\rR\x06weight\x12\x16\n\x06member\x183 \x01(\x08R\x06member"\xe4\x01\n\x0eEndpointChange\x12*\n\x02at\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n\x07cluster\x18\x02 \x01(\tR\x07cluster\x12\x1a\n\x08endpoint\x18\x03 \x01(\tR\x08endpoint\x12\x10\n\x03old\x18\x04 \x01(\tR\x03old\x12\x10\n\x03new\x18\x05 \x01(\tR\x03new\x12\x10\n\x03why\x18\x06 \x01(\tR\x03why\x12:\n\x0bejected_for\x18\x07 \x01(\x0b2\x19.google.protobuf.DurationR\nejectedFor"\xe5\x03\n\x07Cluster\x12\x18\n\x07cluster\x18\x01 \x01(\tR\x07cluster\x12\x16\n\x06queued\x18\x02 \x01(\x04R\x06queued\x124\n\tdecisions\x18\x03 \x03(\x0b2\x16.weir.v1.RetryDecisionR\tdecisions\x12\x1f\n\x0bin_progress\x18\x04 \x01(\x04R\ninProgress\x12\x14\n\x05limit\x18\x05 \x01(\x04R\x05limit\x12#\n\ropen_breakers\x18\x06 \x01(\x04R\x0copenBreakers\x12)\n\x10breaker_openings\x18\x07 \x01(\x04R\x0fbreakerOpenings\x12\x18\n\x07retries\x18\x08 \x01(\x04R\x07retries\x12%\n\x0eretries_denied\x18\t \x01(\x04R\rretriesDenied\x12\x1c\n\toverflows\x18\n \x01(\x04R\toverflows\x12!\n\x0csticky_bound\x18\x0b \x01(\x04R\x0bstickyBound\x12\x1f\n\x0bsticky_lost\x18\x0c \x01(\x04R\nstickyLost\x12!\n\x0chash_keyless\x18\r \x01(\x04R\x0bhashKeyless\x12%\n\x0ehash_fallbacks\x18\x0e \x01(\x04R\rhashFallbacks"9\n\rRetryDecision\x12\x12\n\x04word\x18\x01 \x01(\tR\x04word\x12\x14\n\x05count\x18\x02 \x01(\x04R\x05count"\xa4\x01\n\x05Table\x12\x12\n\x04rows\x18\x01 \x01(\rR\x04rows\x12\x1d\n\nrows_taken\x18\x02 \x01(\rR\trowsTaken\x12%\n\x0eexchanges_full\x18\x03 \x01(\x04R\rexchangesFull\x12+\n\x11exchanges_crowded\x18\x04 \x01(\x04R\x10exchangesCrowded\x12\x14\n\x05bytes\x18\x05 \x01(\x04R\x05bytes"\xe4\x01\n\tRateLimit\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n\x02by\x18\x03 \x01(\tR\x02by\x12\x17\n\x07dry_run\x18\x04 \x01(\x08R\x06dryRun\x12\x16\n\x06passed\x18\x05 \x01(\x04R\x06passed\x12\x18\n\x07delayed\x18\x06 \x01(\x04R\x07delayed\x12\x18\n\x07limited\x18\x07 \x01(\x04R\x07limited\x12\x18\n\x07evicted\x18\x08 \x01(\x04R\x07evicted\x12\x18\n\x07crowded\x18\t \x01(\x04R\x07crowded"\x9b\x01\n\x05Fault\x12\x1a\n\x08listener\x18\x01 \x01(\tR\x08listener\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n\x07matched\x18\x03 \x01(\x04R\x07matched\x12\x18\n\x07delayed\x18\x04 \x01(\x04R\x07delayed\x12\x18\n\x07aborted\x18\x05 \x01(\x04R\x07aborted\x12\x14\n\x05paced\x18\x06 \x01(\x04R\x05paced*\xa8\x02\n\x04Sort\x12\x14\n\x10SORT_UNSPECIFIED\x10\x00\x12\x11\n\rSORT_REQUESTS\x10\x01\x12\x17\n\x13SORT_RESPONSE_BYTES\x10\x02\x12\x16\n\x12SORT_REQUEST_BYTES\x10\x03\x12\x16\n\x12SORT_AVERAGE_BYTES\x10\x04\x12\x0f\n\x0bSORT_ERRORS\x10\x05\x12\x14\n\x10SORT_ERROR_SHARE\x10\x06\x12\r\n\tSORT_TIME\x10\x07\x12\r\n\tSORT_MEAN\x10\x08\x12\x0c\n\x08SORT_P50\x10\t\x12\x0c\n\x08SORT_P90\x10\n\x12\x0c\n\x08SORT_P99\x10\x0b\x12\x17\n\x13SORT_FIRST_BYTE_P50\x10\x0c\x12\x17\n\x13SORT_FIRST_BYTE_P99\x10\r\x12\r\n\tSORT_PATH\x10\x0e2\xf2\x02\n\x05Stats\x12D\n\x08GetStats\x12\x18.weir.v1.GetStatsRequest\x1a\x19.weir.v1.GetStatsResponse"\x03\x90\x02\x01\x12G\n\nWatchStats\x12\x1a.weir.v1.WatchStatsRequest\x1a\x1b.weir.v1.WatchStatsResponse0\x01\x12E\n\nResetStats\x12\x1a.weir.v1.ResetStatsRequest\x1a\x1b.weir.v1.ResetStatsResponse\x12J\n\nGetHistory\x12\x1a.weir.v1.GetHistoryRequest\x1a\x1b.weir.v1.GetHistoryResponse"\x03\x90\x02\x01\x12G\n\tGetStatus\x12\x19.weir.v1.GetStatusRequest\x1a\x1a.weir.v1.GetStatusResponse"\x03\x90\x02\x01b\x06proto3',
     [
         duration_pb.desc(),
         timestamp_pb.desc(),

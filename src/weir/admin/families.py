@@ -35,6 +35,10 @@ PLACES: Final = {counter.name: place for place, counter in enumerate(COUNTERS)}
 UPSTREAM_COUNTERS: Final = (
     *("dials", "dial_failures", "reuses", "spoiled", "retired", "passed_over", "races_lost", "races_saved"),
 )
+CLUSTER_FIGURES: Final = (
+    *("queued", "in_progress", "limit", "open_breakers", "breaker_openings"),
+    *("overflows", "sticky_bound", "sticky_lost", "hash_keyless", "hash_fallbacks"),
+)
 STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 Labels = tuple[tuple[str, str], ...]
@@ -186,7 +190,7 @@ def collect_endpoints(state: AdminState, families: dict[str, Family]) -> None:
         for one, count in zip(RETRY_WORDS, cluster.decisions, strict=True):
             families["weir_upstream_retries"].add(count, cluster.cluster, one.word)
         if cluster.cluster in named:
-            for name in ("queued", "in_progress", "limit", "open_breakers", "breaker_openings"):
+            for name in CLUSTER_FIGURES:
                 families[f"weir_cluster_{name}"].add(getattr(cluster, name), cluster.cluster)
     collect_health(state, families, endpoints)
 

@@ -22,6 +22,7 @@ from weir.stats import layout, reader, roster
 from weir.stats.frame import Frame, quantile_of, unpack
 from weir.stats.names import Name
 from weir.stats.reader import Counts
+from weir.stats.rules import RuleBook
 
 __all__ = ["WINDOWS", "ChartPoint", "Live", "Minutes", "Other"]
 
@@ -134,7 +135,8 @@ class Live:
     """Samples a table while `run()` runs.
 
     `memory` is the table or any buffer with one, `take()` makes a frame of it, `names` are the names of its rows;
-    `history` fills the charts with what was before, and shows the hour of one path; None: there is none.
+    `history` fills the charts with what was before, and shows the hour of one path; None: there is none. `rules` is the
+    memory of rate limits and faults; None: there are none.
     Once `stopping` is set nobody waits for a tick any more.
     """
 
@@ -145,8 +147,10 @@ class Live:
         names: Mapping[int, Name],
         history: Minutes | None = None,
         stopping: asyncio.Event | None = None,
+        rules: RuleBook | None = None,
     ) -> None:
         self.memory = memory
+        self.rules = rules
         self.names = names
         self.history = history
         self.stopping = asyncio.Event() if stopping is None else stopping
@@ -205,6 +209,7 @@ class Live:
         self.frame = self._take()
         self.workers = reader.workers(self.memory)
         self.endpoints = reader.endpoints(self.memory)
+        self.clusters = reader.clusters(self.memory)
         self.standings = roster.standings(self.memory)
         self._memo.clear()
         self._moments.append(_Moment(now, self.frame.total()))

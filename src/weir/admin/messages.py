@@ -22,6 +22,8 @@ from weir.stats.view import RELATIVE_ERROR, Quantiles, Row, View
 __all__ = ["point_message", "status_message", "timestamp", "view_message"]
 
 SCALE: Final = 3
+# Of reader.ClusterState: panics are told beside the clusters, decisions by their words.
+NOT_IN_CLUSTER: Final = ("number", "panics", "decisions")
 
 
 def timestamp(us: int) -> Timestamp:
@@ -219,7 +221,8 @@ def cluster_message(cluster: reader.ClusterState) -> pb.Cluster:
         for one, count in zip(RETRY_WORDS, cluster.decisions, strict=True)
         if count
     ]
-    return pb.Cluster(cluster=cluster.cluster, queued=cluster.queued, decisions=made)
+    figures = {name: value for name, value in cluster._asdict().items() if name not in NOT_IN_CLUSTER}
+    return pb.Cluster(decisions=made, **figures)
 
 
 def worker_message(slot: int, worker: reader.WorkerState) -> pb.Worker:
@@ -235,4 +238,5 @@ def worker_message(slot: int, worker: reader.WorkerState) -> pb.Worker:
         buffer_bytes=worker.buffer_bytes,
         accepted=worker.accepted,
         log_lines_dropped=worker.log_dropped,
+        timers=worker.timers,
     )

@@ -59,7 +59,7 @@ class AdminState:
         self._recent: deque[tuple[int, bytes]] = deque()
         self._recent_bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self.live = Live(self.memory, self.frame, self.names, self.history, self.stopping)
+        self.live = Live(self.memory, self.frame, self.names, self.history, self.stopping, self.rules)
 
     async def open(self) -> None:
         await self.history.open()

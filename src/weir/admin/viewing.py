@@ -17,6 +17,7 @@ from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
 from weir.stats.names import Name
 from weir.stats.reader import BUCKETS_USED, PARTS_OF_TIME, Counts
+from weir.stats.retrywords import RETRY_WORDS
 from weir.stats.view import Filter, Quantiles, Row, Sort, View, make_row, query
 
 __all__ = ["LIMITS", "SORTS", "Question", "QuestionError", "answer"]
@@ -117,6 +118,9 @@ def _answer(live: Live, question: Question) -> dict[str, Any]:
         "routes": live.memo("routes", lambda: sorted({live.names[key].route for key in live.frame.keys})),
         "workers": [worker._asdict() for worker in live.workers if worker.pid],
         "endpoints": live.memo("endpoints", lambda: _endpoints(live)),
+        "clusters": live.memo("clusters", lambda: _clusters(live)),
+        "limits": live.memo("limits", lambda: _limits(live)),
+        "faults": live.memo("faults", lambda: _faults(live)),
         "path": _one(live, frame, question) if question.path else None,
     }
 
@@ -127,6 +131,31 @@ def _endpoints(live: Live) -> list[dict[str, Any]]:
         state = roster.state_of(standing)
         found.append({**endpoint._asdict(), "state": state.word, "why": roster.cause_of(standing, state)})
     return found
+
+
+def _clusters(live: Live) -> list[dict[str, Any]]:
+    """Clusters that have endpoints, with what was decided about their retries: [word, kind, count]."""
+    named = {endpoint.cluster for endpoint in live.endpoints}
+    found = []
+    for cluster in live.clusters:
+        if cluster.cluster in named:
+            made = zip(RETRY_WORDS, cluster.decisions, strict=True)
+            decisions = [(one.word, one.kind, count) for one, count in made if count]
+            found.append({**cluster._asdict(), "decisions": decisions})
+    return found
+
+
+def _limits(live: Live) -> list[dict[str, Any]]:
+    counts = live.rules.limit_counts() if live.rules is not None else ()
+    return [
+        {"listener": listener, "name": name, "by": rule.by, "dry_run": rule.dry_run, **counted}
+        for listener, name, rule, counted in counts
+    ]
+
+
+def _faults(live: Live) -> list[dict[str, Any]]:
+    counts = live.rules.fault_counts() if live.rules is not None else ()
+    return [{"listener": listener, "name": name, **counted} for listener, name, _rule, counted in counts]
 
 
 def _table(live: Live, frame: Frame, question: Question) -> dict[str, Any]:

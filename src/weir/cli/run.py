@@ -32,6 +32,7 @@ Setting = tuple[str, ...]
 @click.option("--access-log", metavar="FILE", help="off, stdout, or a file. [default: off]")
 @click.option("--log-format", metavar="FORMAT", help="combined, common, json, short or ledger. [default: combined]")
 @click.option("--stats-page", metavar="PATH", help="Serve the statistics page on this path. [default: none]")
+@click.option("--hooks", metavar="FILE", help="Python functions that requests meet: a file or a module. [default: off]")
 @click.option("--workers", metavar="N", help="Processes that serve. [default: auto, one for each processor]")
 @click.option("--single-process", is_flag=True, help="Serve in this very process, without a supervisor.")
 @click.option("--pid-file", metavar="FILE", help="Where the process's number is written while it runs. [default: off]")
@@ -43,6 +44,7 @@ def command(
     access_log: str | None,
     log_format: str | None,
     stats_page: str | None,
+    hooks: str | None,
     workers: str | None,
     single_process: bool,
     pid_file: str | None,
@@ -68,6 +70,8 @@ def command(
     if workers is not None:
         number = workers.isascii() and workers.isdigit() and len(workers) < 10
         settings[("workers",)] = ("--workers", int(workers) if number else workers)
+    if hooks is not None:
+        settings[("hooks",)] = ("--hooks", hooks)
     if single_process:
         settings[("single_process",)] = ("--single-process", True)
     if pid_file is not None:
@@ -82,9 +86,11 @@ def command(
         from weir.config.errors import ConfigError
 
         try:
-            return compile_plan(_configuration(config, listen, to, access_log, log_format, stats_page, settings))
+            plan = compile_plan(_configuration(config, listen, to, access_log, log_format, stats_page, settings))
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
+        _try_hooks(plan)
+        return plan
 
     from weir.control.errors import PlanRefused, StartError
 
@@ -95,6 +101,19 @@ def command(
     except StartError as error:
         fail(str(error), status=1)
     sys.exit(status)
+
+
+def _try_hooks(plan: Plan) -> None:
+    """Imports the plan's hooks, in this process, which has nothing else to do: an error then refuses the plan."""
+    if not plan.hooks:
+        return
+    from weir.control.errors import PlanRefused
+    from weir.hooks.loading import HooksError, load
+
+    try:
+        load(plan.hooks)
+    except HooksError as error:
+        raise PlanRefused(str(error)) from None
 
 
 def _read_beside(read: Callable[[], Plan]) -> Plan:

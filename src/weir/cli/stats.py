@@ -68,6 +68,7 @@ GRACE_S = 10.0
 @click.option("--rules", is_flag=True, help="Rate limits and injected faults, with what they have counted.")
 @click.option("--reset", is_flag=True, help="Let counting begin anew, for everybody who asks without --since.")
 @click.option("--retries", is_flag=True, help="Show what was decided about further attempts, by cluster.")
+@click.option("--clusters", is_flag=True, help="How busy clusters are, and how their endpoints were chosen.")
 @admin_options
 def command(
     path: str | None,
@@ -85,6 +86,7 @@ def command(
     rules: bool,
     reset: bool,
     retries: bool,
+    clusters: bool,
     admin: str | None,
     token_file: Path | None,
     timeout: float,
@@ -103,8 +105,9 @@ def command(
     if rules and (path or since or watch or form or save or reset or contains or prefix or route):
         raise click.UsageError("--rules stands alone: what rate limits and faults have counted is not by path.")
     calling = caller(admin, token_file, timeout)
-    if retries:
-        _show_retries(calling, alone=not (path or since or watch or form or save or reset or contains or prefix))
+    if retries or clusters:
+        alone = not (path or since or watch or form or save or reset or contains or prefix or (retries and clusters))
+        _show_by_cluster(calling, "--clusters" if clusters else "--retries", alone=alone)
         return
     chosen = filter_of(route, prefix, contains, path or "")
     request: dict[str, Any] = {"filter": chosen, "sort": SORTS[sort], "reverse": reverse, "limit": limit}
@@ -131,13 +134,15 @@ def command(
             click.echo("\n".join(report(answer, path, sort, form)))
 
 
-def _show_retries(calling: Caller, *, alone: bool) -> None:
+def _show_by_cluster(calling: Caller, option: str, *, alone: bool) -> None:
+    from weir.cli.clusters import cluster_lines
     from weir.cli.retries import retry_lines
 
     if not alone:
-        raise click.UsageError("--retries stands alone: decisions are counted by cluster, since the start.")
+        raise click.UsageError(f"{option} stands alone: it is counted by cluster, since the start.")
     with failures():
-        click.echo("\n".join(retry_lines(calling.call("GetStatus", {}))))
+        status = calling.call("GetStatus", {})
+        click.echo("\n".join(cluster_lines(status) if option == "--clusters" else retry_lines(status)))
 
 
 def _check_usage(

@@ -24,6 +24,7 @@ _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?
 _NUMBERS_AND_DOTS = re.compile(r"[0-9.]+")
 
 
+@functools.lru_cache(maxsize=4096)  # as parse_endpoint
 def parse_listen(text: str, key_path: str = "") -> AddressPlan:
     """Where to listen: ``:8080``, ``127.0.0.1:8080``, ``[::1]:8080``, ``localhost:8080`` or ``unix:/run/weir.sock``.
 
@@ -84,6 +85,7 @@ def is_literal(address: AddressPlan) -> bool:
     return is_ip(address.host)
 
 
+@functools.lru_cache(maxsize=4096)
 def address_key(address: AddressPlan) -> tuple[str, int]:
     """What two spellings of one address have in common: ``[0:0::1]:80`` and ``[::1]:80``, ``A:80`` and ``a:80``."""
     if address.path is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from weir.config.address import parse_endpoint
@@ -23,6 +24,7 @@ _MEMBER_KEYS = ("address", "weight", "priority", "zone")
 _SECRET = "for example the output of: openssl rand -hex 16"
 
 
+@cache
 def member() -> Kind:
     """An endpoint: its address, read as AddressPlan, or a table that says more of it, read as EndpointPlan."""
 

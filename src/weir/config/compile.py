@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from typing import Any, TypeVar
 
 from weir.config.health_model import ejection_plan, health_plan
-from weir.config.model import Admin, Cluster, Config, Fault, Limit, Listener, Pool, RateLimit
+from weir.config.model import (
+    Admin,
+    Breaker,
+    Cluster,
+    Config,
+    Fault,
+    Hedge,
+    Limit,
+    Listener,
+    Pool,
+    Queue,
+    RateLimit,
+    Retry,
+    Sticky,
+    Table,
+)
 from weir.config.plan import (
     NOWHERE,
     AddressPlan,
@@ -32,6 +50,9 @@ from weir.config.plan import (
 from weir.config.routing import Clusters, Routing
 
 __all__ = ["compile_plan"]
+
+T = TypeVar("T", bound=Table)
+P = TypeVar("P")
 
 
 def compile_plan(config: Config) -> Plan:
@@ -97,6 +118,7 @@ def compile_plan(config: Config) -> Plan:
         user=config.user,
         group=config.group,
         pid_file=config.pid_file,
+        hooks=config.hooks,
         upgrade_program=config.upgrade_program,
     )
 
@@ -185,6 +207,19 @@ def _fault(fault: Fault) -> FaultPlan:
     )
 
 
+def _part(make: Callable[[T], P], table: T) -> P:
+    """The plan of a table; all that were left out have one between them, and thousands of clusters leave most out."""
+    if table.model_fields_set:
+        return make(table)
+    plan: P = _left_out(make, type(table))
+    return plan
+
+
+@cache
+def _left_out(make: Callable[[Any], Any], table: type[Table]) -> Any:
+    return make(table())
+
+
 def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
     # A name that no endpoint has says nothing of them: all are as near.
     matters = any(
@@ -202,40 +237,16 @@ def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
         hash_balance_percent=cluster.hash_balance,
         overflow_at_percent=cluster.overflow_at,
         slow_start_ms=cluster.slow_start,
-        sticky=StickyPlan(
-            cookie=cluster.sticky.cookie,
-            secret=cluster.sticky.secret,
-            max_age_ms=cluster.sticky.max_age,
-            path=cluster.sticky.path,
-            secure=cluster.sticky.secure,
-            http_only=cluster.sticky.http_only,
-            same_site=cluster.sticky.same_site,
-            forward=cluster.sticky.forward,
-        ),
-        pool=_pool(cluster.pool),
-        queue=QueuePlan(size=cluster.queue.size, timeout_ms=cluster.queue.timeout, order=cluster.queue.order),
-        limit=_limit(cluster.limit),
-        breaker=BreakerPlan(
-            failures_percent=cluster.breaker.failures,
-            volume=cluster.breaker.volume,
-            window_ms=cluster.breaker.window,
-            open_for_ms=cluster.breaker.open_for,
-        ),
-        retry=RetryPlan(
-            ratio_percent=cluster.retry.ratio,
-            min_per_second=cluster.retry.min_per_second,
-            attempts=cluster.retry.attempts,
-            on=cluster.retry.on,
-            attempt_timeout_ms=cluster.retry.attempt_timeout,
-            backoff_ms=cluster.retry.backoff,
-            same_endpoint=cluster.retry.same_endpoint,
-            idempotency_key=cluster.retry.idempotency_key,
-            max_replay_body_bytes=cluster.retry.max_replay_body,
-        ),
-        health=health_plan(cluster.health),
-        ejection=ejection_plan(cluster.ejection),
+        sticky=_part(_sticky, cluster.sticky),
+        pool=_part(_pool, cluster.pool),
+        queue=_part(_queue, cluster.queue),
+        limit=_part(_limit, cluster.limit),
+        breaker=_part(_breaker, cluster.breaker),
+        retry=_part(_retry, cluster.retry),
+        health=_part(health_plan, cluster.health),
+        ejection=_part(ejection_plan, cluster.ejection),
         panic_below_percent=cluster.panic_below,
-        hedge=HedgePlan(*cluster.hedge.after),
+        hedge=_part(_hedge, cluster.hedge),
         host=cluster.host,
         proxy_protocol=cluster.proxy_protocol,
         connect_timeout_ms=cluster.connect_timeout,
@@ -248,6 +259,50 @@ def _cluster(cluster: Cluster, zone: str) -> ClusterPlan:
         nameservers=cluster.nameservers,
         request_start=cluster.request_start,
     )
+
+
+def _sticky(sticky: Sticky) -> StickyPlan:
+    return StickyPlan(
+        cookie=sticky.cookie,
+        secret=sticky.secret,
+        max_age_ms=sticky.max_age,
+        path=sticky.path,
+        secure=sticky.secure,
+        http_only=sticky.http_only,
+        same_site=sticky.same_site,
+        forward=sticky.forward,
+    )
+
+
+def _queue(queue: Queue) -> QueuePlan:
+    return QueuePlan(size=queue.size, timeout_ms=queue.timeout, order=queue.order)
+
+
+def _breaker(breaker: Breaker) -> BreakerPlan:
+    return BreakerPlan(
+        failures_percent=breaker.failures,
+        volume=breaker.volume,
+        window_ms=breaker.window,
+        open_for_ms=breaker.open_for,
+    )
+
+
+def _retry(retry: Retry) -> RetryPlan:
+    return RetryPlan(
+        ratio_percent=retry.ratio,
+        min_per_second=retry.min_per_second,
+        attempts=retry.attempts,
+        on=retry.on,
+        attempt_timeout_ms=retry.attempt_timeout,
+        backoff_ms=retry.backoff,
+        same_endpoint=retry.same_endpoint,
+        idempotency_key=retry.idempotency_key,
+        max_replay_body_bytes=retry.max_replay_body,
+    )
+
+
+def _hedge(hedge: Hedge) -> HedgePlan:
+    return HedgePlan(*hedge.after)
 
 
 def _limit(limit: Limit) -> LimitPlan:

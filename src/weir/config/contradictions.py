@@ -237,8 +237,9 @@ def _clusters(raw: Raw) -> Iterator[Finding]:
             yield Finding((*loc, "name"), "value", "another cluster has this name", also=(*names[name], "name"))
         elif name is not None:
             names[name] = loc
-        yield from _cluster_endpoints(loc, cluster)
-        yield from balancing(loc, cluster, _endpoints(cluster))
+        endpoints = _endpoints(cluster)
+        yield from _cluster_endpoints(loc, cluster, endpoints)
+        yield from balancing(loc, cluster, endpoints)
         yield from _pool((*loc, "pool"), _table(cluster, "pool"))
         yield from _health((*loc, "health"), _table(cluster, "health"))
         yield from _ejection((*loc, "ejection"), _table(cluster, "ejection"))
@@ -292,11 +293,10 @@ def _overload(loc: Loc, cluster: Raw) -> Iterator[Finding]:
                 yield Finding((*loc, "breaker", key), "key", "without effect: no breaker", 'add failures = "50%"')
 
 
-def _cluster_endpoints(loc: Loc, cluster: Raw) -> Iterator[Finding]:
+def _cluster_endpoints(loc: Loc, cluster: Raw, endpoints: list[tuple[int, AddressPlan]]) -> Iterator[Finding]:
     if cluster.get("endpoints") == []:
         yield Finding((*loc, "endpoints"), "value", "no endpoint", 'for example ["127.0.0.1:8081"]')
     seen: dict[tuple[str, int], Loc] = {}
-    endpoints = _endpoints(cluster)
     for place, address in endpoints:
         here: Loc = (*loc, "endpoints", place)
         key = address_key(address)

@@ -170,6 +170,13 @@ class Config(Table):
         "by now ([operation](operation.md#a-new-version-of-weir)).",
         example="/opt/weir-2/bin/weir",
     )
+    hooks: Annotated[str, process_kinds.hooks()] = setting(
+        Plan,
+        "hooks",
+        "A file, or a module, of Python functions that requests meet: [hooks](hooks.md). The path of a file, and where "
+        "a module is looked for, is taken from the directory weir was started in.",
+        example="package.module",
+    )
     zone: Annotated[str, balance_kinds.zone()] = Field(
         default="",
         description="Where this weir runs. Endpoints of the same `zone` are preferred, see "

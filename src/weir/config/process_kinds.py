@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
+import re
 from typing import NoReturn
 
 from weir.config.errors import quoted, refuse
 from weir.config.kinds import OFF, Kind, closest, text_of
 
-__all__ = ["absolute_file", "group", "user"]
+__all__ = ["absolute_file", "group", "hooks", "user"]
 
 
 def absolute_file(what: str, example: str) -> Kind:
@@ -25,6 +27,25 @@ def absolute_file(what: str, example: str) -> Kind:
 
     schema = {"type": "string", "pattern": "^(off|/.*[^/]|)$"}
     return Kind(read, 'path of a file, or `"off"`', schema, lambda value: value or OFF)
+
+
+def hooks() -> Kind:
+    """A file of hooks, read as its absolute path, or a module; ``""`` and ``"off"`` for none, read as ``""``."""
+
+    def read(value: object) -> str:
+        text = text_of(value, 'a file or a module of hooks, or "off"', "app.py")
+        if text in ("", OFF):
+            return ""
+        if not text.endswith(".py") and not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", text):
+            refuse(f"{quoted(text)} is neither a file nor a module", 'write "app.py", say, or "package.module"')
+        if not text.endswith(".py"):
+            return text
+        path = os.path.abspath(text)
+        if not os.path.isfile(path):
+            refuse(f"there is no file {quoted(path)}", "the path is taken from the directory weir is started in")
+        return path
+
+    return Kind(read, 'file or module, or `"off"`', {"type": "string"}, lambda value: value or OFF)
 
 
 def user() -> Kind:

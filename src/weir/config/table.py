@@ -24,4 +24,4 @@ def required(text: str, *, example: object, **more: Any) -> Any:
 class Table(BaseModel):
     """What all tables have in common: unknown keys are refused, nothing is converted in silence, nothing changes."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True, arbitrary_types_allowed=True)

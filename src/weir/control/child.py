@@ -40,6 +40,10 @@ def serve(plan: Plan, seat: Seat, bound: Bound, channel: socket.socket) -> int:
     """Serves until it is told to end; returns the exit status: 0, or 1 if it could not begin."""
     # A worker that hangs is sent ABRT first, so that it says where.
     faulthandler.enable()
+    # What the supervisor has made is nothing for this process's collector, nor is what is made before the first
+    # request: looking at it would copy pages, and make a large configuration slow to start.
+    gc.freeze()
+    gc.disable()
     engine = Engine()
     selector = EngineSelector(engine)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
@@ -79,6 +83,7 @@ async def _serve(plan: Plan, engine: Engine, seat: Seat, bound: Bound, channel: 
     # What exists now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.enable()
     tell(channel, READY)
     await drain.wait()
     tell(channel, DRAINING)

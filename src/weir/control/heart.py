@@ -38,6 +38,7 @@ class Heart:
     def _gauges(self) -> dict[str, int]:
         return {
             **self._plane.ledger(),
+            "timers": self._plane.timers(),
             "accepted": self._plane.accepted(),
             "log_lines": self._log.lines,
             "log_dropped": self._log.dropped,

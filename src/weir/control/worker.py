@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
@@ -26,6 +27,7 @@ from weir.control.passed import Passed
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
 from weir.control.status import say_faults
+from weir.hooks import Hook
 from weir.plane.accesslog import AccessLog
 from weir.plane.counters import Counters
 from weir.plane.engine import Engine
@@ -87,10 +89,13 @@ class Worker:
 
     `bind()` binds, or `adopt()` takes what others have bound; `start()` serves, `drain()` ends politely, `stop()` at
     once. The running loop must be one whose selector is `EngineSelector(engine)`. Without a seat it has a statistics
-    table of its own. Raises StartError when the access log cannot be opened.
+    table of its own. `hooks` are met in place of the plan's. Raises StartError when the access log cannot be opened, or
+    the plan's hooks cannot be imported.
     """
 
-    def __init__(self, plan: Plan, engine: Engine, seat: Seat | None = None) -> None:
+    def __init__(
+        self, plan: Plan, engine: Engine, seat: Seat | None = None, hooks: Sequence[Hook[..., Any]] | None = None
+    ) -> None:
         self.plan = plan
         self.engine = engine
         if seat is None:
@@ -110,6 +115,7 @@ class Worker:
             max(clients, 1),
             route_numbers=seat.routes,
             rules=seat.rules,
+            hooks=read_hooks(plan) if hooks is None else hooks,
         )
         self.plane.on_log_wanted(self._flush)
         self.resolver = Resolver(self.plane, plan.clusters)
@@ -286,6 +292,18 @@ def make_rules(plan: Plan, workers: int, before: RuleBook | None = None) -> Rule
         return RuleBook(plan, workers, before)
     except OSError as error:
         raise StartError(f"no memory for the rate limits: {(error.strerror or str(error)).lower()}") from error
+
+
+def read_hooks(plan: Plan) -> list[Hook[..., Any]]:
+    """The hooks of a plan, imported now. Raises StartError."""
+    if not plan.hooks:
+        return []
+    from weir.hooks.loading import HooksError, load
+
+    try:
+        return load(plan.hooks)
+    except HooksError as error:
+        raise StartError(str(error)) from None
 
 
 def open_log(plan: Plan, turns: int = -1) -> LogWriter | None:

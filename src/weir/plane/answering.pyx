@@ -1,19 +1,21 @@
 """Answers that weir gives itself, on a client's connection: errors, refusals and the statistics page."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
 from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
-from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_page_head
+from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_own_head, write_page_head
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport DONE, FAILED, R_FAULT_INJECTED, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
+from weir.plane.messages cimport Answer
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
+from weir.plane.options cimport Route
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
 
@@ -109,13 +111,38 @@ cdef class Answering(ExchangeOwner):
             self.lingered = 1       # whatever the client still sends must not reset the answer away
         return status
 
-    cdef int _refuse(self, Reason reason, bint has_head) except -1:
+    cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1:
+        cdef Answer own = <Answer>answer
+        cdef AnswerPolicy policy
+        cdef uint32_t n
+        cdef uint64_t length = <uint64_t>len(own.body)
+        cdef bint bare = own.status in (204, 205, 304)
+        memset(&policy, 0, sizeof(policy))
+        policy.keep = keep
+        policy.old_client = exchange.version_minor == 0
+        policy.head_only = exchange.method == M_HEAD or bare
+        policy.counter = self.options.counter
+        policy.counter_length = <uint32_t>len(self.options.counter)
+        policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
+        policy.identity = &exchange.identity
+        n = write_own_head(self.workspace, own.lines, length, bare, &policy, self.workspace.compose)
+        if self.send_small(self.workspace.compose, n) == FAILED:
+            return 0
+        if not policy.head_only and length:
+            if self.send_small(<const char*>own.body, <uint32_t>length) == FAILED:
+                return 0
+            exchange.response.payload = length
+        if not keep:
+            self.lingered = 1
+        return own.status
+
+    cdef int _refuse(self, Reason reason, bint has_head, Route route) except -1:
         """Answers what is not a request that can be served, and closes."""
         cdef Head* head = &self.workspace.request_head
         cdef LogRecord record
         cdef AnswerPolicy policy
         cdef const char* p = self.inbuf.data + self.inbuf.start
-        cdef uint32_t n, body_bytes, row = self.options.route.number
+        cdef uint32_t n, body_bytes, row = route.number
         cdef Identity identity
         memset(&record, 0, sizeof(record))
         memset(&policy, 0, sizeof(policy))

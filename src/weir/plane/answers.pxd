@@ -9,6 +9,7 @@ from weir.plane.workspace cimport Workspace
 
 cdef enum:
     ANSWER_HEAD_BYTES = 2048    # room that the head of an answer needs at most
+    OWN_LINES_BYTES = 65536     # of an answer that a hook or a rule gives
     ANSWER_BODY_BYTES = 131072  # and its body
 
 cdef struct AnswerPolicy:
@@ -39,6 +40,11 @@ cdef uint16_t answer_status(Reason reason) noexcept
 # Writes the error answer to out (ANSWER_HEAD_BYTES + ANSWER_BODY_BYTES); *body_bytes is what it has of body.
 cdef uint32_t write_error(
     Workspace workspace, ErrorPages pages, Reason reason, const AnswerPolicy* policy, char* out, uint32_t* body_bytes
+) noexcept
+# The head of an answer whose status line and fields are `lines` (OWN_LINES_BYTES at most), with a body of `length`
+# bytes; `bare`: its status has none, and no length is said.
+cdef uint32_t write_own_head(
+    Workspace workspace, bytes lines, uint64_t length, bint bare, const AnswerPolicy* policy, char* out
 ) noexcept
 # The head of a 200 with a text body of `length` bytes.
 cdef uint32_t write_page_head(Workspace workspace, uint64_t length, const AnswerPolicy* policy, char* out) noexcept

@@ -31,6 +31,7 @@ _TEXT = "{{status}} {{title}}\n{{reason}}: {{text}}\nrequest id: {{request_id}}\
 
 cdef list _lines = []       # of bytes, by reason: "502 Bad Gateway"
 cdef dict _own_texts = {}   # (AnswerKind, word, status): what ErrorPages holds of it
+cdef object _last = None    # what the newest ErrorPages has: its pages, and all answers made of them
 cdef uint16_t _statuses[REASON_COUNT]
 
 
@@ -80,10 +81,16 @@ cdef class ErrorPages:
 
     def __cinit__(self, pages=()):
         self._own = {(page.statuses, page.media): page.body.decode() for page in pages}
-        self._answers = [
-            [self._made(reason, kind) for reason in REASONS] for kind in (ANSWER_TEXT, ANSWER_JSON, ANSWER_PROBLEM)
-        ]
+        self._answers = self._shared(tuple(pages))
         self._variants = []
+
+    def _shared(self, pages):
+        """All answers, by kind and reason. A thousand listeners have most often the same pages: they are made once."""
+        global _last
+        if _last is None or _last[0] != pages:
+            kinds = (ANSWER_TEXT, ANSWER_JSON, ANSWER_PROBLEM)
+            _last = pages, [[self._made(reason, kind) for reason in REASONS] for kind in kinds]
+        return _last[1]
 
     cdef uint16_t variant(self, Reason reason, uint16_t status) except? 0:
         info = REASONS[<int>reason]
@@ -134,6 +141,17 @@ cdef uint32_t write_tail(
     Workspace workspace, const AnswerPolicy* policy, const char* media, uint64_t length, char* out, size_t room
 ) noexcept:
     """The fields that every answer has, and the empty line."""
+    # Nothing that is said here is meant for the next client: some of these statuses may be kept by caches otherwise.
+    cdef uint32_t n = <uint32_t>snprintf(
+        out, room, b"Content-Type: %s\r\nContent-Length: %llu\r\nCache-Control: no-store\r\n",
+        media, <unsigned long long>length,
+    )
+    return n + put_common(workspace, policy, length, out + n, room - n)
+
+
+cdef uint32_t put_common(
+    Workspace workspace, const AnswerPolicy* policy, uint64_t length, char* out, size_t room
+) noexcept:
     cdef tm parts
     cdef time_t now = workspace.clock.wall_s()
     cdef char date[64]
@@ -146,12 +164,7 @@ cdef uint32_t write_tail(
         connection = b"Connection: close\r\n"
     elif policy.old_client:
         connection = b"Connection: keep-alive\r\n"
-    # Nothing that is said here is meant for the next client: some of these statuses may be kept by caches otherwise.
-    n = <uint32_t>snprintf(
-        out, room,
-        b"Content-Type: %s\r\nContent-Length: %llu\r\nCache-Control: no-store\r\nDate: %s\r\nServer: weir\r\n%s",
-        media, <unsigned long long>length, date, connection,
-    )
+    n = <uint32_t>snprintf(out, room, b"Date: %s\r\nServer: weir\r\n%s", date, connection)
     if policy.retry_after_s:
         n += <uint32_t>snprintf(out + n, room - n, b"Retry-After: %lld\r\n", <long long>policy.retry_after_s)
     if policy.counter_length:
@@ -161,6 +174,17 @@ cdef uint32_t write_tail(
         )
     n += <uint32_t>snprintf(out + n, room - n, b"\r\n")
     return n
+
+
+cdef uint32_t write_own_head(
+    Workspace workspace, bytes lines, uint64_t length, bint bare, const AnswerPolicy* policy, char* out
+) noexcept:
+    cdef uint32_t n = <uint32_t>len(lines)
+    memcpy(out, <const char*>lines, n)
+    n = <uint32_t>(put_request_id(out + n, policy.identity) - out)
+    if not bare:
+        n += <uint32_t>snprintf(out + n, ANSWER_HEAD_BYTES, b"Content-Length: %llu\r\n", <unsigned long long>length)
+    return n + put_common(workspace, policy, length, out + n, ANSWER_HEAD_BYTES)
 
 
 cdef uint32_t write_body(list parts, const Identity* identity, char* out) noexcept:

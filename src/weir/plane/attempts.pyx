@@ -9,13 +9,16 @@ from libc.stdint cimport int64_t, uint16_t
 
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
-from weir.plane.codes cimport DONE, R_RESPONSE_TIMEOUT, Reason
+from weir.plane.codes cimport DONE, R_INTERNAL, R_NO_ROUTE, R_RESPONSE_TIMEOUT, Reason
 from weir.plane.exchange cimport Exchange, SecondTry, is_of_endpoint
 from weir.plane.framing cimport B_NONE
 from weir.plane.head cimport M_GET, M_HEAD, M_OPTIONS, Head, HeadLimits, scan_response
 from weir.plane.hedge cimport Hedge
+from weir.plane.hold cimport let_in
+from weir.plane.hooks cimport PHASE_REQUEST
+from weir.plane.meeting cimport MEET_GO, choose_hooks, meet, meet_log
 from weir.plane.pool cimport Pool
-from weir.plane.response cimport on_response_head
+from weir.plane.response cimport on_response_head, read_response
 from weir.plane.retry cimport ON_BAD_RESPONSE, ON_CONNECT, ON_RESET, ON_REUSED, ON_TIMEOUT, Attempt, Retries
 from weir.plane.retrywords cimport RETRIED_MASK, RW_DEADLINE
 from weir.plane.states cimport E_PAUSE, MACHINE_EXCHANGE
@@ -31,6 +34,40 @@ cdef int64_t NEVER_MS = <int64_t>1 << 62    # of hedge_at_ms: it was hedged, or 
 
 cdef class Trying(Exchange):
     """An exchange, as far as it may take more than one attempt."""
+
+    # -- the way in ---------------------------------------------------------------------------------------
+
+    cdef int start(self) except -1:
+        if self.owner.options.admission is not None and not let_in(self):
+            return 0
+        return self._go_on()
+
+    cdef int _go_on(self) except -1:
+        if self.route.hooks is not None:
+            if self.workspace.request_owner is not self and not self.restore_head():
+                return self.fail(R_INTERNAL)
+            choose_hooks(self)
+            if self.hooked & self.route.hooks.masks[<int>PHASE_REQUEST] and meet(self, PHASE_REQUEST) != MEET_GO:
+                return 0
+        return self._begin()
+
+    cdef int go_on(self, int phase) except -1:
+        if phase == PHASE_REQUEST:
+            return self._begin()
+        self.response_met = True
+        # The whole head stands in head_buf, whatever else has come meanwhile.
+        self.head_held = True
+        return read_response(self)
+
+    cdef int meet_end(self) except -1:
+        return meet_log(self)
+
+    cdef int _begin(self) except -1:
+        if self.cluster.nowhere:
+            return self.refuse(R_NO_ROUTE)
+        # What was refused is no reason to send others more often.
+        self.cluster.retry.count_request()
+        return self._acquire()
 
     cdef int _acquire(self) except -1:
         raise NotImplementedError(f"{type(self).__name__}._acquire")

@@ -40,6 +40,7 @@ cdef class Choice:
     cdef uint64_t again_us
     cdef list members
     cdef dict levels                    # by number
+    cdef uint32_t first_level           # the most preferred one that has members
     cdef Overflow overflow
     cdef Balancer balancer              # who is to be asked: a level's policy, or overflow
     # A new member's weight, priority and zone: those of `name`, which is what it is called in the file.

@@ -203,6 +203,7 @@ cdef class Choice:
         for pool in self.members:
             of_level.setdefault(pool.level, []).append(pool)
         levels = {}
+        self.first_level = min(of_level, default=0)
         for number in sorted(of_level):
             level = self.levels.get(number)
             if level is None:

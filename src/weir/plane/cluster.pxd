@@ -23,6 +23,7 @@ cdef class Cluster(PoolOwner):
     cdef Workspace workspace
     cdef Roster roster
     cdef readonly str name
+    cdef bint nowhere                   # it stands for none: its requests are answered with 404
     cdef object plan
     cdef GroupEntry group                   # this worker's figures of it
     cdef list pools                         # of Pool: its members
@@ -83,11 +84,14 @@ cdef class Cluster(PoolOwner):
     # A_FAILED. Who leaves the queue with a connection, or for a pool's line, is admitted. let_go is called at the end.
     cdef Acquired admit(self, UpstreamUser user) except *
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *
+    cdef void _count_way(self, Pool pool, UpstreamUser user) noexcept  # how it was chosen
     cdef Pool _last_resort(self)
     cdef Pool _bound(self, UpstreamUser user)           # whom its cookie names, if that may be asked
-    cdef Acquired _dial_for(self, UpstreamUser user) except *
+    # `aside`: those that found no room but must not hold up others, for the caller to put back into the queue.
+    cdef Acquired _dial_for(self, UpstreamUser user, list aside) except *
     cdef Acquired _enqueue(self, UpstreamUser user) except *
-    cdef UpstreamUser _take_next(self)                  # out of the queue, admitted; None: nobody may go on
+    # Out of the queue, admitted; not one that `home` has failed. None: nobody may go on.
+    cdef UpstreamUser _take_next(self, UpstreamHome home)
     cdef void _put_back(self, UpstreamUser user) noexcept
     # The user's exchange is over: whoever waits may go on in its place. Before its connection is given back.
     cdef void let_go(self, UpstreamUser user) noexcept
@@ -96,5 +100,7 @@ cdef class Cluster(PoolOwner):
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept
     # This endpoint has failed the user: it is not asked again for it.
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1
+    # Whether the user's cookie names this endpoint.
+    cdef bint is_bound(self, UpstreamUser user, Pool pool) noexcept
     cdef bint has_other(self, UpstreamUser user) except -1  # whether there is one that has not failed it
     cdef int64_t retry_after_s(self) noexcept           # what a 503 tells the client to wait

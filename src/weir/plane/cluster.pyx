@@ -5,7 +5,9 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from weir.plane.breaker cimport Breaker
 from weir.plane.choice cimport Choice, is_usable, weight_of
 from weir.plane.codes cimport R_CIRCUIT_OPEN, R_NO_ENDPOINT, R_QUEUE_FULL, R_RESPONSE_TIMEOUT, Reason
-from weir.plane.columns cimport CF_BREAKER_OPENINGS
+from weir.plane.columns cimport (
+    CF_BREAKER_OPENINGS, CF_HASH_FALLBACKS, CF_HASH_KEYLESS, CF_OVERFLOWS, CF_STICKY_BOUND, CF_STICKY_LOST,
+)
 from weir.plane.ejection cimport Ejector
 from weir.plane.head cimport Head
 from weir.plane.keys cimport KeyRule
@@ -230,18 +232,18 @@ cdef class Cluster(PoolOwner):
             user.admitted = False
             self.limiter.let_go(self.workspace.clock.now_us)
 
-    cdef UpstreamUser next_waiting(self):
+    cdef UpstreamUser next_waiting(self, UpstreamHome home):
         if self.limiter is not None and self.binds:
             # It waits for its turn, not for any connection: its own endpoint may have room.
             self.workspace.engine.put_ready(self)
             return None
-        return self._take_next()
+        return self._take_next(home)
 
-    cdef UpstreamUser _take_next(self):
+    cdef UpstreamUser _take_next(self, UpstreamHome home):
         cdef UpstreamUser user = None
         if self.limiter is not None and not self.limiter.admit(self.workspace.clock.now_us):
             return None
-        user = self.queue.take_last() if self.is_overloaded() else self.queue.take()
+        user = self.queue.take_for(home, self.is_overloaded())
         if user is not None:
             user.admitted = True
         elif self.limiter is not None:
@@ -296,6 +298,7 @@ cdef class Cluster(PoolOwner):
             pool = bound if bound is not None else self.balancer.pick(user, self.stamp)
             if pool is None and not full:
                 pool = self._last_resort()
+                user.rehashed = True
             if pool is None:
                 break
             if failed:
@@ -314,6 +317,7 @@ cdef class Cluster(PoolOwner):
                     return A_FAILED
             else:
                 self.chosen = pool
+                self._count_way(pool, user)
                 return result
             bound = None
         if full:
@@ -321,6 +325,21 @@ cdef class Cluster(PoolOwner):
         if not self.balancer.pools:
             self.failure = R_NO_ENDPOINT
         return A_FAILED
+
+    cdef void _count_way(self, Pool pool, UpstreamUser user) noexcept:
+        if pool.level > self.choice.first_level:
+            self.group.figures[CF_OVERFLOWS] += 1
+        if not self.binds:
+            return
+        if self.sticky is not None and user.bound:
+            if self.is_bound(user, pool):
+                self.group.figures[CF_STICKY_BOUND] += 1
+                return
+            self.group.figures[CF_STICKY_LOST] += 1
+        if self.keys is not None and not user.keyed:
+            self.group.figures[CF_HASH_KEYLESS] += 1
+        elif self.keys is not None and user.rehashed:
+            self.group.figures[CF_HASH_FALLBACKS] += 1
 
     cdef Pool _last_resort(self):
         """One that is ejected, or that the policy keeps in reserve, when all others have failed: it may be back."""
@@ -341,6 +360,9 @@ cdef class Cluster(PoolOwner):
         if pool.entry.standing.order == ORDER_READY and pool.weight:
             return None
         return pool if is_usable(pool, <uint64_t>self.workspace.clock.now_us) else None
+
+    cdef bint is_bound(self, UpstreamUser user, Pool pool) noexcept:
+        return self.sticky is not None and user.bound != 0 and pool.mark_of_sticky == user.bound
 
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1:
         if user.tried is None:
@@ -369,6 +391,7 @@ cdef class Cluster(PoolOwner):
         cdef UpstreamUser user
         cdef Acquired result
         cdef uint32_t rounds = self.queue.length
+        cdef list aside = []
         while rounds > 0 and self.queue.length > 0:
             rounds -= 1
             if self.breaker is not None and self.breaker.state == CB_OPEN:
@@ -378,19 +401,21 @@ cdef class Cluster(PoolOwner):
                 except Exception as error:
                     self.workspace.engine.failed(user, error)
                 continue
-            user = self._take_next()
+            user = self._take_next(None)
             if user is None:
                 break
             try:
-                result = self._dial_for(user)
+                result = self._dial_for(user, aside)
             except Exception as error:
                 self.workspace.engine.failed(user, error)
                 continue
-            if result == A_QUEUED:
+            if result == A_QUEUED and user.tried is None:
                 break
+        for user in reversed(aside):
+            self.queue.join_again(user, W_QUEUE)
         return 0
 
-    cdef Acquired _dial_for(self, UpstreamUser user) except *:
+    cdef Acquired _dial_for(self, UpstreamUser user, list aside) except *:
         cdef Acquired result = self._choose(user, True)
         if result == A_TAKEN:
             user.on_upstream(self.chosen.taken)
@@ -399,7 +424,11 @@ cdef class Cluster(PoolOwner):
         elif result == A_FULL:
             # No room after all. It keeps its place: the one that it was taken from.
             self._put_back(user)
-            self.queue.join_again(user, W_QUEUE)
+            if user.tried is None:
+                self.queue.join_again(user, W_QUEUE)
+            else:
+                # Those behind it may use the room that it avoids.
+                aside.append(user)
             return A_QUEUED
         else:
             user.on_line(self.chosen)

@@ -57,7 +57,9 @@ cdef enum Reason:
     R_CIRCUIT_OPEN = 45
     R_BAD_DEADLINE = 46
     R_DEADLINE_PASSED = 47
-    R_NO_ROUTE = 48
+    R_HOOK_FAILED = 48
+    R_HOOK_TIMEOUT = 49
+    R_NO_ROUTE = 50
 
 cdef enum:
-    REASON_COUNT = 49
+    REASON_COUNT = 51

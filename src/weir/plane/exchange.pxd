@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
 from weir.plane.codes cimport Reason, Step
+from weir.plane.edits cimport Edits
 from weir.plane.fields cimport RequestPolicy, ResponsePolicy
 from weir.plane.framing cimport Framing
 from weir.plane.ids cimport Identity
@@ -48,6 +49,8 @@ cdef class ExchangeOwner(StreamOwner):
     cdef int exchange_done(self, Exchange exchange, bint keep) except -1
     # Answers with an error instead of a response; the status that was sent (0: none could be).
     cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1
+    # Answers as a hook or a rule of the configuration says (messages.Answer); the status that was sent.
+    cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1
     # Sends a few bytes, or keeps them in `out`. FAILED: the client is gone.
     cdef Step send_small(self, const char* p, uint32_t n) except *
 
@@ -60,6 +63,11 @@ cdef class SecondTry(UpstreamUser):
     cdef int cancel(self) except -1
     # The first has failed: whether this one goes on in its place (it was sent), or is given up.
     cdef bint promote(self) except -1
+
+# What Python may hold of an exchange; it outlives it.
+cdef class ExchangeView:
+    cdef Exchange exchange              # None: it is over
+    cdef int end(self) except -1
 
 cdef class Exchange(UpstreamUser):
     cdef Workspace workspace
@@ -130,6 +138,15 @@ cdef class Exchange(UpstreamUser):
     cdef int64_t acknowledged           # bytes of the response that the client has, when one was last written
     cdef Identity identity              # said to the endpoint, in an answer, and in the log
 
+    # -- what it meets of Python, and what that changes
+    cdef uint64_t hooked                # a bit for each hook of its route that is about it
+    cdef bint calling                   # it waits for a hook
+    cdef bint meets_response            # hooks see its response head, now
+    cdef bint response_met              # ... have seen it
+    cdef ExchangeView view              # None: no hook has seen it
+    cdef Edits request_edits            # None: none
+    cdef Edits response_edits
+
     # -- what its listener's rules say (admission)
     cdef uint8_t outcome                # Outcome: what is done with it when it has waited
     cdef bint injected                  # a fault has a part in it
@@ -145,6 +162,18 @@ cdef class Exchange(UpstreamUser):
     # How many bytes of inbuf, from the head on, belong to this exchange: after them comes the next request.
     cdef uint32_t consumed(self) noexcept
 
+    # What it is sent to from here on, and what follows from that. Before its first attempt.
+    cdef int use_cluster(self, Cluster cluster) except -1
+    # The workspace's request_head is this request's again. False: it cannot be.
+    cdef bint restore_head(self) noexcept
+    # The hooks of a phase (hooks.Phase) are done.
+    cdef int go_on(self, int phase) except -1
+    # It is counted and logged: hooks of phase "log" see it.
+    cdef int meet_end(self) except -1
+    # Its request is on its way, or was.
+    cdef bint state_is_sent(self) noexcept
+    # If it is answered now without a response: whether the client's connection is in order then.
+    cdef bint may_keep(self) noexcept
     # Instead of start: it is answered with an error.
     cdef int refuse(self, Reason reason) except -1
 

@@ -32,6 +32,7 @@ from weir.plane.codes cimport (
     Reason,
     Step,
 )
+from weir.plane.cluster cimport Cluster
 from weir.plane.deadline cimport DEADLINE_BAD, DEADLINE_NONE, read_deadline
 from weir.plane.fields cimport ties_connection
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, B_NONE, Framing
@@ -72,8 +73,19 @@ cdef class ExchangeOwner(StreamOwner):
     cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1:
         raise NotImplementedError(f"{type(self).__name__}.answer_error")
 
+    cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.answer_own")
+
     cdef Step send_small(self, const char* p, uint32_t n) except *:
         raise NotImplementedError(f"{type(self).__name__}.send_small")
+
+
+cdef class ExchangeView:
+    """What Python may hold of an exchange."""
+
+    cdef int end(self) except -1:
+        self.exchange = None
+        return 0
 
 
 cdef class SecondTry(UpstreamUser):
@@ -100,10 +112,8 @@ cdef class Exchange(UpstreamUser):
         cdef Head* head = &self.workspace.request_head
         cdef uint32_t base = owner.inbuf.start
         cdef uint32_t held = owner.inbuf.end - base - head.length
-        cdef Retries retry = route.cluster.retry
         self.owner = owner
         self.route = route
-        self.cluster = route.cluster
         self.head.at = base
         self.head.length = head.length
         self.method_text.at = base + head.method_at
@@ -121,9 +131,6 @@ cdef class Exchange(UpstreamUser):
         self.keep_alive = framing.keep_alive
         self.tied = ties_connection(owner.inbuf.data + base, head, F_AUTHORIZATION)
         self.idempotent = head.method in (M_GET, M_HEAD, M_PUT, M_DELETE, M_OPTIONS)
-        self.may_repeat = self.idempotent or (
-            retry.takes_keys and carries_key(owner.inbuf.data + base, head)
-        )
         self.started_us = started_us
         if owner.options.deadline_length:
             self.gives_up_ms = read_deadline(
@@ -137,12 +144,6 @@ cdef class Exchange(UpstreamUser):
             self.body_in_inbuf = held if held < framing.length else <uint32_t>framing.length
         else:
             self.body_in_inbuf = held if framing.kind == B_CHUNKED else 0
-        self.repeatable = (
-            self.may_repeat and retry.attempts > 1 and retry.on & ON_REUSED
-            and (framing.kind == B_NONE or (framing.kind == B_LENGTH and (
-                self.body_in_inbuf == framing.length or framing.length <= retry.max_replay_body
-            )))
-        )
         self.request.start(framing.kind, framing.length, False, False)
         self.response.payload = 0
         if owner.options.identifies:
@@ -153,10 +154,38 @@ cdef class Exchange(UpstreamUser):
         self.row = route.series.find(
             self.workspace.counters, route.number, owner.inbuf.data + self.path.at, self.path.length
         )
-        if self.cluster.binds:
-            self.cluster.bind(owner.inbuf.data + base, head, owner.client, owner.client_length, self)
+        self.use_cluster(route.cluster)
         self.workspace.exchanges += 1
         return 0
+
+    cdef int use_cluster(self, Cluster cluster) except -1:
+        cdef ExchangeOwner owner = self.owner
+        cdef Head* head = &self.workspace.request_head
+        cdef const char* p = owner.inbuf.data + self.head.at
+        cdef Retries retry = cluster.retry
+        self.cluster = cluster
+        self.may_repeat = self.idempotent or (retry.takes_keys and carries_key(p, head))
+        self.repeatable = (
+            self.may_repeat and retry.attempts > 1 and retry.on & ON_REUSED
+            and (self.framing.kind == B_NONE or (self.framing.kind == B_LENGTH and (
+                self.body_in_inbuf == self.framing.length or self.framing.length <= retry.max_replay_body
+            )))
+        )
+        if cluster.binds:
+            cluster.bind(p, head, owner.client, owner.client_length, self)
+        return 0
+
+    cdef bint restore_head(self) noexcept:
+        return False
+
+    cdef int go_on(self, int phase) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.go_on")
+
+    cdef int meet_end(self) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.meet_end")
+
+    cdef bint state_is_sent(self) noexcept:
+        return self.state not in (E_OVER, E_HELD, E_WAITING)
 
     cdef uint32_t consumed(self) noexcept:
         return self.head.length + self.body_in_inbuf
@@ -214,16 +243,18 @@ cdef class Exchange(UpstreamUser):
             retry_after_s = self.cluster.retry_after_s()
         elif reason == R_CIRCUIT_OPEN:
             retry_after_s = self.cluster.breaker.retry_after_s()
-        # The connection goes on only if the request was taken in whole: what follows is the next one then.
-        if self.state == E_HELD or (self.state == E_WAITING and self.retries == 0):
-            keep = self.framing.kind == B_NONE or (
-                self.framing.kind == B_LENGTH and self.body_in_inbuf == self.framing.length
-            )
-        else:
-            keep = self.request.done
-        keep = keep and self.keep_alive and not self.workspace.draining
+        keep = self.may_keep()
         self.status = owner.answer_error(self, reason, keep, retry_after_s)
         return self.finish(False, keep and self.status != 0)
+
+    cdef bint may_keep(self) noexcept:
+        # The connection goes on only if the request was taken in whole: what follows is the next one then.
+        cdef bint whole = self.request.done
+        if self.state == E_HELD or (self.state == E_WAITING and self.retries == 0):
+            whole = self.framing.kind == B_NONE or (
+                self.framing.kind == B_LENGTH and self.body_in_inbuf == self.framing.length
+            )
+        return whole and self.keep_alive and not self.workspace.draining
 
     cdef bint _may_be_race(self, Reason reason) noexcept:
         """Whether the endpoint may just have closed a connection that had rested."""
@@ -256,6 +287,10 @@ cdef class Exchange(UpstreamUser):
             second.cancel()
         self.workspace.exchanges -= 1
         self._account()
+        if self.hooked:
+            self.meet_end()
+        if self.view is not None:
+            self.view.end()
         try:
             self._return_leftover()
         except MemoryError:
@@ -404,6 +439,13 @@ cdef class Exchange(UpstreamUser):
         self.identity.id_length = 0
         self.identity.traced = False
         self.identity.joined = False
+        self.hooked = 0
+        self.calling = False
+        self.meets_response = False
+        self.response_met = False
+        self.view = None
+        self.request_edits = None
+        self.response_edits = None
         self.injected = False
         self.variant = 0
         self.retry_after_s = 0

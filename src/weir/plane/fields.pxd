@@ -9,7 +9,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from weir.plane.codes cimport Reason, Step
 from weir.plane.framing cimport Framing
 from weir.plane.head cimport FieldId, Head
-from weir.plane.ids cimport Identity
+from weir.plane.ids cimport IDENTITY_BYTES, Identity
+from weir.plane.timing cimport SERVER_TIMING_BYTES
+
+cdef enum:
+    # More than all that weir writes beyond what it copies: the names of its fields and its own values.
+    OWN_BYTES = 512 + IDENTITY_BYTES + SERVER_TIMING_BYTES
 
 cpdef enum ForwardedPolicy:
     FWD_REPLACE = 0     # X-Forwarded-* say what this proxy saw; what the client sent is dropped
@@ -29,6 +34,8 @@ cdef struct RequestPolicy:
     const char* proto           # "http" or "https"
     uint32_t proto_length
     const Identity* identity    # who the request is; NULL: its fields go on as they came
+    const char* target          # length 0: as it came
+    uint32_t target_length
 
 cdef struct ResponsePolicy:
     uint8_t via                 # 1: append to Via
@@ -36,6 +43,8 @@ cdef struct ResponsePolicy:
     uint8_t keep_alive          # 1: say "Connection: keep-alive" (to an HTTP/1.0 client that asked)
     uint8_t chunked             # 1: the body goes on chunked: say so, and drop any Content-Length
     uint8_t interim             # 1: a 1xx head: no framing fields, no counter
+    const char* status_line     # with its CRLF; length 0: as it came
+    uint32_t status_line_length
     uint8_t upgrade             # 1: a 101: pass Upgrade and say "Connection: upgrade"
     const char* counter         # name of the field with the running total; length 0: none
     uint32_t counter_length
@@ -60,8 +69,15 @@ cdef Step check_response(const char* p, Head* head) noexcept nogil
 cdef bint ties_connection(const char* p, const Head* head, FieldId known) noexcept nogil
 
 # An upper bound for the bytes that write_* needs.
-cdef uint32_t request_head_bound(const Head* head, const RequestPolicy* policy) noexcept nogil
-cdef uint32_t response_head_bound(const Head* head, const ResponsePolicy* policy) noexcept nogil
+cdef inline uint32_t request_head_bound(const Head* head, const RequestPolicy* policy) noexcept nogil:
+    # Host or authority is written a second time at most; either is part of head.length.
+    return (
+        2 * head.length + policy.target_length + policy.host_length + policy.client_length + policy.proto_length
+        + OWN_BYTES
+    )
+
+cdef inline uint32_t response_head_bound(const Head* head, const ResponsePolicy* policy) noexcept nogil:
+    return head.length + policy.status_line_length + policy.counter_length + OWN_BYTES
 
 # Write the composed head to out (room for the bound) and return its length.
 cdef uint32_t write_request_head(

@@ -19,17 +19,15 @@ from weir.plane.head cimport (
     Field, FieldId, Head, M_CONNECT, M_OPTIONS, M_TRACE, T_ABSOLUTE, known_name,
 )
 from weir.plane.host cimport check_host
-from weir.plane.ids cimport IDENTITY_BYTES, drop_replaced, put_identity, put_request_id
+from weir.plane.ids cimport drop_replaced, put_identity, put_request_id
 from weir.plane.text cimport equals_lower, list_has_token, put_bytes, put_number, same_text
-from weir.plane.timing cimport SERVER_TIMING_BYTES, put_server_timing
+from weir.plane.timing cimport put_server_timing
 
 cdef enum:
     # Options that one Connection may name, in all. Real ones name three; without a bound every field of a head
     # would be compared with thousands of names.
     OPTIONS_LIMIT = 64
     ALIAS_LIMIT = 32        # longer than any name that is known
-    # More than all that weir writes beyond what it copies: the names of its fields and its own values.
-    OWN_BYTES = 512 + IDENTITY_BYTES + SERVER_TIMING_BYTES
 
 # Fields of a request that end here (RFC 9110 section 7.6.1 and its predecessors), or that weir writes itself.
 cdef uint32_t REQUEST_DROPS = (
@@ -281,9 +279,13 @@ cdef char* fields_put_options(char* out, bint te, bint upgrade, bint close, bint
     return put_bytes(out, b"\r\n", 2)
 
 
-cdef char* fields_put_request_line(char* out, const char* p, const Head* head) noexcept nogil:
+cdef char* fields_put_request_line(
+    char* out, const char* p, const Head* head, const RequestPolicy* policy
+) noexcept nogil:
     out = put_bytes(out, p + head.method_at, head.method_length + 1)
-    if head.target_form != T_ABSOLUTE:
+    if policy.target_length:
+        out = put_bytes(out, policy.target, policy.target_length)
+    elif head.target_form != T_ABSOLUTE:
         out = put_bytes(out, p + head.target_at, head.target_length)
     else:
         # Origin-form (RFC 9112 section 3.2.1); OPTIONS of a whole server becomes "*" (section 3.2.4).
@@ -347,15 +349,6 @@ cdef inline char* fields_put_via(char* out, const Head* head) noexcept nogil:
     return out
 
 
-cdef uint32_t request_head_bound(const Head* head, const RequestPolicy* policy) noexcept nogil:
-    # Host or authority is written a second time at most; either is part of head.length.
-    return 2 * head.length + policy.host_length + policy.client_length + policy.proto_length + OWN_BYTES
-
-
-cdef uint32_t response_head_bound(const Head* head, const ResponsePolicy* policy) noexcept nogil:
-    return head.length + policy.counter_length + OWN_BYTES
-
-
 cdef uint32_t write_request_head(
     const char* p, Head* head, const Framing* framing, const RequestPolicy* policy, bint upgrade,
     bint te_trailers, char* out
@@ -376,8 +369,11 @@ cdef uint32_t write_request_head(
     if policy.identity != NULL:
         drop_replaced(p, head, policy.identity)
     # As it came, if it may go on so: the minor version is the byte before the CRLF that ends the line.
-    if head.target_form == T_ABSOLUTE or p[head.fields_at - 3] != c"1" or drops >> F_HOST & 1:
-        out = fields_put_request_line(out, p, head)
+    if (
+        head.target_form == T_ABSOLUTE or p[head.fields_at - 3] != c"1" or drops >> F_HOST & 1
+        or policy.target_length
+    ):
+        out = fields_put_request_line(out, p, head, policy)
         run = head.fields_at
     if policy.host_length != 0:
         out = put_bytes(out, b"Host: ", 6)
@@ -467,7 +463,10 @@ cdef uint32_t write_response_head(
         fields_drop_called(p, head, policy.counter, policy.counter_length)
     if policy.identity != NULL and policy.identity.id_length:
         fields_drop_called(p, head, b"X-Request-Id", 12)
-    if p[7] != c"1" or head.fields_at - head.status_at == 5:
+    if policy.status_line_length:
+        out = put_bytes(out, policy.status_line, policy.status_line_length)
+        run = head.fields_at
+    elif p[7] != c"1" or head.fields_at - head.status_at == 5:
         out = fields_put_status_line(out, p, head)
         run = head.fields_at
     out = fields_put_kept(out, p, head, run, drops)

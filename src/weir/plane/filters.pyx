@@ -78,7 +78,7 @@ cdef class FieldName:
 cdef class Filter:
     """`methods` (none: all), `prefix` of the path ("": all), `field` ("Name" or "Name: value"; "": all)."""
 
-    def __cinit__(self, methods=(), str prefix="", str field=""):
+    def __cinit__(self, methods=(), str prefix="", str field="", *_more, **_options):
         cdef char* out
         cdef bytes path = prefix.encode()
         cdef bytearray plain = bytearray(len(path) + 1)

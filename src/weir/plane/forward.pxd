@@ -9,13 +9,11 @@ from weir.plane.pool cimport Acquired
 from weir.plane.workspace cimport Workspace
 
 cdef class Forward(Trying):
-    cdef int _go_on(self) except -1
     cdef bint _is_late(self) noexcept
     cdef int _too_late(self) except -1
     cdef void _wait(self, int64_t ms) noexcept
     cdef uint32_t _add_times(self, uint32_t n) noexcept
     cdef int _acquired(self, Acquired how) except -1
-    cdef bint _restore_head(self) noexcept
     cdef int _send_request(self) except -1
     cdef Step _prepare_body(self) except *
     cdef int _pump_request(self) except -1

@@ -8,7 +8,7 @@ What is hard here: the endpoint may close a connection just as a request is writ
   limit, unless all of it came with the head and still stands there.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.attempts cimport Trying
@@ -34,32 +34,30 @@ from weir.plane.codes cimport (
     Step,
 )
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
+from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner
-from weir.plane.fields cimport (
-    FWD_APPEND, FWD_REPLACE, RequestPolicy, check_request, request_head_bound, write_request_head,
-)
+from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
-from weir.plane.hold cimport let_go, let_in
+from weir.plane.hold cimport let_go
+from weir.plane.hooks cimport PHASE_UPSTREAM
+from weir.plane.meeting cimport MEET_GO, hook_overdue, meet
 from weir.plane.options cimport ListenerOptions
-from weir.plane.origin cimport (
-    CLIENT_TEXT, O_IPV4, O_IPV6, Origin, origin_of_bytes, origin_of_peer, put_origin, same_origin,
-)
+from weir.plane.origin cimport CLIENT_TEXT, same_origin
 from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_request, await_response, request_verdict, response_verdict
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.private cimport PrivatePool
-from weir.plane.proxyproto cimport PROXY_SENT_BYTES, write_proxy_header
+from weir.plane.proxyproto cimport PROXY_SENT_BYTES
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.response cimport pump_response, pump_tunnel, read_response, resume_response
 from weir.plane.retry cimport ON_CONNECT
 from weir.plane.retrywords cimport RW_CONNECT, RW_NO_ENDPOINT, RW_NOT_CHOSEN, RW_RESPONSE_BEGUN
 from weir.plane.states cimport E_BODY, E_HELD, E_PAUSE, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
-from weir.plane.syscalls cimport sockaddr_storage
 from weir.plane.text cimport put_bytes
-from weir.plane.trust cimport has_good_host, has_good_proto
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
+from weir.plane.vouch cimport believe, introduce
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 
@@ -95,50 +93,10 @@ cdef Upstream forward_take_kept(Exchange exchange):
     return None
 
 
-cdef uint32_t forward_introduce(Exchange exchange, char* out) noexcept:
-    """Writes the PROXY header with which a connection begins that is this client's from now on."""
-    cdef ExchangeOwner owner = exchange.owner
-    cdef Origin destination = owner.destination
-    cdef sockaddr_storage address
-    exchange.upstream.speaks_for = owner.origin
-    if destination.family != O_IPV4 and destination.family != O_IPV6:
-        if owner.stream.local_address(&address):
-            origin_of_peer(&address, &destination)
-        if destination.family != O_IPV4 and destination.family != O_IPV6:
-            # A client that a trusted proxy tells of, over a Unix socket: better 0.0.0.0 than not to say who it is.
-            origin_of_bytes(O_IPV4, <const uint8_t*>b"\x00\x00\x00\x00", 0, &destination)
-    return write_proxy_header(exchange.cluster.proxy_header, &owner.origin, &destination, False, out)
-
-
-cdef void forward_believe(
-    ExchangeOwner owner, const Head* head, RequestPolicy* policy, const char* p, char* hop
-) noexcept:
-    """What trusted proxies, where there are any, change in what is said of the client; `hop` has CLIENT_TEXT bytes."""
-    if not owner.believed:
-        if policy.forwarded == FWD_APPEND:
-            policy.forwarded = FWD_REPLACE      # nothing that it says is to go on
-    elif policy.forwarded == FWD_REPLACE:
-        policy.keep_proto = has_good_proto(p, head)
-        policy.keep_host = has_good_host(p, head)
-    elif policy.forwarded == FWD_APPEND:
-        policy.client_length = put_origin(&owner.hop, hop)
-        policy.client = hop
-
-
 cdef class Forward(Trying):
     """An exchange that an endpoint answers."""
 
     # -- finding a connection -----------------------------------------------------------------------------
-
-    cdef int start(self) except -1:
-        if self.owner.options.admission is not None and not let_in(self):
-            return 0
-        return self._go_on()
-
-    cdef int _go_on(self) except -1:
-        # What was refused is no reason to send others more often.
-        self.cluster.retry.count_request()
-        return self._acquire()
 
     cdef int _acquire(self) except -1:
         cdef Acquired how = A_TAKEN
@@ -233,7 +191,7 @@ cdef class Forward(Trying):
 
     # -- the request --------------------------------------------------------------------------------------
 
-    cdef bint _restore_head(self) noexcept:
+    cdef bint restore_head(self) noexcept:
         """Puts this request's parsed head into the workspace again, after others were parsed there."""
         cdef Head* head = &self.workspace.request_head
         cdef const char* p = self.owner.inbuf.data + self.head.at
@@ -269,13 +227,24 @@ cdef class Forward(Trying):
         cdef Head* head = &workspace.request_head
         cdef RequestPolicy policy
         cdef char hop[CLIENT_TEXT]
+        cdef Edits edits = self.request_edits
+        cdef uint32_t more = 0
         cdef uint32_t n = 0
-        if workspace.request_owner is not self and not self._restore_head():
+        if workspace.request_owner is not self and not self.restore_head():
             return 0
         policy.forwarded = options.forwarded
         policy.via = options.via_request
         policy.host = self.cluster.host
         policy.host_length = <uint32_t>len(self.cluster.host)
+        policy.target_length = 0
+        if edits is not None:
+            if edits.host is not None:
+                policy.host = edits.host
+                policy.host_length = <uint32_t>len(edits.host)
+            if edits.target is not None:
+                policy.target = edits.target
+                policy.target_length = <uint32_t>len(edits.target)
+            more = edits.bound()
         if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
             # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
             # name that weir knows them by (RFC 9112 section 3.3).
@@ -287,9 +256,9 @@ cdef class Forward(Trying):
         policy.proto_length = 5 if owner.tls else 4
         policy.keep_proto = policy.keep_host = 0
         if options.trusted is not None:
-            forward_believe(owner, head, &policy, owner.inbuf.data + self.head.at, hop)
+            believe(owner, head, &policy, owner.inbuf.data + self.head.at, hop)
         policy.identity = &self.identity if options.identifies else NULL
-        if request_head_bound(head, &policy) + PROXY_SENT_BYTES + TIME_FIELDS_BYTES > COMPOSE_BYTES:
+        if request_head_bound(head, &policy) + more + PROXY_SENT_BYTES + TIME_FIELDS_BYTES > COMPOSE_BYTES:
             return 0
         if options.deadline_length:
             drop_named(owner.inbuf.data + self.head.at, head, options.deadline, options.deadline_length)
@@ -297,8 +266,10 @@ cdef class Forward(Trying):
             drop_named(owner.inbuf.data + self.head.at, head, b"X-Request-Start", 15)
         if self.cluster.sticky is not None and self.cluster.sticky.removes:
             self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
+        if edits is not None:
+            edits.mark(owner.inbuf.data + self.head.at, head)
         if self.cluster.proxy_header and self.upstream.requests == 1:
-            n = forward_introduce(self, workspace.compose)
+            n = introduce(self, workspace.compose)
         n += write_request_head(
             owner.inbuf.data + self.head.at, head, &self.framing, &policy, self.upgrade, self.te_trailers,
             workspace.compose + n,
@@ -307,6 +278,8 @@ cdef class Forward(Trying):
             n = self._add_times(n)
         if self.cluster.sticky is not None and self.cluster.sticky.removes:
             n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
+        if edits is not None:
+            n = edits.put(workspace.compose, n)
         return n
 
     cdef Step _prepare_body(self) except *:
@@ -347,8 +320,13 @@ cdef class Forward(Trying):
         cdef Step step
         if self.gives_up_ms and self._is_late():
             return self._too_late()
-        if workspace.request_owner is not self and not self._restore_head():
+        if workspace.request_owner is not self and not self.restore_head():
             return self.fail(R_INTERNAL)
+        if self.hooked and self.hooked & self.route.hooks.masks[<int>PHASE_UPSTREAM]:
+            if meet(self, PHASE_UPSTREAM) != MEET_GO:
+                return 0
+            if workspace.request_owner is not self and not self.restore_head():
+                return self.fail(R_INTERNAL)
         if self._prepare_body() == FAILED:
             return self.fail(relay.reason)
         n = self.compose_request()
@@ -412,6 +390,8 @@ cdef class Forward(Trying):
     cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1:
         if self.state == E_TUNNEL:
             return pump_tunnel(self)
+        if self.calling:
+            return 0        # what has come is read when the hook has spoken
         if what & STREAM_WRITE and self.request.wants_write() and not self.upload_broken:
             self._pump_request()
             if self.upstream is not upstream:
@@ -434,7 +414,7 @@ cdef class Forward(Trying):
             # It sends no more. One that is queued has most likely given up: it makes room for others.
             if self.state in (E_WAITING, E_PAUSE, E_HELD) or self.request.source_done:
                 return self.abort(R_CLIENT_CLOSED)
-        if self.state in (E_WAITING, E_PAUSE, E_HELD):
+        if self.state in (E_WAITING, E_PAUSE, E_HELD) or self.calling:
             return 0
         if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
             pump_response(self)
@@ -451,6 +431,8 @@ cdef class Forward(Trying):
             and self._is_late()
         ):
             return self._too_late()
+        if self.calling:
+            return hook_overdue(self)
         if self.state == E_WAITING:
             if self.waiting == W_POOL and self.pool is not None:
                 how = self.pool.dial_for(self)

@@ -14,7 +14,7 @@ from weir.plane.exchange cimport MAX_INTERIM, Exchange, SecondTry
 from weir.plane.head cimport Head, HeadLimits, scan_response
 from weir.plane.pool cimport A_CONNECTING, A_QUEUED, A_TAKEN, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM
-from weir.plane.retrywords cimport RW_HEDGE_FAILED, RW_HEDGE_SENT, RW_HEDGE_WON
+from weir.plane.retrywords cimport RW_HEDGE_BOUND, RW_HEDGE_FAILED, RW_HEDGE_SENT, RW_HEDGE_WON
 from weir.plane.states cimport H_OVER, H_SENT, H_WAITING, MACHINE_HEDGE
 from weir.plane.stream cimport IO_BLOCKED, Stream
 from weir.plane.syscalls cimport ssize_t
@@ -32,6 +32,10 @@ cdef class Hedge(SecondTry):
         cdef Acquired how
         self.workspace = exchange.workspace
         self.cluster = exchange.cluster
+        # Its session is there: another endpoint would be quick to say that it knows of none.
+        if self.cluster.is_bound(exchange, exchange.pool):
+            self.cluster.retry.count(RW_HEDGE_BOUND)
+            return 0
         self.tried = None if exchange.tried is None else set(exchange.tried)
         self.cluster.avoid(self, exchange.pool)
         if not self.cluster.retry.may_hedge(exchange.attempts, self.cluster.has_other(self)):

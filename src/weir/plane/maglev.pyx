@@ -136,8 +136,10 @@ cdef class Hash(Balancer):
         for _i in range(REHASHES):
             pool = <Pool>self.members[self.slots[key % MAGLEV_SLOTS]]
             if self._takes(pool, key, stamp):
+                user.rehashed = _i > 0
                 return pool
             key = mix(key + 1)
+        user.rehashed = True
         return self.sweep(<uint32_t>(user.key % <uint64_t>len(self.pools)), stamp)
 
 

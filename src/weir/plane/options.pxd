@@ -7,6 +7,7 @@ from weir.plane.answers cimport ErrorPages
 from weir.plane.clients cimport ClientTable
 from weir.plane.cluster cimport Cluster
 from weir.plane.head cimport HeadLimits
+from weir.plane.hooks cimport Hooks
 from weir.plane.ids cimport IdPolicy, TracePolicy
 from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
@@ -18,7 +19,9 @@ cdef class Route:
     cdef Cluster cluster
     cdef SeriesNames series
     cdef uint64_t max_body_bytes        # 0: no limit
-    cdef bint nowhere                   # it has no cluster: its requests are answered with 404
+    cdef Hooks hooks                    # None: there are none
+    cdef dict clusters                  # all of the plan, by name
+    cdef Cluster find_cluster(self, str name)
 
 cdef class ListenerOptions:
     cdef Route route                    # of what takes no other

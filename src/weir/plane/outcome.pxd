@@ -15,8 +15,8 @@ cdef class PoolOwner(Source):
     cdef Line queue
     cdef uint32_t busy              # exchanges in progress with its pools
     cdef bint observes              # it wants to be told what came of attempts
-    # Who is given a free connection next: taken out of the queue. None: nobody, or nobody may go on yet.
-    cdef UpstreamUser next_waiting(self)
+    # Who is given a free connection of this pool next: taken out of the queue. None: nobody, or nobody may go on yet.
+    cdef UpstreamUser next_waiting(self, UpstreamHome home)
     # What came of an attempt: a final response head with this status, or none (0), for this reason.
     cdef int observe(self, uint16_t status, Reason reason, int64_t us) except -1
     # One has failed as often in a row as eject_failures or eject_5xx says; `why` for its standing.

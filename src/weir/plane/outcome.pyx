@@ -34,7 +34,7 @@ cdef inline bint is_local(Reason reason) noexcept:
 cdef class PoolOwner(Source):
     """The cluster, as a pool sees it."""
 
-    cdef UpstreamUser next_waiting(self):
+    cdef UpstreamUser next_waiting(self, UpstreamHome home):
         return self.queue.take()
 
     cdef int observe(self, uint16_t status, Reason reason, int64_t us) except -1:

@@ -10,6 +10,7 @@ from weir.plane.codes cimport REASON_COUNT
 from weir.plane.counters cimport Counters
 from weir.plane.engine cimport Engine
 from weir.plane.fake cimport FakeStream
+from weir.plane.hooks cimport Hook, Hooks
 from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.pool cimport Pool
@@ -39,11 +40,13 @@ cdef class Plane:
     worker's; `make_page()` returns the statistics page as bytes; `dialer` is for tests; `route_numbers` are the
     routes' places in the statistics table, unless they are those in the plan. `rules` is the memory of the plan's rules
     (`weir.stats.rules.RuleBook`), for as many workers as the table; without it they are this plane's alone. Nothing
-    listens until listen() is called, and endpoints are unknown until set_addresses().
+    `hooks` are `weir.hooks.Hook`s, in the order in which they are
+    called. Nothing listens until listen() is called, and endpoints are unknown until set_addresses().
     """
 
     def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,
-                 Dialer dialer=None, route_numbers=None, rules=None):
+                 Dialer dialer=None, route_numbers=None, rules=None, hooks=()):
+        cdef Cluster nowhere
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
         self.workspace = workspace
@@ -53,10 +56,17 @@ cdef class Plane:
         if not all([0 <= number < <int>counters.routes for number in numbers]):
             raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
         series = {}     # routes that count alike have one between them
-        # A cluster of nobody stands for the one that a route does not have, so that nothing has to ask whether it has.
-        places = {NOWHERE: Cluster(workspace, roster, ClusterPlan("", ())), **dict(enumerate(self.clusters))}
+        # A cluster of nobody stands for the one that a route does not have, so that nobody has to ask whether it has.
+        nowhere = Cluster(workspace, roster, ClusterPlan("", ()))
+        nowhere.nowhere = True
+        places = {NOWHERE: nowhere, **dict(enumerate(self.clusters))}
+        by_name = {cluster.name: cluster for cluster in self.clusters}
+        made = [Hook(hook) for hook in hooks]
         self.routes = [
-            Route(route, number, places[route.cluster], series_of(plan.stats, route, series))
+            Route(
+                route, number, places[route.cluster], series_of(plan.stats, route, series),
+                Hooks(made) if made else None, by_name,
+            )
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
         routers = {NO_ROUTER: None, **{number: Router(matches) for number, matches in enumerate(plan.routers)}}
@@ -205,6 +215,10 @@ cdef class Plane:
             "buffers": self.workspace.buffers.live,
             "buffer_bytes": self.workspace.buffers.live_bytes,
         }
+
+    def timers(self) -> int:
+        """Timers that run, those that were stopped and not met since included."""
+        return self.workspace.wheel.linked
 
     def clients_counted(self) -> int:
         """Connections, and requests behind trusted proxies, that count for `max_connections_per_client` now."""

@@ -264,7 +264,7 @@ cdef class Pool(Outcomes):
         """A connection is free: to the first in line, to the queue, or to rest."""
         cdef UpstreamUser user = self.line.take()
         if user is None and self.owner.queue.length:
-            user = self.owner.next_waiting()
+            user = self.owner.next_waiting(self)
         if user is not None:
             # One that was just given back may have been closed meanwhile, like one that has rested.
             upstream.reused = upstream.requests > 0

@@ -25,6 +25,7 @@ from weir.plane.codes cimport (
     Step,
 )
 from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
+from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner, SecondTry
 from weir.plane.fields cimport (
     ResponsePolicy,
@@ -45,7 +46,9 @@ from weir.plane.framing cimport (
 from weir.plane.head cimport (
     F_KEEP_ALIVE, F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response,
 )
+from weir.plane.hooks cimport PHASE_RESPONSE
 from weir.plane.keepalive cimport keep_alive_timeout_ms
+from weir.plane.meeting cimport MEET_GO, meet
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_credit, await_response
@@ -58,12 +61,13 @@ from weir.plane.syscalls cimport ECONNRESET, ssize_t
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 cdef enum:
-    OWN_ROOM = 16384        # what weir adds to MAX_INTERIM interim heads, at most
+    OWN_ROOM = 65536        # what weir adds to MAX_INTERIM interim heads, and edits to one head, at most
     HOLD_HEAD_MS = 4        # of a response whose body has not begun: no person notices, and its server is long done
 
 
 cdef int read_response(Exchange exchange) except -1:
     """Reads until a final response head is there."""
+    exchange.workspace.response_owner = None
     cdef Stream stream = exchange.upstream.stream
     cdef Head* head = &exchange.workspace.response_head
     cdef Buffer buf = exchange.head_buf
@@ -222,10 +226,32 @@ cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1:
         return 0
     if ended and framing.kind != B_CLOSE and buf.end - buf.start == head.length and promises_body(&framing):
         return exchange.try_again(ON_BAD_RESPONSE, R_UPSTREAM_TRUNCATED)
+    if (
+        exchange.hooked and not exchange.response_met and framing.kind != B_TUNNEL
+        and exchange.hooked & exchange.route.hooks.masks[<int>PHASE_RESPONSE]
+    ):
+        if not show_response(exchange):
+            return 0
+        if exchange.workspace.response_owner is not exchange:
+            exchange.head_held = True
+            return read_response(exchange)      # another head was parsed meanwhile: this one is again
     exchange.status = head.status
     if framing.kind == B_TUNNEL:
         return start_tunnel(exchange, buf)
     return start_response(exchange, buf, &framing)
+
+
+cdef bint show_response(Exchange exchange) except -1:
+    """Hooks see the response head; False: one is awaited, or has ended the exchange."""
+    cdef SecondTry second = exchange.second     # held: it lets go of itself
+    cdef int outcome
+    if second is not None:
+        second.cancel()
+    exchange.meets_response = True
+    exchange.workspace.response_owner = exchange
+    outcome = meet(exchange, PHASE_RESPONSE)
+    exchange.response_met = outcome == MEET_GO
+    return exchange.response_met
 
 
 cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) except -1:
@@ -258,6 +284,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     if exchange.bytes_per_s:
         relay.pace(exchange.bytes_per_s)
     exchange.head_buf = None
+    exchange.meets_response = False
     if second is not None:
         second.cancel()
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
@@ -300,7 +327,9 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     cdef Workspace workspace = exchange.workspace
     cdef ListenerOptions options = exchange.owner.options
     cdef Head* head = &workspace.response_head
+    cdef Edits edits = exchange.response_edits
     cdef ResponsePolicy policy
+    cdef uint32_t n
     cdef int64_t parts_us[LEDGER_PARTS]
     memset(&policy, 0, sizeof(policy))
     if options.identifies:
@@ -308,6 +337,12 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     if options.server_timing:
         exchange.split(parts_us, workspace.clock.now_us)
         policy.parts_us = parts_us
+    if edits is not None:
+        edits.mark(p, head)
+        if edits.status_line is not None:
+            policy.status_line = edits.status_line
+            policy.status_line_length = <uint32_t>len(edits.status_line)
+            exchange.status = edits.status
     policy.via = options.via_response
     policy.close = not exchange.keep_client
     policy.keep_alive = exchange.keep_client and exchange.version_minor == 0
@@ -320,7 +355,10 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
             policy.counter_value += framing.length
     if response_head_bound(head, &policy) + MAX_INTERIM_BYTES + OWN_ROOM > COMPOSE_BYTES:
         return 0
-    return stick(exchange, write_response_head(p, head, &policy, workspace.compose))
+    n = write_response_head(p, head, &policy, workspace.compose)
+    if edits is not None:
+        n = edits.put(workspace.compose, n)
+    return stick(exchange, n)
 
 
 cdef inline uint32_t stick(Exchange exchange, uint32_t n) noexcept:

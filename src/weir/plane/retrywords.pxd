@@ -23,7 +23,8 @@ cdef enum RetryWord:
     RW_HEDGE_ATTEMPTS = 18
     RW_HEDGE_NO_ENDPOINT = 19
     RW_HEDGE_BUDGET = 20
+    RW_HEDGE_BOUND = 21
 
 cdef enum:
-    RETRY_WORDS = 21
+    RETRY_WORDS = 22
     RETRIED_MASK = 0x7f     # by number: it goes on

@@ -27,6 +27,7 @@ cdef class UpstreamUser(TimerOwner):
     # Of clusters that bind requests to endpoints, and valid only for those (Cluster.binds).
     cdef bint keyed                 # it has a key
     cdef bint strays                # not at the endpoint that its cookie names, for once
+    cdef bint rehashed              # its key's own endpoint was passed over in the last choice
     cdef uint64_t key               # KeyRule's
     cdef uint64_t bound             # the mark in its cookie, Sticky's; 0: none
     # The upstream is yours: connected, BUSY, and tells you of its events.
@@ -50,7 +51,9 @@ cdef class Line:
     cdef void join_again(self, UpstreamUser user, uint8_t waiting) noexcept  # where it was taken, just now
     cdef void leave(self, UpstreamUser user) noexcept
     cdef UpstreamUser take(self)                    # None when empty
-    cdef UpstreamUser take_last(self)
+    # The first, or the last, of those that `home` has not failed; of a few, so that a long line costs no more. None:
+    # there is none of them.
+    cdef UpstreamUser take_for(self, UpstreamHome home, bint newest)
 
 # Where connections live: a pool.
 cdef class UpstreamHome(TimerOwner):

@@ -9,6 +9,9 @@ from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_READ, STREA
 from weir.plane.syscalls cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, ENOENT, ETIMEDOUT
 from weir.plane.timers cimport TimerOwner
 
+cdef enum:
+    MOST_LOOKS = 64
+
 
 cdef class UpstreamUser(TimerOwner):
     """An exchange, as the pool sees it."""
@@ -87,12 +90,18 @@ cdef class Line:
             self.newest = False
         return user
 
-    cdef UpstreamUser take_last(self):
-        cdef UpstreamUser user = self.last
+    cdef UpstreamUser take_for(self, UpstreamHome home, bint newest):
+        cdef UpstreamUser user = self.last if newest else self.first
+        cdef int looks = MOST_LOOKS
+        while user is not None and home is not None and user.tried is not None and home in user.tried:
+            looks -= 1
+            if looks == 0:
+                return None
+            user = user.line_previous if newest else user.line_next
         if user is not None:
             self.leave(user)
             self.taken += 1
-            self.newest = True
+            self.newest = newest
         return user
 
 

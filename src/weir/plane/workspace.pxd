@@ -30,6 +30,7 @@ cdef class Workspace:
     cdef Head request_head              # of the request that was parsed last
     cdef object request_owner           # whose it is
     cdef Head response_head
+    cdef object response_owner          # whose it is, while hooks see it
     cdef Head trailers
     cdef char* compose                  # COMPOSE_BYTES
     cdef bint draining                  # answers say "Connection: close", no connection stays open after its exchange

@@ -161,6 +161,7 @@ WORKER: Final[dict[str, tuple[str, int]]] = {
     "accepted": ("Q", 104),
     "log_lines": ("Q", 112),
     "log_dropped": ("Q", 120),
+    "timers": ("Q", 128),
     "reasons": (f"{8 * REASON_PLACES}s", 512),
 }
 WORKER_HEADER_BYTES: Final = 4096

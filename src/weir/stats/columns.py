@@ -88,4 +88,9 @@ CLUSTER_FIGURES: tuple[FigureInfo, ...] = (
     FigureInfo("limit", "gauge", "How many may be in progress at a time now, over all workers; 0: no limit."),
     FigureInfo("open_breakers", "gauge", "Workers whose circuit breaker is open, or half open."),
     FigureInfo("breaker_openings", "counter", "How often a circuit breaker has opened."),
+    FigureInfo("overflows", "counter", "Attempts at endpoints below the first level: of a lower priority, or of another zone."),
+    FigureInfo("sticky_bound", "counter", "Attempts at the endpoint that the client's cookie names."),
+    FigureInfo("sticky_lost", "counter", "Attempts at another endpoint than the client's cookie names: it is unknown, may not be asked, is full or has failed."),
+    FigureInfo("hash_keyless", "counter", "Attempts without a key, of clusters that hash: they go round."),
+    FigureInfo("hash_fallbacks", "counter", "Attempts at another endpoint than the key's own: it may not be asked, is full or has failed."),
 )

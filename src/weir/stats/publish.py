@@ -26,7 +26,7 @@ def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[tuple[int, str], ...]:
 
 
 # Of a worker's header: what is so at the moment, and is nothing when the worker is gone.
-WORKER_GAUGES: Final = ("downstreams", "exchanges", "upstreams", "buffers", "buffer_bytes")
+WORKER_GAUGES: Final = ("downstreams", "exchanges", "upstreams", "buffers", "buffer_bytes", "timers")
 ENDPOINT_GAUGES: Final = gauges_of(ENDPOINT_FIGURES)
 CLUSTER_GAUGES: Final = gauges_of(CLUSTER_FIGURES)
 
@@ -77,13 +77,15 @@ def write_figures(memory: Any, worker: int, endpoint: int, **figures: int) -> No
 
 
 def write_decisions(memory: Any, worker: int, cluster: int, **counts: int) -> None:
-    """Writes a cluster's decisions about retries by word, as the plane of that worker would: for tests.
+    """Writes a cluster's counters and its decisions about retries, by name and word, as the plane of that worker would:
+    for tests.
 
-    KeyError for a word that there is not; LayoutError as in read_header().
+    KeyError for one that there is not; LayoutError as in read_header().
     """
     where = layout.read_header(memory).places
     at = where.workers_at + worker * where.worker_bytes + where.cluster_figures_at + cluster * CLUSTER_PLACES * 8
-    places = {one.word: DECISIONS_AT + place for place, one in enumerate(RETRY_WORDS)}
+    places = {figure.name: place for place, figure in enumerate(CLUSTER_FIGURES)}
+    places |= {one.word: DECISIONS_AT + place for place, one in enumerate(RETRY_WORDS)}
     for word, count in counts.items():
         struct.pack_into("Q", memory, at + places[word] * 8, count)
 

@@ -125,6 +125,7 @@ class WorkerState(NamedTuple):
     accepted: int
     log_lines: int
     log_dropped: int
+    timers: int = 0
 
 
 class EndpointState(NamedTuple):
@@ -174,6 +175,11 @@ class ClusterState(NamedTuple):
     limit: int = 0
     open_breakers: int = 0
     breaker_openings: int = 0
+    overflows: int = 0
+    sticky_bound: int = 0
+    sticky_lost: int = 0
+    hash_keyless: int = 0
+    hash_fallbacks: int = 0
     # How often each decision about a retry (`weir.stats.retrywords.RETRY_WORDS`, in order) was made.
     decisions: tuple[int, ...] = (0,) * len(RETRY_WORDS)
 

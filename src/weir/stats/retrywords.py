@@ -38,4 +38,5 @@ RETRY_WORDS: tuple[RetryWord, ...] = (
     RetryWord("hedge_attempts", "hedge", "Not sent: as many `attempts` had been made as are allowed."),
     RetryWord("hedge_no_endpoint", "hedge", "Not sent: there was no other endpoint with room."),
     RetryWord("hedge_budget", "hedge", "Not sent: the budget was spent."),
+    RetryWord("hedge_bound", "hedge", "Not sent: the client's cookie binds the request to the endpoint that it is at."),
 )

@@ -142,6 +142,42 @@ function showAround(data) {
   );
 }
 
+function showClusters(data) {
+  showSmall(
+    byId("clusters"),
+    ["Cluster", "In progress", "Limit", "Queued", "Breakers open", "Opened", "Sent again", "Out of budget", "Overflows",
+      "Cookie kept", "Cookie lost", "Keys elsewhere"],
+    data.clusters.map((c) => [
+      c.cluster, count(c.in_progress), c.limit ? count(c.limit) : "–",
+      ...[c.queued, c.open_breakers, c.breaker_openings, c.retries, c.retries_denied, c.overflows].map(count),
+      ...[c.sticky_bound, c.sticky_lost, c.hash_fallbacks].map(count),
+    ]),
+    (row) => row[4] !== "0",
+  );
+  const decisions = data.clusters.flatMap((c) => c.decisions.map(([word, kind, n]) => [c.cluster, word, kind, count(n)]));
+  showOptional("retries", ["Cluster", "Decision", "Kind", "Count"], decisions, (row) => row[2] === "refused");
+  showOptional(
+    "limits",
+    ["Rate limit", "Listener", "By", "Passed", "Delayed", "Limited", "Evicted", "Crowded"],
+    data.limits.map((l) => [
+      l.dry_run ? `${l.name} (dry run)` : l.name, l.listener, l.by,
+      ...[l.passed, l.delayed, l.limited, l.evicted, l.crowded].map(count),
+    ]),
+    (row) => row[5] !== "0",
+  );
+  showOptional(
+    "faults",
+    ["Fault", "Listener", "Matched", "Delayed", "Aborted", "Paced"],
+    data.faults.map((f) => [f.name, f.listener, ...[f.matched, f.delayed, f.aborted, f.paced].map(count)]),
+  );
+}
+
+// A table that is there only while it has rows.
+function showOptional(name, headings, rows, bad) {
+  byId(name).closest("section").hidden = rows.length === 0;
+  showSmall(byId(name), headings, rows, bad);
+}
+
 function apply(data) {
   const begin = performance.now();
   if (data.started !== started) {
@@ -161,6 +197,7 @@ function apply(data) {
   setText(byId("matched"), `${count(shown)} of ${count(data.table.matched)} paths, the last ${span(data.table.seconds)}`);
   byId("nothing").hidden = shown > 0;
   setText(byId("nothing"), asked.q || asked.only ? "No path matches." : "Nothing was counted in this time.");
+  showClusters(data);
   showAround(data);
   if (data.path && asked.path) detail.update(data.path, data.table.seconds, data.history || []);
   const took = performance.now() - begin;

@@ -1,0 +1,96 @@
+"""Hooks: Python functions that requests meet on their way through weir.
+
+A file of hooks is named in the configuration (`hooks = "app.py"`) or on the command line (`weir run --hooks app.py`).
+Importing this package loads nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar
+
+__all__ = ["PHASES", "Hook", "OnError", "PhaseName", "hook"]
+
+PhaseName = Literal["request", "upstream", "response", "log"]
+OnError = Literal["fail", "skip"]
+
+PHASES: Final[tuple[PhaseName, ...]] = ("request", "upstream", "response", "log")
+_METHOD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HOST: Final = re.compile(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+MOST_TIMEOUT_S: Final = 3600
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class Hook(Generic[P, R]):
+    """A function, and which requests meet it at which phase. It can be called as the function that it was."""
+
+    function: Callable[P, R]
+    phase: PhaseName
+    name: str
+    path: str = ""
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    field: str = ""
+    on_error: OnError = "fail"
+    timeout_ms: int = 30_000
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+
+def hook(
+    phase: PhaseName,
+    *,
+    path: str = "",
+    host: str | Sequence[str] = (),
+    methods: Sequence[str] = (),
+    field: str = "",
+    on_error: OnError = "fail",
+    timeout: float = 30.0,
+    name: str = "",
+) -> Callable[[Callable[P, R]], Hook[P, R]]:
+    """Makes a function a hook, called with a `weir.Request` (phase "response": with a `weir.Response`).
+
+    Phases: "request" (the head is there, nothing was sent), "upstream" (an endpoint is chosen, the head is about to be
+    sent; again for each attempt), "response" (the endpoint's head is there, nothing was sent to the client), "log" (it
+    is over). In "request" and "response" the function may be `async def`, and may return a `weir.Answer`, which the
+    client gets in place of all else.
+
+    Which requests: `path` ("/login" exactly, "/api/*" all that begins with "/api/"; compared with what the path leads
+    to), `host` ("*.example.com": any name below it), `methods`, `field` ("Name", or "Name: value"). Without any: all.
+
+    `on_error`: "fail" answers 500 when it raises, or 504 when an `async def` takes longer than `timeout` seconds;
+    "skip" goes on without it. `name` is what logs and figures call it (default: module and function).
+
+    ValueError for what cannot be.
+    """
+    if phase not in PHASES:
+        raise ValueError(f"phase {phase!r} is none of {', '.join(PHASES)}")
+    hosts = (host,) if isinstance(host, str) else tuple(host)
+    methods = (methods,) if isinstance(methods, str) else tuple(methods)
+    if path and not path.startswith("/"):
+        raise ValueError(f"path {path!r} does not begin with a slash")
+    if "*" in path[:-1]:
+        raise ValueError(f"path {path!r}: a * stands for the rest, at the end only")
+    for given in hosts:
+        if not _HOST.fullmatch(given):
+            raise ValueError(f"host {given!r} is neither a name nor *. and a name")
+    for method in methods:
+        if not _METHOD.fullmatch(method):
+            raise ValueError(f"method {method!r} is not a method")
+    if on_error not in ("fail", "skip"):
+        raise ValueError(f"on_error {on_error!r} is neither 'fail' nor 'skip'")
+    if not 0.001 <= timeout <= MOST_TIMEOUT_S:
+        raise ValueError(f"timeout {timeout!r}: 0.001 to {MOST_TIMEOUT_S} seconds")
+
+    def decorate(function: Callable[P, R]) -> Hook[P, R]:
+        called: Any = function
+        known_as = name or f"{called.__module__}.{called.__qualname__}"
+        return Hook(function, phase, known_as, path, hosts, methods, field, on_error, round(timeout * 1000))
+
+    return decorate

@@ -1,0 +1,65 @@
+"""Files of hooks: found, imported, and their hooks in the order in which they stand there."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from weir.hooks import Hook
+
+__all__ = ["HooksError", "hooks_of", "load"]
+
+
+class HooksError(Exception):
+    """A file of hooks cannot be used; the text says why, with the traceback of what it raised."""
+
+
+def load(source: str) -> list[Hook[..., Any]]:
+    """The hooks of a file ("app.py") or a module ("package.module", also looked for in the current directory).
+
+    Raises HooksError.
+    """
+    home = os.path.dirname(os.path.abspath(source)) if source.endswith(".py") else os.getcwd()
+    if home not in sys.path:
+        sys.path.insert(0, home)
+    try:
+        module = _file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+    except HooksError:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise HooksError(f"hooks {source}: {_told(error)}") from None
+    return hooks_of(module)
+
+
+def hooks_of(module: ModuleType) -> list[Hook[..., Any]]:
+    """The hooks among a module's names, in the order of their definition; one that has two names is one."""
+    found = [value for value in vars(module).values() if isinstance(value, Hook)]
+    return list(dict.fromkeys(found))
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise HooksError(f"hooks {path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _told(error: BaseException) -> str:
+    """The traceback, from the file of hooks on: how it came to be imported says nothing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    kept = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    lines = traceback.format_list(kept) + traceback.format_exception_only(type(error), error)
+    return "cannot be imported\n" + "".join(lines).rstrip()

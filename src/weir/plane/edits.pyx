@@ -1,0 +1,74 @@
+"""Edits of a head, by hooks and by rules of the configuration.
+
+A head is never copied to be changed: lines are marked as left out where they stand, and others are added to what was
+composed. So an edit costs what it changes, and a head without edits costs nothing.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
+
+from weir.plane.head cimport Field, Head
+from weir.plane.text cimport equals_lower
+
+
+cdef class Edits:
+    """What is changed in one head. Names and values are bytes that were checked before."""
+
+    def __cinit__(self):
+        self.drops = []
+        self.lines = bytearray()
+
+    cdef void mark(self, const char* p, Head* head) noexcept:
+        cdef bytes name
+        cdef uint32_t i, length
+        cdef Field* field
+        for name in self.drops:
+            length = <uint32_t>len(name)
+            for i in range(head.field_count):
+                field = &head.fields[i]
+                if field.name_length == length and equals_lower(p + field.name, <const char*>name, length):
+                    field.drop = 1
+
+    cdef uint32_t put(self, char* out, uint32_t n) noexcept:
+        cdef uint32_t length = <uint32_t>len(self.lines)
+        cdef const char* lines
+        if length:
+            lines = self.lines
+            memcpy(out + n - 2, lines, length)
+            n += length
+            out[n - 2] = c"\r"
+            out[n - 1] = c"\n"
+        return n
+
+    cdef uint32_t bound(self) noexcept:
+        cdef uint32_t more = <uint32_t>len(self.lines)
+        if self.target is not None:
+            more += <uint32_t>len(self.target)
+        if self.status_line is not None:
+            more += <uint32_t>len(self.status_line)
+        return more
+
+    cdef bint drops_name(self, bytes name):
+        return name in self.drops
+
+    cdef int set_field(self, bytes name, bytes value) except -1:
+        self.remove_field(name)
+        return self.add_field(name, value)
+
+    cdef int add_field(self, bytes name, bytes value) except -1:
+        if len(self.lines) + len(name) + len(value) + 4 > EDITS_MOST:
+            raise ValueError(f"more than {EDITS_MOST} bytes of fields are added to one head")
+        self.lines += name + b": " + value + b"\r\n"
+        return 0
+
+    cdef int remove_field(self, bytes name) except -1:
+        cdef bytes lowered = name.lower()
+        cdef bytes line
+        if lowered not in self.drops:
+            self.drops.append(lowered)
+        if self.lines:
+            prefix = lowered + b":"
+            self.lines = bytearray(
+                b"".join([line for line in bytes(self.lines).splitlines(True) if not line.lower().startswith(prefix)])
+            )
+        return 0

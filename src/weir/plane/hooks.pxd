@@ -1,0 +1,41 @@
+# Hooks of a route: which Python functions a request meets, found without Python.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from weir.plane.filters cimport Asked, Filter
+
+cdef enum:
+    HOOKS_MOST = 64             # of a route: one bit each
+
+cpdef enum Phase:
+    PHASE_REQUEST = 0           # the head is there; nothing was sent yet
+    PHASE_UPSTREAM = 1          # a connection to an endpoint is there; the head is about to be sent
+    PHASE_RESPONSE = 2          # the response head is there; nothing was sent to the client
+    PHASE_LOG = 3               # it is over
+
+cdef enum:
+    PHASES = 4
+
+cdef class Selector(Filter):
+    cdef bytes path                     # the whole path, plain; None: any
+    cdef tuple hosts                    # (name, whether it is a suffix), in lower case; (): any
+    cdef bint chooses(self, const Asked* asked) noexcept
+
+cdef class Hook:
+    cdef readonly str name
+    cdef readonly object function
+    cdef Selector selector
+    cdef readonly uint8_t phase         # Phase
+    cdef readonly bint skips            # one that fails is passed over
+    cdef readonly int64_t timeout_ms
+    cdef readonly uint64_t calls
+    cdef readonly uint64_t failures
+    cdef readonly uint64_t spent_ns
+    cdef int64_t said_us                # when a failure was last logged with its traceback
+    cdef uint64_t unsaid                # ... and how many were not since
+
+cdef class Hooks:
+    cdef readonly list entries                   # of Hook, HOOKS_MOST at most, in the order in which they are called
+    cdef uint64_t masks[PHASES]
+    # A bit for each hook that a request meets.
+    cdef uint64_t select(self, const Asked* asked) noexcept

@@ -1,0 +1,107 @@
+"""Which Python functions a request meets.
+
+A hook says with its selectors which requests it is about; they are looked at here, in C, once for each request. One
+that no selector takes never meets Python, and costs the look alone.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from weir.plane.filters cimport Asked, Filter, filter_is_plain, plain_path
+from weir.plane.head cimport F_HOST, Head
+from weir.plane.text cimport equals_lower
+
+_PHASES = ("request", "upstream", "response", "log")    # by Phase
+
+
+cdef class Selector(Filter):
+    """Selectors of a hook: `path` (ending in `*`: a prefix), `hosts` (`*.example.com`: any name below it), and as
+    Filter `methods` and `field`."""
+
+    def __cinit__(self, methods=(), str prefix="", str field="", str path="", hosts=()):
+        cdef bytearray plain
+        cdef bytes given = path.encode()
+        if path:
+            plain = bytearray(len(given) + 1)
+            self.path = bytes(plain[:plain_path(given, <uint32_t>len(given), <char*>plain)])
+        self.hosts = tuple([(host.lower().lstrip("*").encode(), host.startswith("*")) for host in hosts])
+
+    cdef bint chooses(self, const Asked* asked) noexcept:
+        cdef uint32_t n = asked.head.path_length
+        cdef const char* path = asked.p + asked.head.path_at
+        if self.hosts and not hooks_has_host(self.hosts, asked):
+            return False
+        if self.path is not None:
+            if not filter_is_plain(path, n):
+                n = plain_path(path, n, asked.scratch)
+                path = asked.scratch
+            if n != <uint32_t>len(self.path) or memcmp(path, <const char*>self.path, n):
+                return False
+        return self.takes(asked)
+
+
+cdef bint hooks_has_host(tuple hosts, const Asked* asked) noexcept:
+    cdef const Head* head = asked.head
+    cdef const char* host = asked.p + head.authority_at
+    cdef uint32_t n = head.authority_length
+    cdef uint32_t i, length
+    cdef bytes name
+    if n == 0:
+        if head.count[<int>F_HOST] == 0:
+            return False
+        host = asked.p + head.fields[head.first[<int>F_HOST] - 1].value
+        n = head.fields[head.first[<int>F_HOST] - 1].value_length
+    # Without the port: behind the last colon, unless that stands inside an IPv6 address.
+    i = n
+    while i and c"0" <= host[i - 1] <= c"9":
+        i -= 1
+    if i and host[i - 1] == c":":
+        n = i - 1
+    if n and host[n - 1] == c".":
+        n -= 1
+    for name, suffix in hosts:
+        length = <uint32_t>len(name)
+        if suffix:
+            if n > length and equals_lower(host + n - length, <const char*>name, length):
+                return True
+        elif n == length and equals_lower(host, <const char*>name, n):
+            return True
+    return False
+
+
+cdef class Hook:
+    """One function at one phase: a `weir.hooks.Hook`, ready to be called."""
+
+    def __cinit__(self, hook):
+        path = hook.path
+        prefix = ""
+        if path.endswith("*"):
+            path, prefix = "", path.removesuffix("*")
+        self.name = hook.name
+        self.function = hook.function
+        self.phase = _PHASES.index(hook.phase)
+        self.skips = hook.on_error == "skip"
+        self.timeout_ms = hook.timeout_ms
+        self.selector = Selector(hook.methods, prefix, hook.field, path, hook.hosts)
+
+
+cdef class Hooks:
+    """The hooks of a route. ValueError for more than HOOKS_MOST."""
+
+    def __cinit__(self, entries):
+        cdef Hook hook
+        self.entries = list(entries)
+        if len(self.entries) > HOOKS_MOST:
+            raise ValueError(f"{len(self.entries)} hooks for one route; there may be {HOOKS_MOST}")
+        for number, hook in enumerate(self.entries):
+            self.masks[hook.phase] |= <uint64_t>1 << number
+
+    cdef uint64_t select(self, const Asked* asked) noexcept:
+        cdef uint64_t chosen = 0
+        cdef uint64_t bit = 1
+        cdef Hook hook
+        for hook in self.entries:
+            if hook.selector.chooses(asked):
+                chosen |= bit
+            bit <<= 1
+        return chosen

@@ -1,0 +1,225 @@
+"""Where an exchange meets Python.
+
+What is hard here: a hook may do anything. It may raise, answer, take its time, or be awaited while the client leaves;
+the exchange may end while it waits, and the coroutine may end after the exchange. So between the two stands a Call,
+which either has an exchange or has not, and what a hook says is only heard while it has.
+
+A plain function is called here and now. A coroutine becomes a task of the running loop, with all that asyncio gives
+tasks (timeouts, cancellation, context), and the exchange waits: in state "held" before it is sent, in state "sent"
+with its response head in head_buf. Nothing is read from either side meanwhile.
+"""
+
+import asyncio
+import logging
+import time
+
+from libc.stdint cimport int64_t
+
+from weir.plane.codes cimport R_HOOK_FAILED, R_HOOK_TIMEOUT
+from weir.plane.exchange cimport Exchange, ExchangeOwner
+from weir.plane.filters cimport Asked
+from weir.plane.hooks cimport PHASE_LOG, PHASE_REQUEST, PHASE_RESPONSE, PHASE_UPSTREAM, Hook, Hooks, Phase
+from weir.plane.messages cimport Answer, Request
+from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
+from weir.plane.workspace cimport move
+
+from weir.plane.attend import attend
+
+log = logging.getLogger("weir.hooks")
+
+cdef enum:
+    SAY_AGAIN_US = 1_000_000    # one traceback of a hook a second says enough
+
+
+cdef class Call:
+    """A coroutine of a hook, and the exchange that waits for it."""
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+        task = self.task
+        self.exchange = None
+        self.task = None
+        if task is not None:
+            task.cancel()
+
+    def done(self, said, error, int64_t spent_ns) -> None:
+        """The coroutine has ended: with what it says, or with an exception."""
+        cdef Exchange exchange = self.exchange
+        self.hook.spent_ns += spent_ns
+        self.exchange = None
+        self.task = None
+        if exchange is None:
+            return
+        exchange.workspace.clock.tick()
+        try:
+            meeting_resume(exchange, self.hook, self.phase, said, error)
+        except Exception as failure:
+            exchange.workspace.engine.failed(exchange, failure)
+
+
+cdef Request meeting_view(Exchange exchange):
+    cdef Request view
+    if exchange.view is None:
+        view = Request.__new__(Request)
+        view.exchange = exchange
+        exchange.view = view
+    return <Request>exchange.view
+
+
+cdef int choose_hooks(Exchange exchange) except -1:
+    cdef Asked asked
+    cdef ExchangeOwner owner = exchange.owner
+    asked.p = owner.inbuf.data + exchange.head.at
+    asked.head = &exchange.workspace.request_head
+    asked.client = owner.client
+    asked.client_length = owner.client_length
+    asked.scratch = exchange.workspace.compose
+    exchange.hooked = (<Hooks>exchange.route.hooks).select(&asked)
+    return 0
+
+
+cdef int meet(Exchange exchange, Phase phase) except -1:
+    cdef Request view = meeting_view(exchange)
+    cdef list entries = (<Hooks>exchange.route.hooks).entries
+    cdef Hook hook
+    cdef int outcome
+    while view.next < <unsigned int>len(entries):
+        hook = <Hook>entries[view.next]
+        view.next += 1
+        if hook.phase != phase or not exchange.hooked >> (view.next - 1) & 1:
+            continue
+        outcome = meeting_call(exchange, view, hook, phase)
+        if outcome != MEET_GO:
+            return outcome
+    view.next = 0
+    return MEET_GO
+
+
+cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) except -1:
+    cdef int64_t begun = time.perf_counter_ns()
+    hook.calls += 1
+    try:
+        said = hook.function(view.response_view() if phase == PHASE_RESPONSE else view)
+    except Exception as error:
+        hook.spent_ns += <int64_t>time.perf_counter_ns() - begun
+        return meeting_failed(exchange, hook, error)
+    hook.spent_ns += <int64_t>time.perf_counter_ns() - begun
+    if said is None:
+        return MEET_GO
+    return meeting_heard(exchange, view, hook, phase, said)
+
+
+cdef int meeting_heard(Exchange exchange, Request view, Hook hook, Phase phase, object said) except -1:
+    """What a hook has returned that is not None."""
+    cdef Call call
+    if isinstance(said, Answer) and phase in (PHASE_REQUEST, PHASE_RESPONSE):
+        return meeting_answer(exchange, <Answer>said)
+    if not asyncio.iscoroutine(said):
+        return meeting_failed(exchange, hook, TypeError(
+            f"a hook of phase {('request', 'upstream', 'response', 'log')[<int>phase]} returned {type(said).__name__}"
+        ))
+    if phase == PHASE_UPSTREAM:
+        said.close()
+        return meeting_failed(exchange, hook, TypeError(
+            "a hook of phase upstream cannot be awaited: it is a plain function"
+        ))
+    call = Call.__new__(Call)
+    call.exchange = exchange
+    call.hook = hook
+    call.phase = phase
+    call.task = asyncio.get_running_loop().create_task(attend(call, said))
+    view.call = call
+    exchange.calling = True
+    if phase == PHASE_REQUEST:
+        meeting_hold(exchange)
+    exchange.workspace.wheel.arm(exchange, hook.timeout_ms)
+    exchange.workspace.engine.want_python()
+    return MEET_WAITS
+
+
+cdef int meeting_hold(Exchange exchange) except -1:
+    if exchange.state == E_OVER:
+        exchange.state = move(exchange.workspace, MACHINE_EXCHANGE, exchange.state, E_HELD)
+    return 0
+
+
+cdef int meeting_resume(Exchange exchange, Hook hook, Phase phase, object said, object error) except -1:
+    cdef Request view = <Request>exchange.view
+    cdef int outcome = MEET_GO
+    view.call = None
+    exchange.calling = False
+    exchange.workspace.wheel.disarm(exchange)
+    if error is not None:
+        outcome = meeting_failed(exchange, hook, error)
+    elif said is not None:
+        outcome = meeting_heard(exchange, view, hook, phase, said)
+    if outcome == MEET_GO:
+        outcome = meet(exchange, phase)
+    if outcome == MEET_GO:
+        return exchange.go_on(phase)
+    return 0
+
+
+cdef int meeting_failed(Exchange exchange, Hook hook, object error) except -1:
+    cdef int64_t now_us = exchange.workspace.clock.now_us
+    hook.failures += 1
+    if now_us - hook.said_us >= SAY_AGAIN_US or hook.said_us == 0:
+        log.error(
+            "hook %s failed%s%s", hook.name, ", and is passed over" if hook.skips else "",
+            f" ({hook.unsaid} more times since it was last said)" if hook.unsaid else "", exc_info=error,
+        )
+        hook.said_us = now_us
+        hook.unsaid = 0
+    else:
+        hook.unsaid += 1
+    if hook.skips:
+        return MEET_GO
+    meeting_hold(exchange)
+    exchange.fail(R_HOOK_FAILED)
+    return MEET_OVER
+
+
+cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
+    cdef bint keep
+    meeting_hold(exchange)
+    keep = exchange.may_keep()
+    exchange.status = exchange.owner.answer_own(exchange, answer, keep)
+    exchange.finish(False, keep and exchange.status != 0)
+    return MEET_OVER
+
+
+cdef int hook_overdue(Exchange exchange) except -1:
+    cdef Request view = <Request>exchange.view
+    cdef Call call = view.call
+    view.call = None
+    exchange.calling = False
+    call.hook.failures += 1
+    log.error("hook %s took longer than %d ms, and was cancelled", call.hook.name, call.hook.timeout_ms)
+    skips = call.hook.skips
+    phase = call.phase
+    call.cancel()
+    if skips:
+        return exchange.go_on(phase) if meet(exchange, phase) == MEET_GO else 0
+    return exchange.fail(R_HOOK_TIMEOUT)
+
+
+cdef int meet_log(Exchange exchange) except -1:
+    cdef Request view = meeting_view(exchange)
+    cdef Hook hook
+    cdef int64_t begun
+    for number, entry in enumerate((<Hooks>exchange.route.hooks).entries):
+        hook = <Hook>entry
+        if hook.phase != PHASE_LOG or not exchange.hooked >> <int>number & 1:
+            continue
+        hook.calls += 1
+        begun = time.perf_counter_ns()
+        try:
+            said = hook.function(view)
+            if asyncio.iscoroutine(said):
+                said.close()
+                raise TypeError("a hook of phase log cannot be awaited: it is a plain function")
+        except Exception as error:
+            hook.failures += 1
+            log.error("hook %s failed", hook.name, exc_info=error)
+        hook.spent_ns += <int64_t>time.perf_counter_ns() - begun
+    return 0

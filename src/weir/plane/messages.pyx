@@ -1,0 +1,477 @@
+"""Requests and responses as Python functions see them.
+
+What is hard here: nothing is copied before it is asked for, and nothing outlives its exchange. A view reads the head
+where it stands, parses it again if another one was parsed since, and refuses to answer when the exchange is over or,
+of a response, when the head has gone on to the client.
+"""
+
+import re
+from http import HTTPStatus
+
+from libc.stdint cimport uint32_t
+
+from weir.plane.answers cimport OWN_LINES_BYTES
+from weir.plane.cluster cimport Cluster
+from weir.plane.edits cimport Edits
+from weir.plane.exchange cimport Exchange, ExchangeView
+from weir.plane.head cimport Field, Head, HeadLimits, scan_response
+from weir.plane.codes cimport DONE
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+_NOT_IN_TARGETS = re.compile(r"[^\x21-\x7e]")
+
+# What only weir can write: the framing, what ends at this hop, and who the client is.
+_HOP = (
+    *("connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "te", "trailer"),
+    *("upgrade", "via"),
+)
+_REQUEST_ONLY = (
+    *("host", "expect", "http2-settings", "forwarded"),
+    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
+)
+
+
+cdef bytes checked_name(str name):
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a field")
+    return name.encode("latin-1")
+
+
+cdef bytes checked_value(str value):
+    if _NOT_IN_VALUES.search(value):
+        raise ValueError(f"{value!r} is not the value of a field: no control characters, no white space around it")
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"{value!r} is not the value of a field: characters up to U+00FF") from None
+
+
+cdef class Headers:
+    """The fields of a message, in order; names in any case.
+
+    `headers["name"]` is the value, of several lines joined by ", " (RFC 9110 section 5.3); `get_all()` is for fields
+    that cannot be joined (Set-Cookie). Changes hold for what is forwarded. KeyError for a field that there is not,
+    ValueError for a name or a value that cannot be one, or a field that only weir writes (framing, Connection, Via,
+    X-Forwarded-*). RuntimeError when the message has gone on, or its exchange is over.
+    """
+
+    def __getitem__(self, str name not None):
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __setitem__(self, str name not None, str value not None):
+        self._check_name(name)
+        self.message.edits().set_field(checked_name(name), checked_value(value))
+
+    def __delitem__(self, str name not None):
+        self._check_name(name)
+        if name not in self:
+            raise KeyError(name)
+        self.message.edits().remove_field(checked_name(name))
+
+    def __contains__(self, name):
+        return bool(self.get_all(name))
+
+    def __iter__(self):
+        return iter(dict.fromkeys([name.lower() for name, _ in self.items()]))
+
+    def __len__(self):
+        return len({name.lower() for name, _ in self.items()})
+
+    def __repr__(self):
+        return f"Headers({self.items()!r})"
+
+    def get(self, str name not None, default=None):
+        """The value, as `headers[name]`; `default` if there is none."""
+        values = self.get_all(name)
+        return ", ".join(values) if values else default
+
+    def get_all(self, str name not None) -> list[str]:
+        """The values of all lines of that name, in order."""
+        wanted = name.lower()
+        return [value for key, value in self._lines() if key.lower() == wanted]
+
+    def items(self) -> list[tuple[str, str]]:
+        """(name, value) of every line, in order, as they are forwarded."""
+        return self._lines()
+
+    def add(self, str name not None, str value not None) -> None:
+        """One more line, behind the others."""
+        self._check_name(name)
+        self.message.edits().add_field(checked_name(name), checked_value(value))
+
+    def remove(self, str name not None) -> None:
+        """Takes every line of that name out; nothing happens if there is none."""
+        self._check_name(name)
+        self.message.edits().remove_field(checked_name(name))
+
+    cdef int _check_name(self, str name) except -1:
+        if name.lower() in self.message.reserved():
+            hint = ", from request.host" if name.lower() == "host" else ""
+            raise ValueError(f"{name}: only weir writes this field{hint}")
+        return 0
+
+    cdef list _lines(self):
+        cdef const char* p = NULL
+        cdef const Head* head = self.message.parsed(&p)
+        cdef Edits edits = self.message.edits_if_any()
+        cdef const Field* field
+        cdef uint32_t i
+        cdef bytes name
+        lines = []
+        for i in range(head.field_count):
+            field = &head.fields[i]
+            if field.drop:
+                continue
+            name = p[field.name:field.name + field.name_length]
+            if edits is not None and edits.drops and edits.drops_name(name.lower()):
+                continue
+            lines.append((name.decode("latin-1"), p[field.value:field.value + field.value_length].decode("latin-1")))
+        if edits is not None and edits.lines:
+            for line in bytes(edits.lines).decode("latin-1").removesuffix("\r\n").split("\r\n"):
+                key, _, value = line.partition(": ")
+                lines.append((key, value))
+        return lines
+
+
+cdef class Message(ExchangeView):
+    """A request or a response."""
+
+    @property
+    def headers(self) -> Headers:
+        """Its fields."""
+        cdef Headers headers
+        if self._headers is None:
+            headers = Headers.__new__(Headers)
+            headers.message = self
+            self._headers = headers
+        return self._headers
+
+    cdef Edits edits(self):
+        raise NotImplementedError(f"{type(self).__name__}.edits")
+
+    cdef Edits edits_if_any(self):
+        return None
+
+    cdef const Head* parsed(self, const char** p) except NULL:
+        raise NotImplementedError(f"{type(self).__name__}.parsed")
+
+    cdef tuple reserved(self):
+        return _HOP
+
+
+cdef Exchange messages_exchange(ExchangeView view):
+    if view.exchange is None:
+        raise RuntimeError("the exchange is over: take what is needed later before the hook returns")
+    return view.exchange
+
+
+cdef class Request(Message):
+    """A request, from its head on until its exchange is over; made by weir."""
+
+    cdef Edits edits(self):
+        cdef Exchange exchange = messages_exchange(self)
+        if exchange.attempts and exchange.state_is_sent():
+            raise RuntimeError("the request has gone on: change it in a hook of phase \"request\" or \"upstream\"")
+        if exchange.request_edits is None:
+            exchange.request_edits = Edits()
+        return exchange.request_edits
+
+    cdef Edits edits_if_any(self):
+        return messages_exchange(self).request_edits
+
+    cdef const Head* parsed(self, const char** p) except NULL:
+        cdef Exchange exchange = messages_exchange(self)
+        if exchange.workspace.request_owner is not exchange and not exchange.restore_head():
+            raise RuntimeError("the request's head is gone")
+        p[0] = exchange.owner.inbuf.data + exchange.head.at
+        return &exchange.workspace.request_head
+
+    cdef tuple reserved(self):
+        return _HOP + _REQUEST_ONLY
+
+    cdef Response response_view(self):
+        cdef Response response
+        if self.answered is None:
+            response = Response.__new__(Response)
+            response.exchange = self.exchange
+            response.asked = self
+            self.answered = response
+        return self.answered
+
+    cdef int end(self) except -1:
+        call = self.call
+        self.exchange = None
+        if self.answered is not None:
+            self.answered.exchange = None
+        if call is not None:
+            self.call = None
+            call.cancel()
+        return 0
+
+    @property
+    def method(self) -> str:
+        """As the client sent it: upper case, as a rule."""
+        cdef Exchange exchange = messages_exchange(self)
+        cdef const char* p = exchange.owner.inbuf.data + exchange.method_text.at
+        return p[:exchange.method_text.length].decode("latin-1")
+
+    @property
+    def target(self) -> str:
+        """Path and query, as they are forwarded; may be set. ValueError for what is none: it begins with "/"."""
+        cdef Exchange exchange = messages_exchange(self)
+        cdef const char* p = NULL
+        cdef const Head* head
+        if exchange.request_edits is not None and exchange.request_edits.target is not None:
+            return exchange.request_edits.target.decode("latin-1")
+        head = self.parsed(&p)
+        if head.path_length == 0:
+            return p[head.target_at:head.target_at + head.target_length].decode("latin-1")
+        return p[head.path_at:head.path_at + head.path_length + head.query_length].decode("latin-1")
+
+    @target.setter
+    def target(self, str value not None):
+        if not value.startswith("/") or _NOT_IN_TARGETS.search(value) or "#" in value:
+            raise ValueError(f"{value!r} is not a path: it begins with \"/\", and other than ASCII is percent-encoded")
+        if len(value) > 8192:
+            raise ValueError("a path and query of more than 8192 bytes")
+        self.edits().target = value.encode("ascii")
+
+    @property
+    def path(self) -> str:
+        """The target's path, without the query; may be set (the query stays)."""
+        return self.target.partition("?")[0]
+
+    @path.setter
+    def path(self, str value not None):
+        if "?" in value:
+            raise ValueError(f"{value!r} has a query: set target")
+        _, mark, query = self.target.partition("?")
+        self.target = value + mark + query
+
+    @property
+    def query(self) -> str:
+        """What follows the target's first "?", as it is; "" if there is none."""
+        return self.target.partition("?")[2]
+
+    @property
+    def host(self) -> str:
+        """The name that the client asked for, port included if it said one; "" of an HTTP/1.0 client that said none.
+        May be set: what the endpoint is told in Host."""
+        cdef const char* p = NULL
+        cdef const Head* head = self.parsed(&p)
+        if self.exchange.request_edits is not None and self.exchange.request_edits.host is not None:
+            return self.exchange.request_edits.host.decode("latin-1")
+        if head.authority_length:
+            return p[head.authority_at:head.authority_at + head.authority_length].decode("latin-1")
+        values = self.headers.get_all("host")
+        return values[0] if values else ""
+
+    @host.setter
+    def host(self, str value not None):
+        if not _HOST.fullmatch(value):
+            raise ValueError(f"{value!r} is not a host name or address, with or without a port")
+        self.edits().host = value.encode("ascii")
+
+    @property
+    def client(self) -> str:
+        """The client's address, without its port: of the connection, or as a trusted proxy says."""
+        cdef Exchange exchange = messages_exchange(self)
+        return exchange.owner.client[:exchange.owner.client_length].decode("latin-1")
+
+    @property
+    def id(self) -> str:
+        """The request's id, as X-Request-Id says it; "" where the listener passes ids on as they come."""
+        cdef Exchange exchange = messages_exchange(self)
+        return exchange.identity.id[:exchange.identity.id_length].decode("latin-1")
+
+    @property
+    def scheme(self) -> str:
+        """How the client came: "http", or "https" if a PROXY header says so."""
+        return "https" if messages_exchange(self).owner.tls else "http"
+
+    @property
+    def version(self) -> str:
+        """ "1.0" or "1.1"."""
+        return "1.0" if messages_exchange(self).version_minor == 0 else "1.1"
+
+    @property
+    def route(self) -> str:
+        """The name of the route that it takes."""
+        return messages_exchange(self).route.name
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that it goes to; may be set to another one in phase "request"."""
+        cdef Cluster cluster = messages_exchange(self).cluster
+        return cluster.name
+
+    @cluster.setter
+    def cluster(self, str name not None):
+        cdef Exchange exchange = messages_exchange(self)
+        if exchange.attempts or exchange.admitted:
+            raise RuntimeError("the request has gone on: choose in a hook of phase \"request\"")
+        cluster = exchange.route.find_cluster(name)
+        if cluster is None:
+            raise ValueError(f"there is no cluster {name!r}")
+        exchange.use_cluster(cluster)
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that it is sent to; "" before one is chosen."""
+        cdef Exchange exchange = messages_exchange(self)
+        return "" if exchange.pool is None else exchange.pool.name
+
+    @property
+    def state(self) -> dict:
+        """Whatever hooks want to keep for later phases of the same exchange."""
+        messages_exchange(self)
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def response(self) -> Response | None:
+        """Its response, as soon as there is one."""
+        return self.answered
+
+    @property
+    def status(self) -> int:
+        """The status that the client was sent; 0: none yet."""
+        return messages_exchange(self).status
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, in phase "log": a word of weir's reasons, "" if nothing went wrong."""
+        from weir.reasons import REASONS
+
+        cdef int number = <int>messages_exchange(self).reason
+        return REASONS[number].word if number else ""
+
+    @property
+    def duration(self) -> float:
+        """Seconds since the first byte of its head came."""
+        cdef Exchange exchange = messages_exchange(self)
+        return (exchange.workspace.clock.tick() - exchange.started_us) / 1e6
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes of its body that came so far, without framing."""
+        return messages_exchange(self).request.payload
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of the response's body so far, without framing."""
+        return messages_exchange(self).response.payload
+
+    def __repr__(self):
+        if self.exchange is None:
+            return "<Request of an exchange that is over>"
+        return f"<Request {self.method} {self.target}>"
+
+
+cdef class Response(Message):
+    """A response of an endpoint, before its head goes on to the client; made by weir."""
+
+    @property
+    def request(self) -> Request:
+        """The request that it answers."""
+        return self.asked
+
+    @property
+    def status(self) -> int:
+        """Its status; may be set to another one that has a body, as this one has."""
+        cdef Exchange exchange = messages_exchange(self)
+        cdef const char* p = NULL
+        if exchange.response_edits is not None and exchange.response_edits.status:
+            return exchange.response_edits.status
+        return self.parsed(&p).status
+
+    @status.setter
+    def status(self, int value):
+        cdef Edits edits
+        if value < 200 or value > 599 or value in (204, 205, 304) or self.status in (101, 204, 205, 304):
+            raise ValueError(f"status {value} in place of {self.status}: both have to be statuses with a body")
+        edits = self.edits()
+        edits.status_line = status_line(value)
+        edits.status = value
+
+    cdef Edits edits(self):
+        cdef Exchange exchange = messages_exchange(self)
+        cdef const char* p = NULL
+        self.parsed(&p)
+        if exchange.response_edits is None:
+            exchange.response_edits = Edits()
+        return exchange.response_edits
+
+    cdef Edits edits_if_any(self):
+        return messages_exchange(self).response_edits
+
+    cdef const Head* parsed(self, const char** p) except NULL:
+        cdef Exchange exchange = messages_exchange(self)
+        cdef Head* head = &exchange.workspace.response_head
+        cdef HeadLimits limits
+        if exchange.head_buf is None or not exchange.meets_response:
+            raise RuntimeError("the response's head has gone on: read and change it in a hook of phase \"response\"")
+        p[0] = exchange.head_buf.data + exchange.head_buf.start
+        if exchange.workspace.response_owner is not exchange:
+            limits.head_bytes = exchange.cluster.max_response_head_bytes
+            limits.fields = exchange.cluster.max_response_fields
+            limits.target_bytes = 0
+            head.scanned = 0
+            if scan_response(p[0], exchange.head_buf.end - exchange.head_buf.start, &limits, head) != DONE:
+                raise RuntimeError("the response's head is gone")
+            exchange.workspace.response_owner = exchange
+        return head
+
+    def __repr__(self):
+        return "<Response of an exchange that is over>" if self.exchange is None else f"<Response {self.status}>"
+
+
+def status_line(int status):
+    """The status line for a number, with its CRLF."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+cdef class Answer:
+    """What weir answers by itself, instead of an endpoint.
+
+    `body` is text (sent as UTF-8) or bytes, 16 MiB at most; `headers` a mapping or pairs of names and values.
+    Content-Type is text/plain (of text) unless it is given; framing is weir's. ValueError for a status that is not 200
+    to 599, a body where the status has none (204, 304), and fields that cannot be.
+    """
+
+    def __init__(self, int status=200, body=b"", headers=()):
+        if not 200 <= status <= 599:
+            raise ValueError(f"status {status}: 200 to 599")
+        text = isinstance(body, str)
+        self.body = body.encode() if text else bytes(body)
+        if self.body and status in (204, 205, 304):
+            raise ValueError(f"a response with status {status} has no body")
+        if len(self.body) > ANSWER_MOST:
+            raise ValueError(f"a body of {len(self.body)} bytes; an answer has {ANSWER_MOST} at most")
+        self.status = status
+        self.headers = list(headers.items() if hasattr(headers, "items") else headers)
+        names = set()
+        lines = [status_line(status)]
+        for name, value in self.headers:
+            if name.lower() in _HOP:
+                raise ValueError(f"{name}: only weir writes this field")
+            names.add(name.lower())
+            lines += [checked_name(name), b": ", checked_value(value), b"\r\n"]
+        if text and "content-type" not in names:
+            lines.append(b"Content-Type: text/plain; charset=utf-8\r\n")
+        self.lines = b"".join(lines)
+        if len(self.lines) > OWN_LINES_BYTES:
+            raise ValueError(f"more than {OWN_LINES_BYTES} bytes of fields")
+
+    def __repr__(self):
+        return f"Answer({self.status}, {self.body[:40]!r}, {self.headers!r})"

@@ -1,0 +1,12 @@
+# What an endpoint is told of the client.
+
+from libc.stdint cimport uint32_t
+
+from weir.plane.exchange cimport Exchange, ExchangeOwner
+from weir.plane.fields cimport RequestPolicy
+from weir.plane.head cimport Head
+
+# Writes the PROXY header with which a connection begins to out (PROXY_SENT_BYTES); its length.
+cdef uint32_t introduce(Exchange exchange, char* out) noexcept
+# What trusted proxies, where there are any, change in what is said of the client; `hop` has CLIENT_TEXT bytes.
+cdef void believe(ExchangeOwner owner, const Head* head, RequestPolicy* policy, const char* p, char* hop) noexcept

@@ -1,0 +1,207 @@
+"""Requests and responses as hooks see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import weir
+from tests.plane.scene import GET, OK, Scene
+
+
+def seen(look: Callable[[weir.Request], object], data: bytes = GET, **options: Any) -> object:
+    """What `look` says of a request, in a hook of phase "request"."""
+    found: list[object] = []
+
+    @weir.hook("request")
+    def meet(request: weir.Request) -> None:
+        found.append(look(request))
+
+    scene = Scene(hooks=[meet], **options)
+    client = scene.client(data, host="198.51.100.7")
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent().endswith(b"ok")
+    scene.close()
+    (answer,) = found
+    return answer
+
+
+def test_what_a_request_says_of_itself() -> None:
+    data = b"PUT http://x.example:81/a%20b?c=d?e HTTP/1.1\r\nHost: x.example:81\r\nContent-Length: 0\r\n\r\n"
+
+    def look(request: weir.Request) -> object:
+        return (
+            *(request.method, request.target, request.path, request.query, request.host, request.scheme),
+            *(request.version, request.client, request.route, request.cluster, request.endpoint, request.status),
+            *(request.reason, request.id, request.bytes_received, request.bytes_sent, request.response),
+        )
+
+    assert seen(look, data) == (
+        *("PUT", "/a%20b?c=d?e", "/a%20b", "c=d?e", "x.example:81", "http"),
+        *("1.1", "198.51.100.7", "main", "app", "", 0),
+        *("", "", 0, 0, None),
+    )
+
+
+def test_headers_are_read_in_any_case_in_order_and_joined() -> None:
+    data = b"GET /a HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-B: caf\xe9\r\nx-a:  2\r\nCookie: a=b\r\n\r\n"
+
+    def look(request: weir.Request) -> object:
+        headers = request.headers
+        with pytest.raises(KeyError):
+            headers["x-none"]
+        return (
+            *(headers["X-a"], headers.get("x-none"), headers.get("x-none", "d"), headers.get_all("x-A")),
+            *(headers.items(), list(headers), len(headers), "COOKIE" in headers, "x-none" in headers),
+        )
+
+    assert seen(look, data) == (
+        *("1, 2", None, "d", ["1", "2"]),
+        [("Host", "h"), ("X-A", "1"), ("X-B", "café"), ("x-a", "2"), ("Cookie", "a=b")],
+        *(["host", "x-a", "x-b", "cookie"], 4, True, False),
+    )
+
+
+def test_what_was_changed_is_what_is_read() -> None:
+    def look(request: weir.Request) -> object:
+        request.headers["X-A"] = "2"
+        request.headers.add("x-a", "3")
+        request.path = "/other"
+        request.host = "elsewhere"
+        del request.headers["Cookie"]
+        with pytest.raises(KeyError):
+            del request.headers["Cookie"]
+        request.state["kept"] = 1
+        return request.headers.items(), request.target, request.host, request.state
+
+    assert seen(look, b"GET /a?q HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nCookie: a\r\n\r\n") == (
+        *([("Host", "h"), ("X-A", "2"), ("x-a", "3")], "/other?q", "elsewhere"),
+        {"kept": 1},
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: r.headers.__setitem__("X A", "1"), "not the name of a field"),
+        (lambda r: r.headers.add("", "1"), "not the name of a field"),
+        (lambda r: r.headers.add("X-A", "1\r\nX-B: 2"), "not the value of a field"),
+        (lambda r: r.headers.add("X-A", "1\n"), "not the value of a field"),
+        (lambda r: r.headers.add("X-A", "\x00"), "not the value of a field"),
+        (lambda r: r.headers.add("X-A", " 1"), "not the value of a field"),
+        (lambda r: r.headers.add("X-A", "€"), "characters up to U"),
+        (lambda r: r.headers.add("Content-Length", "1"), "only weir writes"),
+        (lambda r: r.headers.add("transfer-encoding", "chunked"), "only weir writes"),
+        (lambda r: r.headers.remove("Connection"), "only weir writes"),
+        (lambda r: r.headers.add("X-Forwarded-For", "1"), "only weir writes"),
+        (lambda r: r.headers.__setitem__("Host", "x"), "request.host"),
+        (lambda r: setattr(r, "host", "a b"), "not a host"),
+        (lambda r: setattr(r, "host", "a\r\nX: y"), "not a host"),
+        (lambda r: setattr(r, "target", "a"), "not a path"),
+        (lambda r: setattr(r, "target", "/a b"), "not a path"),
+        (lambda r: setattr(r, "target", "/a\r\n"), "not a path"),
+        (lambda r: setattr(r, "target", "/ä"), "not a path"),
+        (lambda r: setattr(r, "target", "/" + "a" * 9000), "8192"),
+        (lambda r: setattr(r, "path", "/a?b"), "has a query"),
+        (lambda r: setattr(r, "cluster", "nowhere"), "no cluster 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(change: Callable[[weir.Request], object], said: str) -> None:
+    def look(request: weir.Request) -> object:
+        before = request.headers.items(), request.target, request.host
+        with pytest.raises(ValueError, match=said):
+            change(request)
+        return before == (request.headers.items(), request.target, request.host)
+
+    assert seen(look) is True
+
+
+def test_another_head_parsed_meanwhile_does_not_confuse_it() -> None:
+    kept: list[weir.Request] = []
+
+    @weir.hook("request", path="/a")
+    def keep(request: weir.Request) -> None:
+        kept.append(request)
+
+    scene = Scene(hooks=[keep])
+    scene.client(b"GET /a HTTP/1.1\r\nHost: first\r\n\r\n")
+    scene.client(b"GET /b HTTP/1.1\r\nHost: second\r\nX-More: 1\r\n\r\n")
+    assert kept[0].host == "first"
+    assert kept[0].headers.items() == [("Host", "first")]
+    with pytest.raises(RuntimeError, match="the request has gone on"):
+        kept[0].headers["X-A"] = "1"
+    scene.close()
+
+
+def test_nothing_outlives_the_exchange() -> None:
+    kept: list[Any] = []
+
+    @weir.hook("response")
+    def keep(response: weir.Response) -> None:
+        kept.extend([response, response.request, response.headers, response.request.headers])
+
+    scene = Scene(hooks=[keep])
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok")
+    response, request, headers, asked = kept
+    with pytest.raises(RuntimeError, match="the response's head has gone on"):
+        response.headers["X-A"] = "1"
+    with pytest.raises(RuntimeError, match="the response's head has gone on"):
+        _ = response.status
+    assert request.response is response
+    scene.send(scene.endpoint(), b"ok")
+    assert client.take_sent().endswith(b"okok")
+    uses: tuple[Callable[[], object], ...] = (
+        *(lambda: response.status, lambda: request.method, lambda: request.state, lambda: headers["a"]),
+        *(lambda: asked["a"], lambda: asked.items(), lambda: request.duration, lambda: asked.add("a", "b")),
+    )
+    for use in uses:
+        with pytest.raises(RuntimeError, match="the exchange is over"):
+            use()
+    assert "over" in repr(request)
+    assert "over" in repr(response)
+    scene.close()
+
+
+@pytest.mark.parametrize("status", [100, 199, 204, 205, 304, 600, 0])
+def test_a_status_that_changes_the_framing_is_refused(status: int) -> None:
+    told: list[str] = []
+
+    @weir.hook("response")
+    def change(response: weir.Response) -> None:
+        with pytest.raises(ValueError, match="both have to be statuses with a body") as error:
+            response.status = status
+        told.append(str(error.value))
+
+    scene = Scene(hooks=[change])
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+    assert told
+    scene.close()
+
+
+def test_answers() -> None:
+    answer = weir.Answer(418, "tea", {"X-A": "1"})
+    assert (answer.status, answer.body, answer.headers) == (418, b"tea", [("X-A", "1")])
+    assert repr(answer) == "Answer(418, b'tea', [('X-A', '1')])"
+    assert weir.Answer(204).body == b""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((100,), "200 to 599"),
+        ((204, b"x"), "has no body"),
+        ((200, b"", {"Content-Length": "1"}), "only weir writes"),
+        ((200, b"", {"a b": "1"}), "not the name"),
+        ((200, b"", [("a", "b\n")]), "not the value"),
+        ((200, b"", [("a", "b" * 70_000)]), "more than 65536 bytes of fields"),
+        ((200, bytes((16 << 20) + 1)), "16777216 at most"),
+    ],
+)
+def test_answers_that_cannot_be(given: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        weir.Answer(*given)
