@@ -21,8 +21,6 @@ from weir.config.model import Table, kind_of_field, schema
 from weir.config.plan import PoolPlan
 
 ROOT = Path(__file__).resolve().parent.parent
-# Keys that are tables have a section of their own.
-TABLE_KEYS = {table[-1] for table in TABLES if table}
 
 OPENING = """\
 <!-- Made by tools/gen_config_docs.py from src/weir/config/model.py; do not edit. -->
@@ -52,9 +50,9 @@ endpoints = ["127.0.0.1:8081", "127.0.0.1:8082"]
 idle_timeout = "50s"
 ```
 
-`[[listener]]` and `[[cluster]]` may be there several times. `[cluster.pool]`, `[cluster.queue]` and other tables of a
-cluster belong to the `[[cluster]]` above them; `[[listener.rate_limit]]` and `[[listener.fault]]`, which may be there
-several times, to the `[[listener]]` above them.
+`[[listener]]`, `[[route]]` and `[[cluster]]` may be there several times. `[cluster.pool]`, `[cluster.queue]` and other
+tables of a cluster belong to the `[[cluster]]` above them; `[[listener.rate_limit]]` and `[[listener.fault]]`, which
+may be there several times, to the `[[listener]]` above them.
 A complete file with comments is in `examples/weir.toml`.
 
 ## Checking it
@@ -99,15 +97,15 @@ def reference() -> str:
             parts.append(f"\n## {table_name(table).strip('[]')}\n\n`{table_name(table)}`: {_sentence(model)}\n\n")
         else:
             parts.append("\n## Top of the file\n\nThese stand before the first table.\n\n")
-        parts.append(rows(model))
+        parts.append(rows(table, model))
     return "".join(parts)
 
 
-def rows(model: type[Table]) -> str:
-    """The keys of one table as a table of the document."""
+def rows(table: tuple[str, ...], model: type[Table]) -> str:
+    """The keys of one table as a table of the document; those that are tables have a section of their own."""
     lines = ["| key | value | default | meaning | example |", "| --- | --- | --- | --- | --- |"]
     for key, field in model.model_fields.items():
-        if key in TABLE_KEYS:
+        if (*table, key) in TABLES:
             continue
         cells = [f"`{key}`", value_text(field), default_text(field), field.description or "", example_text(key, field)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

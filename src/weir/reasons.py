@@ -70,6 +70,7 @@ class Reason(IntEnum):
     DEADLINE_PASSED = 47
     HOOK_FAILED = 48
     HOOK_TIMEOUT = 49
+    NO_ROUTE = 50
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -123,4 +124,5 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("deadline_passed", 504, "weir", "The time that the client will wait is over."),
     ReasonInfo("hook_failed", 500, "weir", "A hook has failed."),
     ReasonInfo("hook_timeout", 504, "weir", "A hook has taken too long."),
+    ReasonInfo("no_route", 404, "downstream", "No route takes this request."),
 )

@@ -11,6 +11,7 @@ import pytest
 from weir.config.compile import compile_plan
 from weir.config.findings import TABLES
 from weir.config.load import load_text
+from weir.config.model import Route
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
@@ -211,6 +212,7 @@ ERROR_PAGES = ("listener", "error_pages")  # tests/config/test_pages.py
 ADMIN_ADDRESS = ("admin", "address")
 TOKEN_FILE = ("admin", "token_file")
 GROUP = ("group",)  # only with a user
+ROUTES = {("route", key) for key in Route.model_fields}  # tests/config/test_routing.py
 OPENAPI = {("stats", "openapi"), ("listener", "openapi")}  # tests/config/test_openapi.py
 
 
@@ -301,7 +303,7 @@ def test_each_key_reaches_the_plan_and_nothing_else(
 
 def test_every_key_of_the_model_is_tested() -> None:
     tested = {(*table, key) for table, key, *_ in KEYS} | ADDRESSES
-    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, GROUP, *OPENAPI}
+    tested |= {ZONE, UNIX_MODE, ERROR_PAGES, ADMIN_ADDRESS, TOKEN_FILE, GROUP, *OPENAPI, *ROUTES}
     known = {(*table, key) for table, model in TABLES.items() for key in model.model_fields}
     assert known - set(TABLES) == tested
 
@@ -309,12 +311,17 @@ def test_every_key_of_the_model_is_tested() -> None:
 def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
-    structure |= {"admin.address", "admin.written", "group"}
+    structure |= {"listener.router", "routers"}
+    structure |= {"admin.address", "admin.written", "group", "directory"}
     structure |= {"cluster.hedge.after_ms"}  # written as the same key
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     whole = text_with((), "")
     assert set(flat(plan_of(whole))) == tested | structure
     assert set(flat(plan_of(LEAST))) >= {name for name in tested if name.count(".") < 2 or "listener" not in name}
+
+
+def test_the_plan_knows_the_directory_of_its_file() -> None:
+    assert compile_plan(load_text(LEAST, "f"), "/etc/weir").directory == "/etc/weir"
 
 
 def test_defaults_are_those_of_the_plan() -> None:

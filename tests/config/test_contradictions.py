@@ -67,8 +67,8 @@ POOL = CLUSTER + "[cluster.pool]\n"
         ),
         (
             LISTENER.replace("app", "10.0.0.1:80") + CLUSTER,
-            '5:8: cluster.app.name: no listener sends requests to this cluster; write to = "app" in a [[listener]], or '
-            "take the cluster out",
+            '5:8: cluster.app.name: nothing sends requests to this cluster; write to = "app" in a [[listener]] or '
+            "[[route]], or take the cluster out",
         ),
         (
             LISTENER.replace(":8080", "unix:/w") + 'notsent_lowat = "64KiB"\n' + CLUSTER,

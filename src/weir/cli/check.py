@@ -62,8 +62,7 @@ def summary(plan: Plan) -> list[str]:
     """What a plan sets up: a line for each listener, each cluster, and for whatever is not as it is by default."""
     lines = []
     for listener in plan.listeners:
-        cluster = plan.clusters[plan.routes[listener.route].cluster]
-        lines.append(f"listen on {listener.address.text}, send to {cluster.name}")
+        lines.append(f"listen on {listener.address.text}{_destination(plan, listener)}")
         lines += _rules(listener)
     for cluster in plan.clusters:
         lines.append(f"{cluster.name}: {', '.join(endpoint.text for endpoint in cluster.endpoints)}")
@@ -84,6 +83,17 @@ def summary(plan: Plan) -> list[str]:
     if plan.log.access != "off":
         lines.append(f"access log: {plan.log.access} ({plan.log.format})")
     return lines
+
+
+def _destination(plan: Plan, listener: ListenerPlan) -> str:
+    """Where a listener's requests go, in words."""
+    from weir.config.plan import NO_ROUTER, NOWHERE
+
+    routes = len(plan.routers[listener.router]) if listener.router != NO_ROUTER else 0
+    cluster = plan.routes[listener.route].cluster
+    parts = [f"{routes} route{'s' if routes > 1 else ''}"] if routes else []
+    parts += [f"send {'the rest ' if routes else ''}to {plan.clusters[cluster].name}"] if cluster != NOWHERE else []
+    return "".join(f", {part}" for part in parts)
 
 
 def _rules(listener: ListenerPlan) -> list[str]:

@@ -25,6 +25,7 @@ from weir.config.model import (
     Table,
 )
 from weir.config.plan import (
+    NOWHERE,
     AddressPlan,
     AdminPlan,
     BreakerPlan,
@@ -46,6 +47,7 @@ from weir.config.plan import (
     StatsPlan,
     StickyPlan,
 )
+from weir.config.routing import Clusters, Routing
 
 __all__ = ["compile_plan"]
 
@@ -53,35 +55,35 @@ T = TypeVar("T", bound=Table)
 P = TypeVar("P")
 
 
-def compile_plan(config: Config) -> Plan:
-    """The plan of a configuration that `weir.config.load` has accepted.
+def compile_plan(config: Config, directory: str = "") -> Plan:
+    """The plan of a configuration that `weir.config.load` has accepted; `directory` is that of its file.
 
-    Every listener has a route of its own, named by the listener's address. An endpoint given directly in ``to`` has a
-    cluster of its own, named by the endpoint's address; listeners with the same one share it.
+    Every listener has a route of its own, named by the listener's address, for what no other takes. An endpoint given
+    directly in ``to`` has a cluster of its own, named by the endpoint's address; all with the same one share it.
     """
-    clusters = [_cluster(cluster, config.zone) for cluster in config.cluster]
-    places = {cluster.name: place for place, cluster in enumerate(clusters)}
+    places = Clusters([_cluster(cluster, config.zone) for cluster in config.cluster])
+    routing = Routing(config, places)
     listeners: list[ListenerPlan] = []
-    routes: list[RoutePlan] = []
     for listener in config.listener:
-        if isinstance(listener.to, AddressPlan) and listener.to.text not in places:
-            places[listener.to.text] = len(clusters)
-            clusters.append(ClusterPlan(name=listener.to.text, endpoints=(listener.to,)))
-        to = listener.to.text if isinstance(listener.to, AddressPlan) else listener.to
-        listeners.append(_listener(listener, len(routes)))
-        routes.append(
+        route = routing.add(
             RoutePlan(
                 name=listener.address.text,
-                cluster=places[to],
+                cluster=NOWHERE if listener.to is None else places.number(listener.to),
                 max_body_bytes=listener.max_body,
                 paths=listener.paths,
                 openapi=listener.openapi,
             )
         )
+        listeners.append(_listener(listener, route))
+    listeners = [
+        replace(plan, router=routing.router_of(listener)) if config.route else plan
+        for plan, listener in zip(listeners, config.listener, strict=True)
+    ]
     return Plan(
         listeners=tuple(listeners),
-        routes=tuple(routes),
-        clusters=tuple(clusters),
+        routes=tuple(routing.routes),
+        clusters=tuple(places.plans),
+        routers=tuple(routing.routers),
         stats=StatsPlan(
             rows=_rows(config),
             header=config.stats.header,
@@ -118,13 +120,15 @@ def compile_plan(config: Config) -> Plan:
         pid_file=config.pid_file,
         hooks=config.hooks,
         upgrade_program=config.upgrade_program,
+        directory=directory,
     )
 
 
 def _rows(config: Config) -> int:
-    # Each listener's route has a row of its own, so thousands of listeners would leave the default no room for paths.
+    # Each route has a row of its own, so thousands of them would leave the default no room for paths.
     given = "rows" in config.stats.model_fields_set
-    return config.stats.rows if given else max(config.stats.rows, 2 * len(config.listener))
+    routes = len(config.listener) + sum(max(1, len(route.to)) for route in config.route)
+    return config.stats.rows if given else max(config.stats.rows, 2 * routes)
 
 
 def _admin(admin: Admin) -> AdminPlan:

@@ -7,18 +7,14 @@ gives way (`weir.config.compile`).
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
-from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
-from typing import Any, cast
+from collections.abc import Iterator
 
 from weir.config.address import address_key, is_literal
 from weir.config.balance_checks import balancing, zones
-from weir.config.balance_kinds import member
-from weir.config.errors import ConfigError, quoted
+from weir.config.destination_checks import destinations, is_loopback, loops
+from weir.config.errors import quoted
 from weir.config.findings import Finding
-from weir.config.kinds import OFF, closest
+from weir.config.kinds import OFF
 from weir.config.model import (
     Admin,
     Breaker,
@@ -36,21 +32,19 @@ from weir.config.model import (
     RateLimit,
     Retry,
     Stats,
-    Table,
-    kind_of_field,
 )
 from weir.config.plan import ADAPTIVE, AddressPlan
 from weir.config.positions import Loc
+from weir.config.raw import Raw
+from weir.config.raw import endpoints as _endpoints
+from weir.config.raw import table as _table
+from weir.config.raw import tables as _tables
+from weir.config.raw import value as _value
+from weir.config.route_checks import count_of_routes, routes
 from weir.config.units import format_duration, format_size
 
 __all__ = ["contradictions"]
 
-Raw = Mapping[str, Any]
-
-# Comparing thousands of wrong names with thousands of right ones takes minutes, and nobody reads as many suggestions.
-MOST_SUGGESTIONS = 20
-MOST_NAMES = 8
-MOST_TEXTS = 1 << 14
 ONLY_WITH_RETRIES = (
     *("ratio", "min_per_second", "attempt_timeout", "backoff"),
     *("same_endpoint", "idempotency_key", "max_replay_body"),
@@ -69,8 +63,9 @@ def contradictions(raw: Raw) -> list[Finding]:
         *_descriptions(raw),
         *_clusters(raw),
         *zones(raw, [(("cluster", place), _endpoints(cluster)) for place, cluster in _tables(raw, "cluster")]),
-        *_destinations(raw),
-        *_loops(raw),
+        *destinations(raw),
+        *loops(raw),
+        *routes(raw),
     ]
     seen: dict[tuple[str, int], Loc] = {}
     for place, listener in _tables(raw, "listener"):
@@ -78,58 +73,6 @@ def contradictions(raw: Raw) -> list[Finding]:
     if raw.get("listener") == []:
         findings.append(Finding(("listener",), "value", "no listener: nothing is served", "add a [[listener]]"))
     return findings
-
-
-def _tables(raw: Raw, key: str) -> list[tuple[int, Raw]]:
-    """The tables of an array of tables, with their places; whatever else it may be: none."""
-    array = raw.get(key)
-    if not isinstance(array, list):
-        return []
-    return [(place, element) for place, element in enumerate(array) if isinstance(element, dict)]
-
-
-def _table(raw: Raw, key: str) -> Raw:
-    found = raw.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _value(model: type[Table], table: Raw, key: str) -> Any:
-    """The value of a key, or its default; None if it is missing or cannot be read."""
-    return _read(model, key, table[key]) if key in table else _default(model, key)
-
-
-@cache
-def _default(model: type[Table], key: str) -> Any:
-    field = model.model_fields[key]
-    return None if field.is_required() else field.default
-
-
-def _read(model: type[Table], key: str, value: object) -> Any:
-    return _read_text(model, key, value) if isinstance(value, str) else _read_any(model, key, value)
-
-
-def _read_any(model: type[Table], key: str, value: object) -> Any:
-    kind = kind_of_field(model.model_fields[key])
-    assert kind is not None
-    try:
-        return kind.read(value)
-    except ConfigError:
-        return None
-
-
-# The same texts are asked for by several checks: of thousands of clusters they are read once.
-_read_text = lru_cache(MOST_TEXTS)(_read_any)
-
-
-def _endpoints(cluster: Raw) -> list[tuple[int, AddressPlan]]:
-    """The endpoints of a cluster that can be read."""
-    listed = cluster.get("endpoints")
-    kind = member()
-    found: list[tuple[int, AddressPlan]] = []
-    for place, element in enumerate(listed if isinstance(listed, list) else []):
-        with contextlib.suppress(ConfigError):
-            found.append((place, cast("AddressPlan", kind.read(element))))
-    return found
 
 
 def _log(raw: Raw) -> Iterator[Finding]:
@@ -142,12 +85,13 @@ def _log(raw: Raw) -> Iterator[Finding]:
 
 
 def _stats(raw: Raw) -> Iterator[Finding]:
-    stats, listeners = _table(raw, "stats"), len(_tables(raw, "listener"))
+    stats, listeners, routes = _table(raw, "stats"), len(_tables(raw, "listener")), count_of_routes(raw)
     rows = _value(Stats, stats, "rows")
-    # Each listener has a row of its own, for what the others have no place for (weir.stats.layout).
-    if "rows" in stats and rows is not None and rows <= listeners:
-        message = f"{rows} rows are not enough for {listeners} listeners, which take one each"
-        yield Finding(("stats", "rows"), "value", message, f"write {2 * listeners} or more")
+    # Each has a row of its own, for what the others have no place for (weir.stats.layout).
+    if "rows" in stats and rows is not None and rows <= listeners + routes:
+        of = f"{listeners} listeners and {routes} routes" if routes else f"{listeners} listeners"
+        message = f"{rows} rows are not enough for {of}, which take one each"
+        yield Finding(("stats", "rows"), "value", message, f"write {2 * (listeners + routes)} or more")
 
 
 def _processes(raw: Raw) -> Iterator[Finding]:
@@ -170,7 +114,7 @@ def _admin(raw: Raw) -> Iterator[Finding]:
             for key in secrets:
                 yield Finding(("admin", key), "key", 'without effect: address is "off"', "take it out")
         return
-    if address.path is None and not _is_loopback(address.host or "") and not secrets:
+    if address.path is None and not is_loopback(address.host or "") and not secrets:
         message = f"{quoted(address.text)} can be reached from other machines, and there is no token"
         hint = f'write "127.0.0.1:{address.port}" or "unix:/run/weir-admin.sock", or add token_file = "/etc/weir/token"'
         yield Finding(("admin", "address"), "value", message, hint)
@@ -416,77 +360,3 @@ def _ejection(loc: Loc, ejection: Raw) -> Iterator[Finding]:
     if "max_time" in ejection and None not in (time, most) and most < time:
         message = "the first ejection takes longer: that is time"
         yield Finding((*loc, "max_time"), "value", message, "raise max_time or lower time")
-
-
-def _destinations(raw: Raw) -> Iterator[Finding]:
-    clusters = {cluster["name"]: place for place, cluster in _tables(raw, "cluster") if _named(cluster)}
-    listeners = _tables(raw, "listener")
-    used: set[str] = set()
-    all_known = bool(listeners)
-    unknown = 0
-    for place, listener in listeners:
-        to = _value(Listener, listener, "to")
-        if isinstance(to, str) and to not in clusters:
-            unknown += 1
-            near = closest(to, list(clusters)) if unknown <= MOST_SUGGESTIONS else None
-            yield Finding(("listener", place, "to"), "value", *_unknown_cluster(to, list(clusters), near))
-        if to is None or (isinstance(to, str) and to not in clusters):
-            all_known = False
-        elif isinstance(to, str):
-            used.add(to)
-    # Where a listener leads nowhere, the cluster it was meant for is not the mistake.
-    if all_known:
-        for name, place in clusters.items():
-            if name not in used:
-                hint = f"write to = {quoted(name)} in a [[listener]], or take the cluster out"
-                yield Finding(("cluster", place, "name"), "value", "no listener sends requests to this cluster", hint)
-
-
-def _named(cluster: Raw) -> bool:
-    return _value(Cluster, cluster, "name") is not None
-
-
-def _unknown_cluster(to: str, names: list[str], near: str | None) -> tuple[str, str]:
-    message = f"there is no cluster {quoted(to)}"
-    if near:
-        return message, f"did you mean {quoted(near)}?"
-    if "." in to or to == "localhost":
-        return message, f"for an endpoint add the port: {quoted(to + ':80')}"
-    if names:
-        shown = ", ".join(quoted(name) for name in names[:MOST_NAMES])
-        return message, f"there is {shown}{' and others' if len(names) > MOST_NAMES else ''}"
-    return message, 'add a [[cluster]] of that name, or write an address: "127.0.0.1:8081"'
-
-
-def _loops(raw: Raw) -> Iterator[Finding]:
-    """Listeners that would send requests to themselves."""
-    clusters = {cluster["name"]: (place, cluster) for place, cluster in _tables(raw, "cluster") if _named(cluster)}
-    for place, listener in _tables(raw, "listener"):
-        address, to = _value(Listener, listener, "address"), _value(Listener, listener, "to")
-        if address is None or address.passed is not None or (address.path is None and address.port == 0):
-            continue
-        targets: list[tuple[Loc, AddressPlan]] = []
-        if isinstance(to, AddressPlan):
-            targets = [(("listener", place, "to"), to)]
-        elif to in clusters:
-            number, cluster = clusters[to]
-            targets = [(("cluster", number, "endpoints", nth), endpoint) for nth, endpoint in _endpoints(cluster)]
-        for loc, endpoint in targets:
-            if _reaches(endpoint, address):
-                message = f"{quoted(endpoint.text)} is the listener itself: requests would go round for ever"
-                yield Finding(loc, "value", message, also=("listener", place, "address"))
-
-
-def _reaches(endpoint: AddressPlan, listener: AddressPlan) -> bool:
-    """Does a connection to this endpoint certainly arrive at this listener?"""
-    if address_key(endpoint) == address_key(listener):
-        return True
-    everywhere = listener.path is None and listener.host in ("", "::", "0.0.0.0")
-    return everywhere and endpoint.port == listener.port and _is_loopback(endpoint.host or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

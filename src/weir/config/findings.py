@@ -28,6 +28,7 @@ from weir.config.model import (
     Queue,
     RateLimit,
     Retry,
+    Route,
     Stats,
     Sticky,
     Table,
@@ -48,6 +49,7 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("listener",): Listener,
     ("listener", "rate_limit"): RateLimit,
     ("listener", "fault"): Fault,
+    ("route",): Route,
     ("cluster",): Cluster,
     ("cluster", "pool"): Pool,
     ("cluster", "queue"): Queue,
@@ -59,7 +61,7 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "hedge"): Hedge,
     ("cluster", "sticky"): Sticky,
 }
-ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("cluster",))
+ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("route",), ("cluster",))
 
 # What other proxies call it, or a person guesses; no spelling comes close enough to find these.
 SYNONYMS = {

@@ -15,7 +15,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from weir.config import units
-from weir.config.address import is_literal, parse_endpoint, parse_listen
+from weir.config.address import is_literal, parse_endpoint, parse_listen, parse_member
 from weir.config.errors import ConfigError, quoted, refuse
 from weir.config.openapi import read_templates
 from weir.config.pages import read_pages
@@ -311,20 +311,29 @@ def cluster_name() -> Kind:
     return Kind(read, "name", {"type": "string", "pattern": f"^{_CLUSTER_NAME}$"})
 
 
-def destination() -> Kind:
-    """A cluster's name, read as text, or an endpoint's address (it has a colon or a slash), read as AddressPlan."""
+def destination(*, none: bool = False) -> Kind:
+    """A cluster's name, read as text, or an endpoint's address (it has a colon or a slash), read as AddressPlan.
+
+    `none`: ``"off"`` may be written too, and is read as None.
+    """
 
     def read(value: object) -> object:
+        if none and value == OFF:
+            return None
         text = address_text(value, "a cluster's name or an address", "127.0.0.1:", "8081")
         if ":" in text or "/" in text:
-            return parse_endpoint(text)
+            return parse_member(text)
         if not text:
             refuse("wanted a cluster's name or an address, found nothing", 'for example "127.0.0.1:8081"')
         if text.isascii() and text.isdigit():
             refuse(f"{quoted(text)} is neither a cluster's name nor an address", f'write "127.0.0.1:{text}"')
         return text
 
-    return Kind(read, "a cluster's name, or the address of an endpoint", {"type": "string", "minLength": 1}, str)
+    def show(value: object) -> object:
+        return OFF if value is None else value.text if isinstance(value, AddressPlan) else value
+
+    text = "a cluster's name, or the address of an endpoint"
+    return Kind(read, text, {"type": "string", "minLength": 1}, show)
 
 
 def host_field() -> Kind:

@@ -23,10 +23,13 @@ class Listener(Table):
         "`localhost:8080`, `unix:/run/weir.sock`. Port 0 is any free port.",
         example=":8080",
     )
-    to: Annotated[str | AddressPlan, kinds.destination()] = required(
-        "Where requests go: the name of a cluster, or the address of a single endpoint (as in `endpoints`), which then "
-        "has a cluster of its own with all defaults.",
-        example="app",
+    to: Annotated[str | AddressPlan | None, kinds.destination(none=True)] = Field(
+        default=None,
+        description="Where requests go that no `[[route]]` takes: the name of a cluster, or the address of a single "
+        "endpoint (as in `endpoints`), which then has a cluster of its own with all defaults. "
+        "`asgi:package.module:app` is an ASGI application and `files:/var/www` a directory that weir serves, see "
+        "[applications](asgi.md). May be left out where there are routes: other requests are answered with 404 then.",
+        examples=["app"],
     )
     request_header_timeout: Annotated[int, kinds.duration("10ms", "1h")] = setting(
         ListenerPlan,

@@ -21,6 +21,7 @@ from weir.config.listener_model import Listener
 from weir.config.overload_model import Breaker, Limit, Queue
 from weir.config.plan import LogPlan, Plan, StatsPlan
 from weir.config.retry_model import Hedge, Retry
+from weir.config.route_model import Route
 from weir.config.table import Table, setting
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Queue",
     "RateLimit",
     "Retry",
+    "Route",
     "Stats",
     "Sticky",
     "Table",
@@ -189,6 +191,7 @@ class Config(Table):
     listener: Annotated[tuple[Listener, ...], Field(strict=False)] = Field(
         description="Addresses that clients connect to.", json_schema_extra={"minItems": 1}
     )
+    route: Annotated[tuple[Route, ...], Field(strict=False)] = Field(default=(), description="Which requests go where.")
     cluster: Annotated[tuple[Cluster, ...], Field(strict=False)] = Field(
         default=(), description="Named groups of endpoints."
     )
@@ -197,7 +200,7 @@ class Config(Table):
 # Tables within the file's own.
 MODELS = (
     *(Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats),
-    *(Breaker, Hedge, Limit, Sticky),
+    *(Breaker, Hedge, Limit, Route, Sticky),
 )
 
 

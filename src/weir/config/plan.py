@@ -20,6 +20,8 @@ from typing import Any
 
 __all__ = [
     "ADAPTIVE",
+    "NOWHERE",
+    "NO_ROUTER",
     "RESET",
     "AddressPlan",
     "AdminPlan",
@@ -35,6 +37,7 @@ __all__ = [
     "LimitPlan",
     "ListenerPlan",
     "LogPlan",
+    "MatchPlan",
     "NetworkPlan",
     "OtlpPlan",
     "Plan",
@@ -45,6 +48,7 @@ __all__ = [
     "RoutePlan",
     "StatsPlan",
     "StickyPlan",
+    "ValuePlan",
     "is_ip",
 ]
 
@@ -53,8 +57,9 @@ __all__ = [
 class AddressPlan:
     """Where to listen or to connect: a Unix socket path, or a host (name or literal) and port.
 
-    Exactly one of ``path``, ``passed`` and ``host`` is set, except that a listener's ``host`` may be ``""``: every
-    address of this machine, IPv6 and IPv4. ``passed`` is the name of sockets that a service manager passes to weir.
+    Exactly one of ``path``, ``passed``, ``app`` and ``host`` is set, except that a listener's ``host`` may be ``""``:
+    every address of this machine, IPv6 and IPv4. ``passed`` is the name of sockets that a service manager passes to
+    weir. ``app`` is an endpoint that each worker serves itself, ``asgi:package.module:name`` or ``files:/directory``.
     ``text`` is the address as the person wrote it, for logs.
     """
 
@@ -64,6 +69,7 @@ class AddressPlan:
     path: str | None = None
     passed: str | None = None
     srv: bool = False  # host is the name of SRV records (RFC 2782), which say hosts and ports
+    app: str | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -88,7 +94,7 @@ class EndpointPlan(AddressPlan):
     @classmethod
     def of(cls, address: AddressPlan, **more: Any) -> EndpointPlan:
         """An endpoint at an address."""
-        return cls(address.text, address.host, address.port, address.path, srv=address.srv, **more)
+        return cls(address.text, address.host, address.port, address.path, srv=address.srv, app=address.app, **more)
 
 
 @dataclass(frozen=True)
@@ -248,18 +254,46 @@ class ClusterPlan:
 
     def stands_for_several(self, address: AddressPlan) -> bool:
         """Whether not the address itself is an endpoint, but whatever its name stands for."""
-        return address.srv or (self.resolve == "each" and address.path is None and not is_ip(address.host or ""))
+        return address.srv or (self.resolve == "each" and address.host is not None and not is_ip(address.host))
+
+
+NOWHERE = -1  # RoutePlan.cluster: there is none
+NO_ROUTER = -1  # ListenerPlan.router: likewise
 
 
 @dataclass(frozen=True)
 class RoutePlan:
-    """What is done with a request: for now, one route per listener, to one cluster."""
+    """What is done with a request. Which requests take it is said by MatchPlan, or by ListenerPlan.route."""
 
-    name: str
-    cluster: int  # index into Plan.clusters
+    name: str  # routes of the same name are counted together
+    cluster: int  # index into Plan.clusters; NOWHERE: its requests are answered with 404
     max_body_bytes: int = 0  # 0: no limit
     paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
     openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
+
+
+@dataclass(frozen=True)
+class ValuePlan:
+    """What a field or a parameter of the query has to be like."""
+
+    name: str
+    test: str  # "present", "absent", "equal", "prefix"
+    value: str = ""  # of the last two
+
+
+@dataclass(frozen=True)
+class MatchPlan:
+    """What requests have to look like to take a route, and which one: `weir.plane.router` says which is preferred."""
+
+    name: str
+    sides: tuple[tuple[int, int], ...]  # indices into Plan.routes, and their weights
+    split_by: str = ""  # "client", "cookie:NAME", "field:NAME": what keeps its side; "": nothing, each is drawn
+    hosts: tuple[str, ...] = ()  # "api.example.com", or "*.example.com" for all below it; (): any
+    path: str = ""  # "/login", "/users/{id}", "/api/*"; segments percent-encoded; "": any
+    methods: tuple[str, ...] = ()  # (): any
+    fields: tuple[ValuePlan, ...] = ()
+    query: tuple[ValuePlan, ...] = ()
+    clients: tuple[NetworkPlan, ...] = ()  # (): any
 
 
 @dataclass(frozen=True)
@@ -325,7 +359,8 @@ class ListenerPlan:
     """A bound address and how its connections are treated."""
 
     address: AddressPlan
-    route: int  # index into Plan.routes
+    route: int  # index into Plan.routes: what is taken when no route of the router's is
+    router: int = NO_ROUTER  # index into Plan.routers, or NO_ROUTER
     backlog: int = 4_096
     max_connections: int = 0  # 0: 80 % of the descriptor limit
     max_connections_per_client: int = 0  # 0: no limit
@@ -415,6 +450,7 @@ class Plan:
     listeners: tuple[ListenerPlan, ...]
     routes: tuple[RoutePlan, ...]
     clusters: tuple[ClusterPlan, ...]
+    routers: tuple[tuple[MatchPlan, ...], ...] = ()  # in the order of the file
     stats: StatsPlan = field(default_factory=StatsPlan)
     log: LogPlan = field(default_factory=LogPlan)
     history: HistoryPlan = field(default_factory=HistoryPlan)
@@ -429,3 +465,4 @@ class Plan:
     pid_file: str = ""  # absolute path; "": none
     hooks: str = ""  # absolute path of a file, or a module, with Python functions that requests meet; "": none
     upgrade_program: str = ""  # absolute path of the weir that USR2 starts; "": the one that was started
+    directory: str = ""  # absolute path of the configuration's, where applications are looked for first; "": none

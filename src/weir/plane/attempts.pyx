@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint16_t
 
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
-from weir.plane.codes cimport DONE, R_INTERNAL, R_RESPONSE_TIMEOUT, Reason
+from weir.plane.codes cimport DONE, R_INTERNAL, R_NO_ROUTE, R_RESPONSE_TIMEOUT, Reason
 from weir.plane.exchange cimport Exchange, SecondTry, is_of_endpoint
 from weir.plane.framing cimport B_NONE
 from weir.plane.head cimport M_GET, M_HEAD, M_OPTIONS, Head, HeadLimits, scan_response
@@ -63,6 +63,8 @@ cdef class Trying(Exchange):
         return meet_log(self)
 
     cdef int _begin(self) except -1:
+        if self.route.nowhere and self.cluster is self.route.cluster:
+            return self.refuse(R_NO_ROUTE)
         # What was refused is no reason to send others more often.
         self.cluster.retry.count_request()
         return self._acquire()

@@ -59,6 +59,7 @@ cdef enum Reason:
     R_DEADLINE_PASSED = 47
     R_HOOK_FAILED = 48
     R_HOOK_TIMEOUT = 49
+    R_NO_ROUTE = 50
 
 cdef enum:
-    REASON_COUNT = 50
+    REASON_COUNT = 51

@@ -1,6 +1,6 @@
 """A client's connection: heads in, exchanges in order, answers to what is not a request."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int32_t, uint32_t
 from libc.string cimport memmove
 
 from weir.plane.arrival cimport Arrival
@@ -25,10 +25,13 @@ from weir.plane.codes cimport (
 from weir.plane.engine cimport Source
 from weir.plane.exchange cimport Exchange
 from weir.plane.fields cimport check_request
+from weir.plane.filters cimport Asked
 from weir.plane.forward cimport take_exchange
 from weir.plane.framing cimport B_LENGTH, Framing, frame_request
 from weir.plane.head cimport Head, scan_request
+from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.proxyproto cimport ProxyHeader, scan_proxy_header
+from weir.plane.router cimport NO_ROUTE
 from weir.plane.states cimport (
     D_CLOSED,
     D_CLOSING,
@@ -327,6 +330,7 @@ cdef class Downstream(Arrival):
         cdef const char* p = buf.data + buf.start
         cdef Framing framing
         cdef Step step
+        cdef Route route = self.options.route
         self.workspace.request_owner = None
         head.scanned = self.scanned
         step = scan_request(p, buf.end - buf.start, &self.options.limits, head)
@@ -342,14 +346,28 @@ cdef class Downstream(Arrival):
         if frame_request(p, head, &framing) == FAILED:
             self._refuse(framing.reason, True)
             return FAILED
-        if framing.kind == B_LENGTH and self.options.route.max_body_bytes:
-            if framing.length > self.options.route.max_body_bytes:
+        if self.options.router is not None:
+            route = self._route(p)
+        if framing.kind == B_LENGTH and route.max_body_bytes:
+            if framing.length > route.max_body_bytes:
                 self._refuse(R_BODY_TOO_LARGE, True)
                 return FAILED
-        self._begin(&framing)
+        self._begin(route, &framing)
         return DONE
 
-    cdef int _begin(self, const Framing* framing) except -1:
+    cdef Route _route(self, const char* p):
+        cdef ListenerOptions options = self.options
+        cdef Asked asked
+        cdef int32_t number
+        asked.p = p
+        asked.head = &self.workspace.request_head
+        asked.client = self.client
+        asked.client_length = self.client_length
+        asked.scratch = self.workspace.compose
+        number = options.router.find(&asked, &self.origin)
+        return options.route if number == NO_ROUTE else <Route>options.routes[number]
+
+    cdef int _begin(self, Route route, const Framing* framing) except -1:
         cdef Head* head = &self.workspace.request_head
         cdef bint upgrade = False
         cdef bint te_trailers = False
@@ -373,7 +391,7 @@ cdef class Downstream(Arrival):
         exchange.expect = expect
         self.exchange = exchange
         self.workspace.request_owner = exchange
-        exchange.record(self, self.options.route, &mine, self.head_started_us)
+        exchange.record(self, route, &mine, self.head_started_us)
         if self.believed and self.options.clients is not None and not self.enter_request():
             return exchange.refuse(R_CLIENT_LIMIT)
         return exchange.start()

@@ -99,7 +99,6 @@ cdef class Filter:
 
 
 cdef bint filter_is_plain(const char* p, uint32_t n) noexcept nogil:
-    # Nothing in it that plain_path would change. It may say no too often.
     cdef uint32_t i
     if n == 0:
         return False

@@ -16,7 +16,11 @@ cpdef enum KeyKind:
 cdef class KeyRule:
     cdef KeyKind kind
     cdef bytes name                     # of the cookie or field
-    # Sets the user's key, or that it has none. `p` is where the head stands.
+    # The hash of a request's key, in *key; False: it has none. `p` is where the head stands.
+    cdef bint hash(
+        self, const char* p, const Head* head, const char* client, uint32_t client_length, uint64_t* key
+    ) noexcept
+    # Sets the user's key, or that it has none.
     cdef void take(
         self, const char* p, const Head* head, const char* client, uint32_t client_length, UpstreamUser user
     ) noexcept

@@ -1,6 +1,6 @@
 """The key of a request, for a cluster whose policy is "hash"."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from weir.plane.cookies cimport Span, find_cookie
 from weir.plane.head cimport F_HOST, Head
@@ -24,17 +24,20 @@ cdef class KeyRule:
     cdef void take(
         self, const char* p, const Head* head, const char* client, uint32_t client_length, UpstreamUser user
     ) noexcept:
+        user.keyed = self.hash(p, head, client, client_length, &user.key)
+
+    cdef bint hash(
+        self, const char* p, const Head* head, const char* client, uint32_t client_length, uint64_t* key
+    ) noexcept:
         cdef Span span
         cdef uint32_t i
         cdef uint32_t n = <uint32_t>len(self.name)
         cdef char host[HOST_MOST]
         span.at = span.length = 0
-        user.keyed = False
         if self.kind == KEY_CLIENT:
             if client_length:
-                user.key = hash_bytes(client, client_length)
-                user.keyed = True
-            return
+                key[0] = hash_bytes(client, client_length)
+            return client_length != 0
         if self.kind == KEY_PATH:
             span.at = head.path_at
             span.length = head.path_length
@@ -49,9 +52,8 @@ cdef class KeyRule:
             for i in range(n):
                 host[i] = lower(p[span.at + i])
             if n:
-                user.key = hash_bytes(host, n)
-                user.keyed = True
-            return
+                key[0] = hash_bytes(host, n)
+            return n != 0
         elif self.kind == KEY_COOKIE:
             find_cookie(p, head, self.name, n, 0, &span)
         else:
@@ -61,5 +63,5 @@ cdef class KeyRule:
                     span.length = head.fields[i].value_length
                     break
         if span.length:
-            user.key = hash_bytes(p + span.at, span.length)
-            user.keyed = True
+            key[0] = hash_bytes(p + span.at, span.length)
+        return span.length != 0

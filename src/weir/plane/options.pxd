@@ -9,6 +9,7 @@ from weir.plane.cluster cimport Cluster
 from weir.plane.head cimport HeadLimits
 from weir.plane.hooks cimport Hooks
 from weir.plane.ids cimport IdPolicy, TracePolicy
+from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
 from weir.plane.trust cimport Networks
 
@@ -21,9 +22,12 @@ cdef class Route:
     cdef Hooks hooks                    # None: there are none
     cdef dict clusters                  # all of the plan, by name
     cdef Cluster find_cluster(self, str name)
+    cdef bint nowhere                   # it has no cluster: its requests are answered with 404
 
 cdef class ListenerOptions:
-    cdef Route route
+    cdef Route route                    # of what takes no other
+    cdef Router router                  # None: there is no other
+    cdef list routes                    # of Route, by the numbers that the router says
     cdef HeadLimits limits
     cdef int64_t request_header_timeout_ms
     cdef int64_t idle_timeout_ms

@@ -10,8 +10,11 @@ from weir.plane.fields cimport FWD_APPEND, FWD_KEEP, FWD_OFF, FWD_REPLACE
 from weir.plane.head cimport HEAD_MAX_FIELDS
 from weir.plane.hooks cimport Hooks
 from weir.plane.ids cimport ID_KEEP, ID_PASS, ID_REPLACE, TRACE_JOIN, TRACE_PASS, TRACE_RESTART
+from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
 from weir.plane.trust cimport Networks
+
+from weir.config.plan import NOWHERE
 
 _FORWARDED = {"replace": FWD_REPLACE, "append": FWD_APPEND, "keep": FWD_KEEP, "off": FWD_OFF}
 _REQUEST_ID = {"pass": ID_PASS, "keep": ID_KEEP, "replace": ID_REPLACE}
@@ -28,6 +31,7 @@ cdef class Route:
         self.cluster = cluster
         self.series = series
         self.max_body_bytes = plan.max_body_bytes
+        self.nowhere = plan.cluster == NOWHERE
         self.hooks = hooks
         self.clusters = {} if clusters is None else clusters
 
@@ -38,14 +42,17 @@ cdef class Route:
 cdef class ListenerOptions:
     """The settings of one listener: `weir.config.plan.ListenerPlan` and the parts of StatsPlan it shows.
 
-    `limits` and `faults` are the memories of its rules, as `weir.stats.rules.RuleBook` has them, for worker number
+    `routes` are the routes of the plan and `router` is what finds the listener's among them, if there are any but its
+    own. `limits` and `faults` are the memories of its rules, as `weir.stats.rules.RuleBook` has them, for worker number
     `worker`. ValueError for more fields than a head has places for.
     """
 
-    def __cinit__(self, plan, stats, Route route not None, make_page, limits, faults, uint32_t worker):
+    def __cinit__(self, plan, stats, list routes not None, Router router, make_page, limits, faults, uint32_t worker):
         if plan.max_fields > HEAD_MAX_FIELDS:
             raise ValueError(f"max_fields is at most {HEAD_MAX_FIELDS}, not {plan.max_fields}")
-        self.route = route
+        self.route = routes[plan.route]
+        self.router = router
+        self.routes = routes
         self.limits.head_bytes = plan.max_head_bytes
         self.limits.target_bytes = plan.max_target_bytes
         self.limits.fields = plan.max_fields

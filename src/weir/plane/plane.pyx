@@ -15,6 +15,7 @@ from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.pool cimport Pool
 from weir.plane.roster cimport Roster
+from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
 from weir.plane.states cimport CB_CLOSED, STATE_PLACES
 from weir.plane.stream cimport Address, Dialer, TcpDialer
@@ -22,6 +23,7 @@ from weir.plane.syscalls cimport AF_UNIX, sockaddr_storage
 from weir.plane.upstream cimport UpstreamUser
 from weir.plane.workspace cimport Workspace
 
+from weir.config.plan import NO_ROUTER, NOWHERE, ClusterPlan
 from weir.plane.machines import MACHINES
 from weir.stats.columns import ENDPOINT_FIGURES
 from weir.stats.rules import RuleBook
@@ -53,20 +55,24 @@ cdef class Plane:
         if not all([0 <= number < <int>counters.routes for number in numbers]):
             raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
         series = {}     # routes that count alike have one between them
+        # A cluster of nobody stands for the one that a route does not have, so that nothing has to ask whether it has.
+        places = {NOWHERE: Cluster(workspace, roster, ClusterPlan("", ())), **dict(enumerate(self.clusters))}
         by_name = {cluster.name: cluster for cluster in self.clusters}
         made = [Hook(hook) for hook in hooks]
         self.routes = [
             Route(
-                route, number, self.clusters[route.cluster], series_of(plan.stats, route, series),
+                route, number, places[route.cluster], series_of(plan.stats, route, series),
                 Hooks(made) if made else None, by_name,
             )
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
+        routers = {NO_ROUTER: None, **{number: Router(matches) for number, matches in enumerate(plan.routers)}}
         book = RuleBook(plan, counters.workers) if rules is None else rules
         self.options = [
             (
                 ListenerOptions(
-                    listener, plan.stats, self.routes[listener.route], make_page, limits, faults, counters.worker
+                    listener, plan.stats, self.routes, routers[listener.router], make_page, limits, faults,
+                    counters.worker,
                 ),
                 listener.max_connections or max_connections,
             )
@@ -80,6 +86,7 @@ cdef class Plane:
         `number` is the listener's place in the plan; a listener may have several sockets. With fd -1 it
         accepts nothing but what welcome() brings. Returns the place in `listeners`.
         """
+        self.workspace.engine.enter()
         cdef Listener listener = Listener(self.workspace, *self.options[number])
         self.listeners.append(listener)
         if fd >= 0:
@@ -95,10 +102,12 @@ cdef class Plane:
 
         `name` is what stands for it in the plan's endpoints, if anything does: its weight, priority and zone are those.
         """
+        self.workspace.engine.enter()
         (<Cluster>self.clusters[cluster]).add(endpoint, name if name else endpoint)
 
     def remove_endpoint(self, int cluster, str endpoint) -> None:
         """A member leaves: exchanges in progress with it end as they would have; nothing new goes there."""
+        self.workspace.engine.enter()
         (<Cluster>self.clusters[cluster]).remove(endpoint)
 
     def endpoints(self, int cluster) -> list[str]:
@@ -139,6 +148,7 @@ cdef class Plane:
         new = list(addresses)
         if [address.text for address in new] == [address.text for address in pool.addresses]:
             return
+        self.workspace.engine.enter()
         pool.addresses = new
         pool.preferred = 0
         if pool.min_idle:
@@ -147,6 +157,7 @@ cdef class Plane:
     def stop_listening(self) -> None:
         """Accepts no more; everything else goes on."""
         cdef Listener listener
+        self.workspace.engine.enter()
         for listener in self.listeners:
             listener.stop()
 
@@ -161,6 +172,7 @@ cdef class Plane:
         cdef Cluster cluster
         cdef Pool pool
         cdef bint more = False
+        self.workspace.engine.enter()
         self.workspace.draining = True
         self.workspace.on_quiet = None
         for listener in self.listeners:
@@ -183,6 +195,7 @@ cdef class Plane:
         cdef Listener listener
         cdef Cluster cluster
         cdef Pool pool
+        self.workspace.engine.enter()
         self.workspace.draining = True
         self.workspace.on_quiet = None
         self.workspace.on_log_wanted = None

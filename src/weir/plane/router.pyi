@@ -1,0 +1,9 @@
+from collections.abc import Sequence
+
+from weir.config.plan import MatchPlan
+
+class Router:
+    routes: int
+    def __init__(self, plans: Sequence[MatchPlan]) -> None: ...
+    def find_ns(self, request: bytes, times: int) -> float: ...
+    def explain(self, request: bytes, client: str = "unix:") -> tuple[int, list[tuple[int, str]]]: ...
