@@ -53,6 +53,7 @@ PLANE_ORDER = (
         "breaker",
         "cluster",
         "conditions",
+        "split",
         "router",
         "options",
         "relay",
@@ -97,14 +98,15 @@ MAY_IMPORT = {
     ),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": (
-        *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.hooks", "weir.plane", "weir.stats"),
+        *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.running", "weir.stats"),
     ),
     "weir.__main__": ("weir.cli.main",),
+    "weir.running": ("weir.admin", "weir.config", "weir.control", "weir.hooks"),
     "weir.embedding": ("weir.config", "weir.control", "weir.hooks", "weir.plane", "weir.stats"),
     "weir.testing": ("weir.embedding", "weir.stats"),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
-        *("weir.hooks", "weir.plane.messages"),
+        *("weir.hooks", "weir.plane.messages", "weir.running"),
     ),
 }
 
@@ -232,6 +234,7 @@ TESTED_IN = {
     "config/route_kinds.py": "config/test_routing.py",
     "config/route_model.py": "config/test_routing.py",
     "plane/conditions.pyx": "plane/test_router.py",
+    "plane/split.pyx": "plane/test_router.py",
     "config/errors.py": "config/test_load.py",
     "config/findings.py": "config/test_load.py",
     "config/kinds.py": "config/test_load.py",
