@@ -119,7 +119,7 @@ class Proxy:
         self.reader = threading.Thread(target=self._read_stderr, daemon=True)
         self.reader.start()
         self.expected = max(1, len(tables.get("listener", ())))
-        eventually(self._is_ready, 10.0, "ready")
+        eventually(self._is_ready, 60.0, "ready")
         self.ready_after = time.monotonic() - started
         self.resident_at_start = self.memory("Rss")
         self.idle_descriptors = self.descriptors()
