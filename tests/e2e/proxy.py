@@ -61,7 +61,8 @@ def _toml_lines(table: Table, path: tuple[str, ...]) -> list[str]:
             for item in value:
                 below += [f"[[{name}]]", *_toml_lines(item, here)]
         else:
-            lines.append(f"{key} = {json.dumps(value)}")
+            shown = key if re.fullmatch("[A-Za-z0-9_-]+", key) else json.dumps(key)
+            lines.append(f"{shown} = {json.dumps(value)}")
     return lines + below
 
 
