@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.plane.scene import GET, Scene
+from tests.plane.scene import Scene
 from weir.config.plan import AddressPlan, ClusterPlan, ListenerPlan, Plan, RoutePlan
 from weir.plane.accesslog import AccessLog
 from weir.plane.counters import Counters
