@@ -270,10 +270,10 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     if exchange.hooked and exchange.hooked & exchange.route.hooks.masks[<int>PHASE_RESPONSE_BODY]:
         meet_response_body(exchange)
     passage = exchange.response_passage
+    mine = framing[0]
+    framing = &mine
     if passage is not None:
-        mine = framing[0]
         passage.depart(&mine)
-        framing = &mine
     wrap = framing.kind == B_CLOSE and not old_client
     exchange.upstream_keep_alive = (
         framing.keep_alive and not exchange.tied and not ties_connection(buf.data + begin, head, F_WWW_AUTHENTICATE)
@@ -295,16 +295,13 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     if exchange.bytes_per_s:
         relay.pace(exchange.bytes_per_s)
     exchange.meets_response = False
-    if passage is None:
-        exchange.head_buf = None
+    exchange.head_buf = None if passage is None else buf
     if second is not None:
         second.cancel()
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
-    if passage is not None:
-        pass
-    elif wrap:
+    if wrap and passage is None:
         relay.buf = buf
-    elif relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
+    elif passage is None and relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
         return exchange.try_again(ON_BAD_RESPONSE, relay.reason)
     # From here on there is no other attempt.
     exchange.request.let_go()
@@ -336,7 +333,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
         step = FAILED       # what came with the head was cut off: told after what was good
     relay.moved = True
     if step == NEED_MORE:
-        step = relay.pump() if passage is None else passage.pump(relay)
+        step = pump_on(exchange)
         relay.moved = True
     return after_pump(exchange, step)
 
@@ -397,10 +394,13 @@ cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:
     return n + before
 
 
-cdef int pump_response(Exchange exchange) except -1:
-    cdef Relay relay = exchange.response
+cdef inline Step pump_on(Exchange exchange) except *:
     cdef Passage passage = exchange.response_passage
-    return after_pump(exchange, relay.pump() if passage is None else passage.pump(relay))
+    return exchange.response.pump() if passage is None else passage.pump(exchange.response)
+
+
+cdef int pump_response(Exchange exchange) except -1:
+    return after_pump(exchange, pump_on(exchange))
 
 
 cdef int resume_response(Exchange exchange) except -1:
@@ -415,8 +415,7 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
     cdef Relay relay = exchange.response
     cdef Passage passage = exchange.response_passage
     if step == DONE:
-        if passage is not None:
-            relay = passage.feed    # what the endpoint has still to say
+        relay = relay if passage is None else passage.feed      # what the endpoint may have still to say
         return exchange.finish(
             exchange.upstream_keep_alive
             and exchange.request.done
