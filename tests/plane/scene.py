@@ -79,7 +79,7 @@ class Scene:
                     **(listener or {}),
                 ),
             ),
-            routes=(RoutePlan("main", 0, **(route or {})),),
+            routes=(RoutePlan(**{"name": "main", "cluster": 0, **(route or {})}),),
             clusters=(
                 ClusterPlan(
                     "app",

@@ -30,7 +30,11 @@ def destinations(raw: Raw) -> Iterator[Finding]:
     used: set[str] = set()
     all_known = bool(tables(raw, "listener"))
     unknown = 0
-    for loc, to in [*_of_listeners(raw), *(sent for n, route in tables(raw, "route") for sent in _of_route(n, route))]:
+    listed = tables(raw, "route")
+    mirrors = [
+        (("route", n, "mirror"), value(Route, route, "mirror")) for n, route in listed if route.get("mirror", OFF) != OFF
+    ]
+    for loc, to in [*_of_listeners(raw), *(sent for n, route in listed for sent in _of_route(n, route)), *mirrors]:
         if isinstance(to, str) and to not in clusters:
             unknown += 1
             near = closest(to, list(clusters)) if unknown <= MOST_SUGGESTIONS else None

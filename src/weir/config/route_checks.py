@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from weir.config.action_checks import actions
 from weir.config.errors import quoted
 from weir.config.findings import Finding
 from weir.config.kinds import OFF, closest
@@ -37,6 +38,7 @@ def routes(raw: Raw) -> Iterator[Finding]:
                 hint = f"did you mean {quoted(near)}?" if near else f"there is {', '.join(map(quoted, addresses))}"
                 yield Finding(where, "value", f"no listener has the address {quoted(text)}", hint)
         yield from _route(loc, route)
+        yield from actions(raw, loc, route)
     for place, listener in tables(raw, "listener"):
         # A key that is not known was perhaps meant to be the one that is missing.
         if listener.get("to", OFF) == OFF and not (everywhere or set(listener) - set(Listener.model_fields)):
@@ -48,8 +50,6 @@ def routes(raw: Raw) -> Iterator[Finding]:
 
 
 def _route(loc: Loc, route: Raw) -> Iterator[Finding]:
-    if route.get("to", OFF) == OFF and not set(route) - set(Route.model_fields):
-        yield Finding((*loc, "to"), "key", "missing: every [[route]] needs it", 'for example to = "app"')
     if "split_by" in route and not isinstance(route.get("to"), dict):
         message = "without effect: there are no weights"
         yield Finding((*loc, "split_by"), "key", message, "write to = { app = 95, canary = 5 }, or take it out")

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
+from weir.plane.action cimport Action
 from weir.plane.admission cimport Admission
 from weir.plane.answers cimport ErrorPages
 from weir.plane.clients cimport ClientTable
@@ -27,12 +28,14 @@ cdef class Route:
     def __cinit__(self, plan, int number, Cluster cluster not None, SeriesNames series not None, Hooks hooks=None,
                   dict clusters=None):
         self.name = plan.name
+        self.text = self.name.encode()
         self.number = number
         self.cluster = cluster
         self.series = series
         self.max_body_bytes = plan.max_body_bytes
         self.nowhere = plan.cluster == NOWHERE
         self.hooks = hooks
+        self.action = None if plan.action is None else Action(plan.action)
         self.clusters = {} if clusters is None else clusters
 
     cdef Cluster find_cluster(self, str name):
