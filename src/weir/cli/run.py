@@ -86,7 +86,9 @@ def command(
         from weir.config.errors import ConfigError
 
         try:
-            plan = compile_plan(_configuration(config, listen, to, access_log, log_format, stats_page, settings))
+            directory = os.path.abspath(config.parent if config is not None else "")
+            found = _configuration(config, listen, to, access_log, log_format, stats_page, settings)
+            plan = compile_plan(found, directory)
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
         _try_hooks(plan)

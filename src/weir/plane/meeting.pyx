@@ -52,6 +52,7 @@ cdef class Call:
             return
         exchange.workspace.clock.tick()
         try:
+            exchange.workspace.engine.enter()
             meeting_resume(exchange, self.hook, self.phase, said, error)
         except Exception as failure:
             exchange.workspace.engine.failed(exchange, failure)
