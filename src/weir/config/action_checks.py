@@ -29,7 +29,9 @@ def actions(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
         message = "missing: every [[route]] needs it, or redirect, or respond"
         yield Finding((*loc, "to"), "key", message, 'for example to = "app"')
     for key in said[1:]:
-        yield Finding((*loc, key), "key", f"{said[0]} says already what becomes of the requests", "take one of them out")
+        yield Finding(
+            (*loc, key), "key", f"{said[0]} says already what becomes of the requests", "take one of them out"
+        )
     if said and "to" not in said:
         for key in ONLY_WITH_TO:
             if route.get(key, OFF) != OFF:
@@ -46,7 +48,7 @@ def actions(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
 
 def _respond(loc: Loc, route: Raw) -> Iterator[Finding]:
     respond = table(route, "respond")
-    there = [key for key in ("body", "file") if key in respond]
+    there = [key for key in ("body", "file") if key in respond and (key == "body" or respond[key] != OFF)]
     if len(there) == 2:
         yield Finding((*loc, "respond", "file"), "key", "body says it too", "take one of the two out")
     status = value(Respond, respond, "status")
@@ -69,7 +71,9 @@ def _paths(loc: Loc, route: Raw) -> Iterator[Finding]:
     if rewrite:
         for key in ("strip_prefix", "add_prefix"):
             if value(Route, route, key):
-                yield Finding((*loc, key), "key", "rewrite says already what becomes of the path", "take one of them out")
+                yield Finding(
+                    (*loc, key), "key", "rewrite says already what becomes of the path", "take one of them out"
+                )
         for name in places(rewrite):
             if name not in places(path):
                 yield Finding((*loc, "rewrite"), "value", *phrases.unknown(name, list(places(path))))
@@ -108,7 +112,7 @@ def _phrases(loc: Loc, route: Raw) -> Iterator[Finding]:
         return
     found: list[tuple[Loc, phrases.Phrase]] = [((*loc, "redirect"), value(Route, route, "redirect") or ())]
     respond = table(route, "respond")
-    if isinstance(respond.get("body"), str) and "content_type" not in respond:
+    if isinstance(respond.get("body"), str) and not respond.get("content_type") and respond.get("file", OFF) == OFF:
         try:
             found.append(((*loc, "respond", "body"), phrases.parse(respond["body"], BODY_VARIABLES)))
         except ConfigError as error:

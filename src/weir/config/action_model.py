@@ -41,17 +41,17 @@ class Respond(Table):
 class RequestEdits(Table):
     """What is changed in the heads of a route's requests before they go on."""
 
-    set: Annotated[_Fields, action_kinds.lines(
-        action_kinds.REQUEST_VARIABLES, action_kinds.REQUEST_RESERVED, several=False
-    )] = Field(
+    set: Annotated[
+        _Fields, action_kinds.lines(action_kinds.REQUEST_VARIABLES, action_kinds.REQUEST_RESERVED, several=False)
+    ] = Field(
         default=(),
         description="Fields that are there once, with this value, whatever the client sent. One whose variables are all "
         "empty is left out.",
         examples=[{"X-Client": "{client}"}],
     )
-    add: Annotated[_Fields, action_kinds.lines(
-        action_kinds.REQUEST_VARIABLES, action_kinds.REQUEST_RESERVED, several=True
-    )] = Field(default=(), description="Fields that are added to what the client sent.", examples=[{"X-Via": "weir"}])
+    add: Annotated[
+        _Fields, action_kinds.lines(action_kinds.REQUEST_VARIABLES, action_kinds.REQUEST_RESERVED, several=True)
+    ] = Field(default=(), description="Fields that are added to what the client sent.", examples=[{"X-Via": "weir"}])
     remove: Annotated[tuple[str, ...], action_kinds.names(action_kinds.REQUEST_RESERVED)] = Field(
         default=(), description="Fields that are taken out.", examples=[["X-Debug", "Authorization"]]
     )
@@ -65,18 +65,16 @@ class RequestEdits(Table):
 class ResponseEdits(Table):
     """What is changed in the heads of a route's responses before they go to the client."""
 
-    set: Annotated[_Fields, action_kinds.lines(
-        action_kinds.RESPONSE_VARIABLES, action_kinds.RESPONSE_RESERVED, several=False
-    )] = Field(
+    set: Annotated[
+        _Fields, action_kinds.lines(action_kinds.RESPONSE_VARIABLES, action_kinds.RESPONSE_RESERVED, several=False)
+    ] = Field(
         default=(),
         description="Fields that are there once, with this value, whatever the endpoint or a hook said.",
         examples=[{"Strict-Transport-Security": "max-age=31536000"}],
     )
-    add: Annotated[_Fields, action_kinds.lines(
-        action_kinds.RESPONSE_VARIABLES, action_kinds.RESPONSE_RESERVED, several=True
-    )] = Field(
-        default=(), description="Fields that are added.", examples=[{"Set-Cookie": ["seen=1", "by={endpoint}"]}]
-    )
+    add: Annotated[
+        _Fields, action_kinds.lines(action_kinds.RESPONSE_VARIABLES, action_kinds.RESPONSE_RESERVED, several=True)
+    ] = Field(default=(), description="Fields that are added.", examples=[{"Set-Cookie": ["seen=1", "by={endpoint}"]}])
     remove: Annotated[tuple[str, ...], action_kinds.names(action_kinds.RESPONSE_RESERVED)] = Field(
         default=(), description="Fields that are taken out.", examples=[["X-Powered-By", "Server"]]
     )

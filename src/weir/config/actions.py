@@ -66,7 +66,7 @@ def _lines(lines: tuple[tuple[str, Phrase], ...], known: dict[str, int]) -> tupl
 
 
 def _pattern(rewrite: str, known: dict[str, int]) -> Phrase:
-    """"/people/{id}/*" as texts and segments; what follows the asterisk's place brings its own slash."""
+    """ "/people/{id}/*" as texts and segments; what follows the asterisk's place brings its own slash."""
     if not rewrite:
         return ()
     pieces: list[tuple[str, str | int]] = [("text", "")]
@@ -88,7 +88,9 @@ def _answer(route: Route, known: dict[str, int]) -> dict[str, object]:
     if respond.file is not None:
         _, media, text = respond.file
         return {
-            "status": respond.status, "content_type": respond.content_type or media, "body": phrases.plain(text),
+            "status": respond.status,
+            "content_type": respond.content_type or media,
+            "body": phrases.plain(text),
         }
     if respond.content_type:
         return {"status": respond.status, "content_type": respond.content_type, "body": phrases.plain(respond.body)}

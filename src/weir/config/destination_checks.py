@@ -32,7 +32,9 @@ def destinations(raw: Raw) -> Iterator[Finding]:
     unknown = 0
     listed = tables(raw, "route")
     mirrors = [
-        (("route", n, "mirror"), value(Route, route, "mirror")) for n, route in listed if route.get("mirror", OFF) != OFF
+        (("route", n, "mirror"), value(Route, route, "mirror"))
+        for n, route in listed
+        if route.get("mirror", OFF) != OFF
     ]
     for loc, to in [*_of_listeners(raw), *(sent for n, route in listed for sent in _of_route(n, route)), *mirrors]:
         if isinstance(to, str) and to not in clusters:

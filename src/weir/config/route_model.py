@@ -77,7 +77,7 @@ class Route(Table):
     )
     redirect: Annotated[Phrase, action_kinds.redirect()] = Field(
         default=(),
-        description="Instead of `to`: where clients are sent, with [variables](routing.md#variables).",
+        description="Instead of `to`: where clients are sent, with [variables](actions.md#variables).",
         examples=["https://{host}{target}"],
     )
     redirect_status: Annotated[int, action_kinds.redirect_status()] = Field(
@@ -102,7 +102,7 @@ class Route(Table):
     mirror: Annotated[str, action_kinds.mirror()] = Field(
         default="",
         description="A cluster that gets a copy of each request. Nobody waits for it, and its responses are dropped "
-        "([routing](routing.md#mirrors)).",
+        "([routing](actions.md#mirrors)).",
         examples=["shadow"],
     )
     mirror_percent: Annotated[int, kinds.count(1, 100)] = setting(

@@ -19,6 +19,7 @@ from weir.plane.hedge cimport Hedge
 from weir.plane.hold cimport let_in
 from weir.plane.hooks cimport PHASE_REQUEST
 from weir.plane.meeting cimport MEET_GO, choose_hooks, meet, meet_log
+from weir.plane.mirror cimport mirror
 from weir.plane.pool cimport Pool
 from weir.plane.response cimport on_response_head, read_response
 from weir.plane.retry cimport ON_BAD_RESPONSE, ON_CONNECT, ON_RESET, ON_REUSED, ON_TIMEOUT, Attempt, Retries
@@ -69,6 +70,8 @@ cdef class Trying(Exchange):
     cdef int _begin(self) except -1:
         if self.route.nowhere and self.cluster is self.route.cluster:
             return self._answer()
+        if self.route.mirrors is not None:
+            mirror(self)
         # What was refused is no reason to send others more often.
         self.cluster.retry.count_request()
         return self._acquire()

@@ -250,7 +250,10 @@ cdef class Forward(Trying):
                 policy.target = edits.target
                 policy.target_length = <uint32_t>len(edits.target)
             more += edits.bound()
-        if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
+        if (
+            policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0
+            and self.pool is not None      # of a mirror none is chosen yet
+        ):
             # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
             # name that weir knows them by (RFC 9112 section 3.3).
             policy.host = self.pool.host_text

@@ -10,6 +10,7 @@ from weir.plane.cluster cimport Cluster
 from weir.plane.head cimport HeadLimits
 from weir.plane.hooks cimport Hooks
 from weir.plane.ids cimport IdPolicy, TracePolicy
+from weir.plane.mirrors cimport Mirrors
 from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
 from weir.plane.trust cimport Networks
@@ -23,6 +24,7 @@ cdef class Route:
     cdef uint64_t max_body_bytes        # 0: no limit
     cdef Hooks hooks                    # None: there are none
     cdef Action action                  # None: it sends requests on as they are
+    cdef Mirrors mirrors                # None: its requests are not copied
     cdef dict clusters                  # all of the plan, by name
     cdef Cluster find_cluster(self, str name)
     cdef bint nowhere                   # it has no cluster: its requests are answered with 404

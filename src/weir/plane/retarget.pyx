@@ -57,6 +57,11 @@ cdef class Retarget:
             out = put_bytes(out, b"/", 1)
         return <uint32_t>(out - start)
 
+    def path_of(self, bytes path) -> bytes:
+        """For tests: what a path becomes."""
+        cdef bytearray out = bytearray(len(path) + RETARGET_BYTES)
+        return bytes(out[:self.put(path, <uint32_t>len(path), out)])
+
 
 cdef char* retarget_rest(const char* p, uint32_t n, char* out) noexcept nogil:
     # p[0:n] begins with a slash, encoded or not, or is nothing.
