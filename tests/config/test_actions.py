@@ -89,7 +89,8 @@ def test_a_route_that_only_sends_on_does_nothing_else() -> None:
             ActionPlan(status=200, content_type="application/json", body=(("text", '{"a": 1}'),)),
         ),
         (
-            'to = "app"\n[route.request]\nset = { X-A = "1" }\nadd = { X-B = ["2", "{client}"] }\nremove = "X-C"\nhost = "h"',
+            'to = "app"\n[route.request]\nset = { X-A = "1" }\n'
+            'add = { X-B = ["2", "{client}"] }\nremove = "X-C"\nhost = "h"',
             ActionPlan(
                 host="h",
                 request_drops=("X-A", "X-C"),

@@ -111,7 +111,10 @@ def test_fields_cookies_and_parameters_and_what_says_nothing() -> None:
         ("X-Nothing", (("cookie", "none"), ("field", "None"), ("segment", 7))),
         ("X-Text", (("text", "a "), ("cookie", "none"))),
     )
-    request = b"GET /u/%41/../b%20c HTTP/1.1\r\nHost: h\r\nAccept: a\r\nCookie: x=1; id=7\r\nACCEPT: b\r\nX-Nothing: evil\r\n\r\n"
+    request = (
+        b"GET /u/%41/../b%20c HTTP/1.1\r\nHost: h\r\nAccept: a\r\nCookie: x=1; id=7\r\nACCEPT: b\r\n"
+        b"X-Nothing: evil\r\n\r\n"
+    )
     sent, _ = forwarded(request, request_lines=lines, request_drops=("X-Nothing",))
     assert sent.endswith(b"X-Field: a, b\r\nX-Cookie: id=7\r\nX-Parameter: b%20c\r\nX-Text: a\r\n\r\n")
     assert b"X-Nothing" not in sent
@@ -258,7 +261,8 @@ def test_an_answer_that_does_not_fit() -> None:
     scene.plane.ledger()
     client = scene.client(b"GET /%s HTTP/1.1\r\nHost: h\r\n\r\n" % (b"a" * 8100))
     sent = client.take_sent()
-    assert sent.startswith(b"HTTP/1.1 200 ") and b"Content-Length: 129616\r\n" in sent
+    assert sent.startswith(b"HTTP/1.1 200 ")
+    assert b"Content-Length: 129616\r\n" in sent
     scene.close()
     scene = acting(status=307, location=(("text", "/"), *[("target", "")] * 16))
     client = scene.client(b"GET /%s HTTP/1.1\r\nHost: h\r\n\r\n" % (b"a" * 8100))

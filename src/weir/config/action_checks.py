@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from weir.config import phrases
 from weir.config.action_kinds import BODY_VARIABLES
+from weir.config.action_plan import Phrase
 from weir.config.actions import places, segments
 from weir.config.errors import ConfigError, quoted
 from weir.config.findings import Finding
@@ -110,7 +111,7 @@ def _phrases(loc: Loc, route: Raw) -> Iterator[Finding]:
     path = value(Route, route, "path")
     if path is None:
         return
-    found: list[tuple[Loc, phrases.Phrase]] = [((*loc, "redirect"), value(Route, route, "redirect") or ())]
+    found: list[tuple[Loc, Phrase]] = [((*loc, "redirect"), value(Route, route, "redirect") or ())]
     respond = table(route, "respond")
     if isinstance(respond.get("body"), str) and not respond.get("content_type") and respond.get("file", OFF) == OFF:
         try:

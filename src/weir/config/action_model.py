@@ -21,14 +21,14 @@ class Respond(Table):
     status: Annotated[int, action_kinds.status()] = Field(default=200, description="Its status.", examples=[503])
     body: Annotated[str, action_kinds.body()] = Field(
         default="",
-        description="Its body. Variables are filled in where `content_type` is left out: in others, and in files, braces "
-        "stand for themselves.",
+        description="Its body. Variables are filled in where `content_type` is left out: in others, and in files, "
+        "braces stand for themselves.",
         examples=["closed until {{noon}}, {client}\n"],
     )
     file: Annotated[tuple[str, str, str] | None, action_kinds.body_file()] = Field(
         default=None,
-        description="A file that is the body, UTF-8, read when the configuration is. The path is taken from the directory "
-        "weir was started in.",
+        description="A file that is the body, UTF-8, read when the configuration is. The path is taken from the "
+        "directory weir was started in.",
         examples=["maintenance.html"],
     )
     content_type: Annotated[str, action_kinds.content_type()] = Field(
@@ -45,8 +45,8 @@ class RequestEdits(Table):
         _Fields, action_kinds.lines(action_kinds.REQUEST_VARIABLES, action_kinds.REQUEST_RESERVED, several=False)
     ] = Field(
         default=(),
-        description="Fields that are there once, with this value, whatever the client sent. One whose variables are all "
-        "empty is left out.",
+        description="Fields that are there once, with this value, whatever the client sent. One whose variables are "
+        "all empty is left out.",
         examples=[{"X-Client": "{client}"}],
     )
     add: Annotated[

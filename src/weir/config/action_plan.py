@@ -16,8 +16,8 @@ REQUEST_FIELDS = (
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
 )
 
-# A text with variables, in pieces: ("text", "..."), a variable such as ("client", ""), ("field", "X-A"), ("cookie", "a"),
-# or ("segment", n): the n-th segment of the path, from 0.
+# A text with variables, in pieces: ("text", "..."), a variable such as ("client", ""), ("field", "X-A"),
+# ("cookie", "a"), or ("segment", n): the n-th segment of the path, from 0.
 Phrase = tuple[tuple[str, str | int], ...]
 
 

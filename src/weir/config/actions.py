@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weir.config import phrases
 from weir.config.action_kinds import BODY_VARIABLES
@@ -79,7 +79,7 @@ def _pattern(rewrite: str, known: dict[str, int]) -> Phrase:
     return tuple(pieces)
 
 
-def _answer(route: Route, known: dict[str, int]) -> dict[str, object]:
+def _answer(route: Route, known: dict[str, int]) -> dict[str, Any]:
     if route.redirect:
         return {"status": route.redirect_status, "location": phrases.resolved(route.redirect, known)}
     if "respond" not in route.model_fields_set:

@@ -77,9 +77,7 @@ def write(phrase: Phrase) -> str:
         if kind == "text":
             parts.append(str(what).replace("{", "{{").replace("}", "}}"))
         else:
-            parts.append(
-                f"{{{what}}}" if kind == "parameter" else f"{{{kind}:{what}}}" if what else f"{{{kind}}}"
-            )
+            parts.append(f"{{{what}}}" if kind == "parameter" else f"{{{kind}:{what}}}" if what else f"{{{kind}}}")
     return "".join(parts)
 
 

@@ -7,7 +7,9 @@ from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
 from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
 from weir.plane.action cimport BODY_MOST, LINES_MOST, Action
-from weir.plane.answers cimport AnswerPolicy, answer_status, finish_own_head, write_error, write_own_head, write_page_head
+from weir.plane.answers cimport (
+    AnswerPolicy, answer_status, finish_own_head, write_error, write_own_head, write_page_head,
+)
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE, FAILED, R_BAD_HOST, R_FAULT_INJECTED, R_INTERNAL, R_NONE, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step,

@@ -1,7 +1,8 @@
 """Where an exchange meets what its route does with heads.
 
-Requests that no hook is about are edited while their head is written, once for each attempt, and nothing is kept. One that
-hooks see has the same edits from its beginning as edits of its own, so that hooks see what is forwarded and can change it.
+Requests that no hook is about are edited while their head is written, once for each attempt, and nothing is kept. One
+that hooks see has the same edits from its beginning as edits of its own, so that hooks see what is forwarded and can
+change it.
 """
 
 from libc.stdint cimport uint32_t

@@ -33,8 +33,8 @@ cdef class Copy(UpstreamUser):
     cdef int _failed(self, Reason reason) except -1
     cdef int _end(self, bint keep) except -1
 
-# Copies the request of an exchange that is about to be sent, if its route says so and it can be. Whatever becomes of the
-# copy, the exchange is none the wiser.
+# Copies the request of an exchange that is about to be sent, if its route says so and it can be. Whatever becomes of
+# the copy, the exchange is none the wiser.
 cdef int mirror(Exchange exchange) except -1
 # Gives up all copies: the worker ends.
 cdef int end_copies(Mirrors mirrors) except -1

@@ -1,7 +1,7 @@
 """Mirrors: a copy of a request that goes to a second cluster, and whose response nobody reads.
 
 What is hard here: a copy outlives its exchange, so it has nothing of it: head and body are bytes of its own, the
-connection and its response are its own business, and it holds itself by its mirror's set of copies. And it must never be
+connection and its response are its own business, and it is held by its mirror's set of copies. And it must never be
 felt: it is made only of what is at hand (a request without a body, or with one that came with the head), is never
 queued, never repeated, and has one deadline for everything.
 """

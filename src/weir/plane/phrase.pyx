@@ -1,8 +1,8 @@
 """Texts with variables.
 
-What is hard here: a value comes from a client and ends in a head. No value can end its line: all of them are parts of a
-head that was parsed, which has no CR, LF or NUL in any target or value, or weir's own words. And none can be longer than
-the room that there is: whoever fills a phrase in says how much that is, and is told when it is not enough.
+What is hard here: a value comes from a client and ends in a head. No value can end its line: all of them are parts of
+a head that was parsed, which has no CR, LF or NUL in any target or value, or weir's own words. And none can be longer
+than the room that there is: whoever fills a phrase in says how much that is, and is told when it is not enough.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from weir.plane.cookies cimport Span, find_cookie
-from weir.plane.head cimport Field, Head
+from weir.plane.head cimport Field
 from weir.plane.text cimport equals_lower
 
 # By Variable. The last of them have a name or a number beside them.

@@ -1,9 +1,9 @@
 """A path that is forwarded as another one.
 
-What is hard here: a route has taken the request for what its path leads to, and endpoints decode and resolve as well. So
-what is taken out is counted in segments as routes count them, however they are encoded, and everything else goes on as it
-came; except that dot segments are resolved first, for `/v1` before `/x/../../admin` would be no prefix. The result begins
-with exactly one slash: `//name` is a host to many who read it.
+What is hard here: a route has taken the request for what its path leads to, and endpoints decode and resolve as well.
+So what is taken out is counted in segments as routes count them, however they are encoded, and everything else goes on
+as it came; except that dot segments are resolved first, for `/v1` before `/x/../../admin` would be no prefix. The
+result begins with exactly one slash: `//name` is a host to many who read it.
 """
 
 from libc.stdint cimport uint32_t
@@ -78,9 +78,7 @@ cdef char* retarget_rest(const char* p, uint32_t n, char* out) noexcept nogil:
 
 cdef char* retarget_resolved(const char* p, uint32_t n, uint32_t skip, char* out) noexcept nogil:
     """Writes what is left of p[0:n] without its first `skip` segments, each as it came, and without dot segments."""
-    cdef Slice segments[PHRASE_SEGMENTS]
     cdef uint32_t at, i, dots, width, count = 0
-    cdef char* start = out
     cdef bint ends = True       # with a slash
     at = i = 0
     while i <= n:
