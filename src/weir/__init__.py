@@ -5,15 +5,17 @@ Importing the package loads nothing else: each name is looked up when it is aske
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False  # what typing has under that name, without importing it
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from weir import testing
     from weir.config.errors import ConfigError
     from weir.control.errors import StartError
     from weir.embedding import Proxy
     from weir.hooks import hook
     from weir.plane.messages import Answer, Headers, Request, Response
+    from weir.running import run
 
     __version__: str
 
@@ -27,6 +29,7 @@ __all__ = [
     "StartError",
     "__version__",
     "hook",
+    "run",
     "testing",
 ]
 
@@ -40,6 +43,7 @@ _HOMES: Final = {
     "Response": "weir.plane.messages",
     "StartError": "weir.control.errors",
     "hook": "weir.hooks",
+    "run": "weir.running",
     "testing": "",
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 from weir.config import phrases, units
 from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS, Phrase
 from weir.config.errors import quoted, refuse
-from weir.config.kinds import OFF, TOKEN, Kind, text_of
+from weir.config.kinds import OFF, TOKEN, Kind, destination, text_of
 from weir.config.route_kinds import path
 
 __all__ = [
@@ -252,10 +252,10 @@ RESPONSE_VARIABLES = phrases.KNOWN
 
 
 def mirror() -> Kind:
-    """The name of a cluster; ``"off"``: none, read as ``""``."""
+    """The name of a cluster, or the address of an endpoint; ``"off"``: none, read as ``""``."""
+    one = destination()
 
-    def read(value: object) -> str:
-        text = text_of(value, "the name of a cluster", "shadow")
-        return "" if text == OFF else text
+    def read(value: object) -> object:
+        return "" if value == OFF else one.read(value)
 
-    return Kind(read, "a cluster's name", {"type": "string", "minLength": 1}, lambda value: value or OFF)
+    return Kind(read, f'{one.text}, or `"{OFF}"`', one.schema, lambda value: one.show(value) if value else OFF)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weir.config import phrases
 from weir.config.action_kinds import BODY_VARIABLES
 from weir.config.action_plan import ActionPlan, Phrase
+from weir.config.plan import AddressPlan
 
 if TYPE_CHECKING:
     from weir.config.model import Route
@@ -32,7 +33,7 @@ def answers(route: Route) -> bool:
     return bool(route.redirect) or "respond" in route.model_fields_set
 
 
-def action_plan(route: Route, number: Callable[[str], int]) -> ActionPlan | None:
+def action_plan(route: Route, number: Callable[[str | AddressPlan], int]) -> ActionPlan | None:
     """What a route does; None if it does nothing else than sending requests on. `number` is of clusters by name."""
     known = places(route.path)
     strips = len(segments(route.strip_prefix))

@@ -10,7 +10,7 @@ from weir.config import action_kinds, kinds, limit_kinds, route_kinds
 from weir.config.action_model import RequestEdits, Respond, ResponseEdits
 from weir.config.action_plan import ActionPlan, Phrase
 from weir.config.network_kinds import networks
-from weir.config.plan import MatchPlan, NetworkPlan, ValuePlan
+from weir.config.plan import AddressPlan, MatchPlan, NetworkPlan, ValuePlan
 from weir.config.table import Table, setting
 
 __all__ = ["Route"]
@@ -99,10 +99,10 @@ class Route(Table):
         "`/*`.",
         examples=["/people/{id}"],
     )
-    mirror: Annotated[str, action_kinds.mirror()] = Field(
+    mirror: Annotated[str | AddressPlan, action_kinds.mirror()] = Field(
         default="",
-        description="A cluster that gets a copy of each request. Nobody waits for it, and its responses are dropped "
-        "([routing](actions.md#mirrors)).",
+        description="A cluster, or an endpoint, that gets a copy of each request. Nobody waits for it, and its responses are "
+        "dropped ([what routes do](actions.md#mirrors)).",
         examples=["shadow"],
     )
     mirror_percent: Annotated[int, kinds.count(1, 100)] = setting(

@@ -9,7 +9,10 @@ from weir.config.actions import action_plan
 from weir.config.model import Config, Listener, Route
 from weir.config.plan import NO_ROUTER, NOWHERE, AddressPlan, ClusterPlan, MatchPlan, RoutePlan, ValuePlan
 
-__all__ = ["Clusters", "Routing", "name_of", "side_names"]
+__all__ = ["CONDITIONS", "Clusters", "Routing", "name_of", "side_names"]
+
+# The keys of a route that say which requests it takes.
+CONDITIONS = ("listener", "host", "path", "methods", "fields", "query", "clients")
 
 # What a route may have from its listener: the largest body, how paths are counted, descriptions of the API.
 Inherited = tuple[int, str, tuple[str, ...] | None]
@@ -100,7 +103,7 @@ def side_names(name: str, to: list[str | AddressPlan]) -> list[str]:
 
 
 def _conditions(route: Route) -> dict[str, Any]:
-    return {key: getattr(route, key) for key in ("listener", "host", "path", "methods", "fields", "query", "clients")}
+    return {key: getattr(route, key) for key in CONDITIONS}
 
 
 def name_of(conditions: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ cdef class Trying(Exchange):
         return meet_log(self)
 
     cdef int _begin(self) except -1:
-        if self.route.nowhere and self.cluster is self.route.cluster:
+        if self.cluster.nowhere:
             return self._answer()
         if self.route.mirrors is not None:
             mirror(self)

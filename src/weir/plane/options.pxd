@@ -27,7 +27,6 @@ cdef class Route:
     cdef Mirrors mirrors                # None: its requests are not copied
     cdef dict clusters                  # all of the plan, by name
     cdef Cluster find_cluster(self, str name)
-    cdef bint nowhere                   # it has no cluster: its requests are answered with 404
 
 cdef class ListenerOptions:
     cdef Route route                    # of what takes no other
