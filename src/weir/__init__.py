@@ -5,9 +5,10 @@ Importing the package loads nothing else: each name is looked up when it is aske
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False  # what typing has under that name, without importing it
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from weir import testing
     from weir.config.errors import ConfigError
     from weir.control.errors import StartError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from weir.plane.answer import Answer
     from weir.plane.messages import Headers, Request, Response
     from weir.plane.piecewise import BodyCut, BodyTooLarge
+    from weir.running import run
 
     __version__: str
 
@@ -31,6 +33,7 @@ __all__ = [
     "StartError",
     "__version__",
     "hook",
+    "run",
     "testing",
 ]
 
@@ -46,6 +49,7 @@ _HOMES: Final = {
     "Response": "weir.plane.messages",
     "StartError": "weir.control.errors",
     "hook": "weir.hooks",
+    "run": "weir.running",
     "testing": "",
 }
 

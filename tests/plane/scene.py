@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from weir.config.plan import (
+    NO_ROUTER,
     AddressPlan,
     BreakerPlan,
     ClusterPlan,
@@ -20,6 +21,7 @@ from weir.config.plan import (
     HedgePlan,
     LimitPlan,
     ListenerPlan,
+    MatchPlan,
     Plan,
     PoolPlan,
     QueuePlan,
@@ -45,8 +47,15 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
+SHADOW = AddressPlan(text="203.0.113.1:80", host="203.0.113.1", port=80)
+
+
 class Scene:
-    """One listener, one route, one cluster of `endpoints` endpoints, or one for each of `members` (EndpointPlan's)."""
+    """One listener, one route, one cluster of `endpoints` endpoints, or one for each of `members` (EndpointPlan's).
+
+    `matches` say which requests take which of `routes`, which are counted from 1.
+    With `shadow` (settings of a cluster) there is a second cluster, with one endpoint.
+    """
 
     def __init__(
         self,
@@ -62,10 +71,13 @@ class Scene:
         breaker: dict[str, Any] | None = None,
         hedge: dict[str, Any] | None = None,
         route: dict[str, Any] | None = None,
+        routes: Sequence[RoutePlan] = (),
+        matches: Sequence[MatchPlan] = (),
         stats: dict[str, Any] | None = None,
         log_format: str = "json",
         make_page: Callable[[], bytes] = lambda: b"page\n",
         hooks: Sequence[Hook[..., Any]] = (),
+        shadow: dict[str, Any] | None = None,
     ) -> None:
         endpoints = len(members) or endpoints
         hosts = [f"192.0.2.{n + 1}" if n < 250 else f"198.51.{100 + n // 250}.{n % 250}" for n in range(endpoints)]
@@ -76,10 +88,12 @@ class Scene:
             listeners=(
                 replace(
                     ListenerPlan(AddressPlan(text="test", host="", port=80), 0, forwarded="off", via="off"),
+                    router=0 if matches else NO_ROUTER,
                     **(listener or {}),
                 ),
             ),
-            routes=(RoutePlan("main", 0, **(route or {})),),
+            routes=(RoutePlan(**{"name": "main", "cluster": 0, **(route or {})}), *routes),
+            routers=(tuple(matches),) if matches else (),
             clusters=(
                 ClusterPlan(
                     "app",
@@ -92,6 +106,7 @@ class Scene:
                     hedge=HedgePlan(**(hedge or {})),
                     **(cluster or {}),
                 ),
+                *([] if shadow is None else [ClusterPlan("shadow", (SHADOW,), **shadow)]),
             ),
             stats=replace(StatsPlan(rows=64, header=""), **(stats or {})),
         )
@@ -99,10 +114,10 @@ class Scene:
         self.engine = Engine(self.clock)
         self.memory = layout.create(
             self.plan.stats.rows,
-            ["main"],
+            [one.name for one in self.plan.routes],
             workers=1,
-            endpoints=[("app", name.text) for name in names],
-            clusters=["app"],
+            endpoints=[("app", name.text) for name in names] + [("shadow", SHADOW.text)] * (shadow is not None),
+            clusters=[cluster.name for cluster in self.plan.clusters],
             spare_endpoints=8,
         )
         self.log = AccessLog(log_format, 1 << 20)
@@ -122,6 +137,8 @@ class Scene:
         self.listener = self.plane.listen(0, -1)
         for host in hosts:
             self.plane.set_addresses(0, f"{host}:80", [Address(host=host, port=80)])
+        if shadow is not None:
+            self.plane.set_addresses(1, SHADOW.text, [Address(host=SHADOW.host or "", port=80)])
 
     def turn(self, times: int = 4) -> None:
         """Lets the engine serve what is there."""

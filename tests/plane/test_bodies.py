@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -68,7 +68,7 @@ def answer(scene: Scene, response: bytes, step: int = 0) -> None:
         scene.end(endpoint)
 
 
-# -- whole --------------------------------------------------------------------------------------------------------------
+# -- whole -----------------------------------------------------------------------------------------------------------
 
 
 @FRAMINGS
@@ -116,7 +116,7 @@ def test_a_response_body_is_read_and_goes_on(framed: bytes, step: int) -> None:
     in_loop(play)
 
 
-# -- piece by piece -----------------------------------------------------------------------------------------------------
+# -- piece by piece --------------------------------------------------------------------------------------------------
 
 
 def upper(piece: bytes) -> bytes:
@@ -139,7 +139,7 @@ TRANSFORMS = pytest.mark.parametrize("function", [upper, upper_of], ids=["plain"
 @TRANSFORMS
 @pytest.mark.parametrize("step", [0, 1])
 @pytest.mark.parametrize("old", [False, True])
-def test_a_response_body_is_transformed(framed: bytes, function: object, step: int, old: bool) -> None:
+def test_a_response_body_is_transformed(framed: bytes, function: Any, step: int, old: bool) -> None:
     @weir.hook("response")
     def transforms(response: weir.Response) -> None:
         response.transform(function)

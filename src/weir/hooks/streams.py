@@ -17,7 +17,7 @@ __all__ = ["Event", "EventSplitter", "LineSplitter", "events", "gunzip", "lines"
 
 MOST_BYTES: Final = 1_048_576
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
-_EVENT_END: Final = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+_EVENT_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _PIECE_BYTES: Final = 65_536
 
 
@@ -107,7 +107,7 @@ class EventSplitter:
         at = 0
         for match in _EVENT_END.finditer(held, begin):
             if match.end() == len(held) and held.endswith(b"\r"):
-                break       # a line feed may belong to it
+                break  # a line feed may belong to it
             found.append(Event(held[at : match.end()]))
             at = match.end()
         self._held = held[at:]
@@ -159,7 +159,9 @@ def replace_stream(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
             return left
         *done, rest = (held + piece).split(old)
         # The longest end that may be the beginning of `old`.
-        at = next((n for n in range(max(len(rest) - len(old) + 1, 0), len(rest)) if old.startswith(rest[n:])), len(rest))
+        at = next(
+            (n for n in range(max(len(rest) - len(old) + 1, 0), len(rest)) if old.startswith(rest[n:])), len(rest)
+        )
         held = rest[at:]
         return new.join([*done, rest[:at]])
 
@@ -174,10 +176,10 @@ async def gunzip(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async for piece in pieces:
         while piece:
             if unpacker.eof:
-                unpacker = zlib.decompressobj(wbits=47)     # gzip may have several members
+                unpacker = zlib.decompressobj(wbits=47)  # gzip may have several members
             begun = True
             unpacked = unpacker.decompress(piece, _PIECE_BYTES)
-            piece = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail  # noqa: PLW2901
+            piece = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
             if unpacked:
                 yield unpacked
     if begun and not unpacker.eof:

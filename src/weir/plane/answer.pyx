@@ -5,14 +5,10 @@ from http import HTTPStatus
 
 from weir.plane.answers cimport OWN_LINES_BYTES
 
+from weir.config.action_plan import HOP_FIELDS
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
-
-# What only weir can write: the framing, and what ends at this hop.
-HOP = (
-    *("connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "te", "trailer"),
-    *("upgrade", "via"),
-)
 
 
 cdef bytes checked_name(str name):
@@ -60,7 +56,7 @@ cdef class Answer:
         names = set()
         lines = [status_line(status)]
         for name, value in self.headers:
-            if name.lower() in HOP:
+            if name.lower() in HOP_FIELDS:
                 raise ValueError(f"{name}: only weir writes this field")
             names.add(name.lower())
             lines += [checked_name(name), b": ", checked_value(value), b"\r\n"]

@@ -193,9 +193,9 @@ cdef class Body(Passage):
         return 0
 
     cdef int _turn(self) except -1:
-        cdef int rounds
+        cdef int _round
         cdef bint moved = False
-        for rounds in range(BODY_ROUNDS):
+        for _round in range(BODY_ROUNDS):
             self._feed()
             moved = moved or self.feed.moved
             if not self._work():

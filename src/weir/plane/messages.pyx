@@ -18,16 +18,10 @@ from weir.plane.exchange cimport Exchange, ExchangeView
 from weir.plane.head cimport Field, Head, HeadLimits, scan_response
 from weir.plane.codes cimport DONE
 
-from weir.plane.answer import HOP
+from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _NOT_IN_TARGETS = re.compile(r"[^\x21-\x7e]")
-
-# What only weir can write in a request, beside HOP: where it goes, and who the client is.
-_REQUEST_ONLY = (
-    *("host", "expect", "http2-settings", "forwarded"),
-    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
-)
 
 
 cdef class Headers:
@@ -137,7 +131,7 @@ cdef class Message(Bodied):
         return None
 
     cdef tuple reserved(self):
-        return HOP
+        return HOP_FIELDS
 
 
 cdef Exchange messages_exchange(ExchangeView view):
@@ -175,7 +169,7 @@ cdef class Request(Message):
         return &exchange.workspace.request_head
 
     cdef tuple reserved(self):
-        return HOP + _REQUEST_ONLY
+        return HOP_FIELDS + REQUEST_FIELDS
 
     cdef int use_cluster(self, Cluster cluster) except -1:
         cdef const char* p = NULL

@@ -35,11 +35,11 @@ cdef void await_request(Exchange exchange, Step step) noexcept:
             exchange.idle_us = min(exchange.idle_us, 1000 * exchange.gives_up_ms)
     if options.min_request_rate:
         # What was read and not yet sent on waits for the endpoint; what is still to be read waits for weir.
-        pace_note(&exchange.pace, step == WOULD_BLOCK and not patience_waits_on(exchange), now_us, options.rate_grace_us)
+        pace_note(&exchange.pace, step == WOULD_BLOCK and not waits_elsewhere(exchange), now_us, options.rate_grace_us)
     patience_arm(exchange, now_us)
 
 
-cdef inline bint patience_waits_on(Exchange exchange) noexcept:
+cdef inline bint waits_elsewhere(Exchange exchange) noexcept:
     """Whether it is not the client whose body is waited for."""
     return exchange.request.wants_write() or (
         exchange.request_passage is not None and exchange.request_passage.is_pondering()

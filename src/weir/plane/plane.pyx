@@ -13,6 +13,8 @@ from weir.plane.fake cimport FakeStream
 from weir.plane.hooks cimport Hook, Hooks
 from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.mirror cimport end_copies
+from weir.plane.mirrors cimport Mirrors
 from weir.plane.pool cimport Pool
 from weir.plane.roster cimport Roster
 from weir.plane.router cimport Router
@@ -46,6 +48,7 @@ cdef class Plane:
 
     def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,
                  Dialer dialer=None, route_numbers=None, rules=None, hooks=()):
+        cdef Cluster nowhere
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
         self.workspace = workspace
@@ -55,14 +58,16 @@ cdef class Plane:
         if not all([0 <= number < <int>counters.routes for number in numbers]):
             raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
         series = {}     # routes that count alike have one between them
-        # A cluster of nobody stands for the one that a route does not have, so that nothing has to ask whether it has.
-        places = {NOWHERE: Cluster(workspace, roster, ClusterPlan("", ())), **dict(enumerate(self.clusters))}
+        # A cluster of nobody stands for the one that a route does not have, so that nobody has to ask whether it has.
+        nowhere = Cluster(workspace, roster, ClusterPlan("", ()))
+        nowhere.nowhere = True
+        places = {NOWHERE: nowhere, **dict(enumerate(self.clusters))}
         by_name = {cluster.name: cluster for cluster in self.clusters}
         made = [Hook(hook) for hook in hooks]
         self.routes = [
             Route(
                 route, number, places[route.cluster], series_of(plan.stats, route, series),
-                Hooks(made) if made else None, by_name,
+                Hooks(made) if made else None, by_name, mirrors_of(route, self.clusters),
             )
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
@@ -201,6 +206,9 @@ cdef class Plane:
         self.workspace.on_log_wanted = None
         for listener in self.listeners:
             listener.close_all()
+        for route in self.routes:
+            if (<Route>route).mirrors is not None:
+                end_copies((<Route>route).mirrors)
         for cluster in self.clusters:
             for pool in cluster.pools:
                 pool.close_all()
@@ -362,3 +370,10 @@ def series_of(stats, route, made) -> SeriesNames:
     if (exact, templates) not in made:
         made[exact, templates] = SeriesNames(exact, templates)
     return made[exact, templates]
+
+
+def mirrors_of(route, clusters):
+    """Where a route's requests are copied to; None: nowhere."""
+    if route.action is None or route.action.mirror == NOWHERE:
+        return None
+    return Mirrors(clusters[route.action.mirror], route.action.mirror_percent, route.action.mirror_max)

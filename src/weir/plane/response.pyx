@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove, memset
 
 from weir.plane.accesslog cimport LEDGER_PARTS
+from weir.plane.action cimport Action
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -27,6 +28,7 @@ from weir.plane.codes cimport (
 from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner, SecondTry
+from weir.plane.facts cimport append_lines, overrule
 from weir.plane.fields cimport (
     ResponsePolicy,
     check_response,
@@ -62,7 +64,7 @@ from weir.plane.syscalls cimport ECONNRESET, ssize_t
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 cdef enum:
-    OWN_ROOM = 65536        # what weir adds to MAX_INTERIM interim heads, and edits to one head, at most
+    OWN_ROOM = 98304        # what weir adds to MAX_INTERIM interim heads, and hooks and routes to one head, at most
     HOLD_HEAD_MS = 4        # of a response whose body has not begun: no person notices, and its server is long done
 
 
@@ -270,10 +272,10 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     if exchange.hooked and exchange.hooked & exchange.route.hooks.masks[<int>PHASE_RESPONSE_BODY]:
         meet_response_body(exchange)
     passage = exchange.response_passage
+    mine = framing[0]
+    framing = &mine
     if passage is not None:
-        mine = framing[0]
         passage.depart(&mine)
-        framing = &mine
     wrap = framing.kind == B_CLOSE and not old_client
     exchange.upstream_keep_alive = (
         framing.keep_alive and not exchange.tied and not ties_connection(buf.data + begin, head, F_WWW_AUTHENTICATE)
@@ -295,16 +297,13 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     if exchange.bytes_per_s:
         relay.pace(exchange.bytes_per_s)
     exchange.meets_response = False
-    if passage is None:
-        exchange.head_buf = None
+    exchange.head_buf = None if passage is None else buf
     if second is not None:
         second.cancel()
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
-    if passage is not None:
-        pass
-    elif wrap:
+    if wrap and passage is None:
         relay.buf = buf
-    elif relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
+    elif passage is None and relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
         return exchange.try_again(ON_BAD_RESPONSE, relay.reason)
     # From here on there is no other attempt.
     exchange.request.let_go()
@@ -316,6 +315,8 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     ):
         # The rest of the request will not be wanted: say so while there is a head to say it in.
         exchange.keep_client = False
+    if exchange.response_edits is not None and exchange.route.action is not None:
+        overrule(exchange)
     n = compose_response(exchange, buf.data + begin, framing)
     if n == 0:
         return exchange.fail(R_INTERNAL)
@@ -336,7 +337,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
         step = FAILED       # what came with the head was cut off: told after what was good
     relay.moved = True
     if step == NEED_MORE:
-        step = relay.pump() if passage is None else passage.pump(relay)
+        step = pump_on(exchange)
         relay.moved = True
     return after_pump(exchange, step)
 
@@ -347,6 +348,7 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     cdef ListenerOptions options = exchange.owner.options
     cdef Head* head = &workspace.response_head
     cdef Edits edits = exchange.response_edits
+    cdef Action action = exchange.route.action
     cdef ResponsePolicy policy
     cdef uint32_t n
     cdef int64_t parts_us[LEDGER_PARTS]
@@ -362,6 +364,8 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
             policy.status_line = edits.status_line
             policy.status_line_length = <uint32_t>len(edits.status_line)
             exchange.status = edits.status
+    if action is not None and action.response is not None:
+        action.response.mark(p, head)
     policy.via = options.via_response
     policy.close = not exchange.keep_client
     policy.keep_alive = exchange.keep_client and exchange.version_minor == 0
@@ -377,7 +381,9 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     n = write_response_head(p, head, &policy, workspace.compose)
     if edits is not None:
         n = edits.put(workspace.compose, n)
-    return stick(exchange, n)
+    if action is not None and action.response is not None:
+        n = append_lines(exchange, action.response, n)
+    return stick(exchange, n) if n else 0
 
 
 cdef inline uint32_t stick(Exchange exchange, uint32_t n) noexcept:
@@ -397,10 +403,13 @@ cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:
     return n + before
 
 
-cdef int pump_response(Exchange exchange) except -1:
-    cdef Relay relay = exchange.response
+cdef inline Step pump_on(Exchange exchange) except *:
     cdef Passage passage = exchange.response_passage
-    return after_pump(exchange, relay.pump() if passage is None else passage.pump(relay))
+    return exchange.response.pump() if passage is None else passage.pump(exchange.response)
+
+
+cdef int pump_response(Exchange exchange) except -1:
+    return after_pump(exchange, pump_on(exchange))
 
 
 cdef int resume_response(Exchange exchange) except -1:
@@ -415,8 +424,7 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
     cdef Relay relay = exchange.response
     cdef Passage passage = exchange.response_passage
     if step == DONE:
-        if passage is not None:
-            relay = passage.feed    # what the endpoint has still to say
+        relay = relay if passage is None else passage.feed      # what the endpoint may have still to say
         return exchange.finish(
             exchange.upstream_keep_alive
             and exchange.request.done
