@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import weir
+from weir.hooks import streams
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,12 +48,14 @@ def reference() -> str:
     parts = [OPENING]
     for name in names:
         value = getattr(weir, name)
-        if inspect.ismodule(value):
-            parts.append(f"## weir.{name}\n\n{_doc(value, name)}\n")
-            parts += [_entry(getattr(value, each), f"weir.{name}.{each}", "###") for each in _members(value)]
-        else:
-            parts.append(_entry(value, f"weir.{name}", "##"))
-    return "\n".join(parts)
+        parts += _module(value, f"weir.{name}") if inspect.ismodule(value) else [_entry(value, f"weir.{name}", "##")]
+    return "\n".join([*parts, *_module(streams, "weir.hooks.streams")])
+
+
+def _module(module: Any, name: str) -> list[str]:
+    """A module that is imported by its own name, with all that is public in it."""
+    members = [_entry(getattr(module, each), f"{name}.{each}", "###") for each in _members(module)]
+    return [f"## {name}\n\n{_doc(module, name)}\n", *members]
 
 
 def _members(module: Any) -> list[str]:

@@ -39,10 +39,11 @@ from typing import Any
 from redis.asyncio import Redis
 
 import weir
+from weir.hooks.streams import events
 
 KEYS: dict[str, dict[str, Any]] = json.loads(Path(os.environ["GATEWAY_KEYS"]).read_text())
 PROVIDER_KEYS: dict[str, str] = json.loads(Path(os.environ["PROVIDER_KEYS"]).read_text())
-LARGEST = 512 * 1024  # of a request, and of a line of a stream
+LARGEST = 512 * 1024  # of a request
 
 redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://127.0.0.1"), socket_timeout=1, socket_connect_timeout=1)
 
@@ -95,24 +96,20 @@ async def meter(response: weir.Response) -> None:
 
 async def metered(pieces: AsyncIterator[bytes], today: str) -> AsyncIterator[bytes]:
     """The stream as it is; what it has cost is charged when it ends, and also when the client leaves before."""
-    tokens, line = 0, b""
+    tokens = 0
     try:
-        async for piece in pieces:
-            yield piece
-            *lines, line = (line + piece).split(b"\n")
-            for one in lines:
-                tokens = counted(one, tokens)
-            if len(line) > LARGEST:
-                raise ValueError("an event without an end")
+        async for event in events(pieces):
+            tokens = counted(event.data, tokens)
+            yield event.raw
     finally:
         await charge(today, tokens)
 
 
-def counted(line: bytes, tokens: int) -> int:
+def counted(data: str, tokens: int) -> int:
     """The tokens so far: those that the provider tells, until then one for each event."""
-    if not line.startswith(b"data:") or line[5:].strip() in (b"", b"[DONE]"):
+    if data in ("", "[DONE]"):
         return tokens
-    usage = json.loads(line[5:]).get("usage")
+    usage = json.loads(data).get("usage")
     return usage["total_tokens"] if usage else tokens + 1
 
 

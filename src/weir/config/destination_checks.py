@@ -47,7 +47,9 @@ def destinations(raw: Raw) -> Iterator[Finding]:
     if all_known and raw.get("hooks", OFF) in (OFF, ""):
         for name, place in clusters.items():
             if name not in used:
-                hint = f"write to = {quoted(name)} in a [[listener]] or [[route]], hooks if they choose it, or take it out"
+                hint = (
+                    f"write to = {quoted(name)} in a [[listener]] or [[route]], hooks if they choose it, or take it out"
+                )
                 yield Finding(("cluster", place, "name"), "value", "nothing sends requests to this cluster", hint)
 
 
