@@ -115,7 +115,9 @@ def counted(data: str, tokens: int) -> int:
 
 async def charge(today: str, tokens: int) -> None:
     async with redis.pipeline() as both:
-        await both.incrby(today, tokens).expire(today, 2 * 24 * 3600).execute()
+        both.incrby(today, tokens)
+        both.expire(today, 2 * 24 * 3600)
+        await both.execute()
 
 
 def refusal(status: int, code: str, message: str) -> weir.Answer:
