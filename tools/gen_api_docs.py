@@ -137,7 +137,7 @@ def _name_of(member: _Function | ast.AnnAssign) -> str:
 
 
 def _is_property(node: _Function) -> bool:
-    return any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
+    return any(isinstance(one, ast.Name) and one.id in ("property", "cached_property") for one in node.decorator_list)
 
 
 class _Source:
