@@ -30,7 +30,7 @@ PLANE_ORDER = (
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "deadline", "chunked", "accept"),
     *("edits",),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
-    *("filters", "hooks", "attend", "fault"),
+    *("filters", "tally", "hooks", "attend", "fault"),
     *("workspace", "fake", "account", "answers", "admission"),
     *(
         "upstream",
@@ -70,6 +70,7 @@ PLANE_ORDER = (
         "arrival",
         "downstream",
         "listener",
+        "explain",
         "plane",
     ),
 )
@@ -81,7 +82,8 @@ MAY_IMPORT = {
     "weir.stats": ("weir.reasons", "weir.config.plan", "weir.plane.columns"),
     "weir.plane": (
         *("weir.reasons", "weir.config.plan"),
-        *("weir.stats.columns", "weir.stats.ejection", "weir.stats.layout", "weir.stats.rules"),
+        *("weir.stats.columns", "weir.stats.ejection", "weir.stats.hooks", "weir.stats.layout"),
+        "weir.stats.rules",
     ),
     "weir.config": (),
     "weir.hooks": (),

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from weir.hooks import hook
+    from weir.hooks.life import background, shutdown, startup
     from weir.plane.messages import Answer, Headers, Request, Response
 
     __version__: str
 
-__all__ = ["Answer", "Headers", "Request", "Response", "__version__", "hook"]
+__all__ = ["Answer", "Headers", "Request", "Response", "__version__", "background", "hook", "shutdown", "startup"]
 
 # Where each name is.
 _HOMES: Final = {
+    "background": "weir.hooks.life",
     "hook": "weir.hooks",
+    "shutdown": "weir.hooks.life",
+    "startup": "weir.hooks.life",
     "Answer": "weir.plane.messages",
     "Headers": "weir.plane.messages",
     "Request": "weir.plane.messages",

@@ -6,7 +6,9 @@ import math
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from weir.config.plan import Plan
     from weir.control.passed import Passed
 
-__all__ = ["command"]
+__all__ = ["check_usage", "command", "configuration"]
 
 # The way to a key in the configuration.
 Setting = tuple[str, ...]
@@ -33,6 +35,7 @@ Setting = tuple[str, ...]
 @click.option("--log-format", metavar="FORMAT", help="combined, common, json, short or ledger. [default: combined]")
 @click.option("--stats-page", metavar="PATH", help="Serve the statistics page on this path. [default: none]")
 @click.option("--hooks", metavar="FILE", help="Python functions that requests meet: a file or a module. [default: off]")
+@click.option("--reload", is_flag=True, help="For development: reload when the hooks or the configuration are saved.")
 @click.option("--workers", metavar="N", help="Processes that serve. [default: auto, one for each processor]")
 @click.option("--single-process", is_flag=True, help="Serve in this very process, without a supervisor.")
 @click.option("--pid-file", metavar="FILE", help="Where the process's number is written while it runs. [default: off]")
@@ -45,6 +48,7 @@ def command(
     log_format: str | None,
     stats_page: str | None,
     hooks: str | None,
+    reload: bool,
     workers: str | None,
     single_process: bool,
     pid_file: str | None,
@@ -65,13 +69,20 @@ def command(
         "--log-format": log_format,
         "--stats-page": stats_page,
     }
-    _check_usage(config, inline)
+    check_usage(config, inline)
     settings: dict[Setting, tuple[str, object]] = {}
     if workers is not None:
         number = workers.isascii() and workers.isdigit() and len(workers) < 10
         settings[("workers",)] = ("--workers", int(workers) if number else workers)
     if hooks is not None:
         settings[("hooks",)] = ("--hooks", hooks)
+    if reload:
+        if single_process:
+            raise click.UsageError("--reload needs a supervisor, which --single-process leaves out.")
+        settings[("single_process",)] = ("--reload", False)
+        settings.setdefault(("workers",), ("--reload", 1))
+        # Two saves within a second look alike to Python if the file stays as long as it was.
+        sys.dont_write_bytecode = True
     if single_process:
         settings[("single_process",)] = ("--single-process", True)
     if pid_file is not None:
@@ -86,16 +97,15 @@ def command(
         from weir.config.errors import ConfigError
 
         try:
-            plan = compile_plan(_configuration(config, listen, to, access_log, log_format, stats_page, settings))
+            plan = compile_plan(configuration(config, listen, to, access_log, log_format, stats_page, settings))
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
-        _try_hooks(plan)
-        return plan
+        return _with_hooks(plan)
 
     from weir.control.errors import PlanRefused, StartError
 
     try:
-        status = _run(_read_beside(read), read)
+        status = _run(_read_beside(read), read, [str(config)] if config is not None else [], reload)
     except PlanRefused as error:
         fail(str(error), status=2)
     except StartError as error:
@@ -103,17 +113,22 @@ def command(
     sys.exit(status)
 
 
-def _try_hooks(plan: Plan) -> None:
-    """Imports the plan's hooks, in this process, which has nothing else to do: an error then refuses the plan."""
+def _with_hooks(plan: Plan) -> Plan:
+    """The plan, with what its hooks are called.
+
+    They are imported in this process, which has nothing else to do: an error then refuses the plan.
+    """
     if not plan.hooks:
-        return
+        return plan
     from weir.control.errors import PlanRefused
+    from weir.hooks import Hook
     from weir.hooks.loading import HooksError, load
 
     try:
-        load(plan.hooks)
+        found = load(plan.hooks)
     except HooksError as error:
         raise PlanRefused(str(error)) from None
+    return replace(plan, hooked=tuple((hook.phase, hook.name) for hook in found if isinstance(hook, Hook)))
 
 
 def _read_beside(read: Callable[[], Plan]) -> Plan:
@@ -129,7 +144,7 @@ def _read_beside(read: Callable[[], Plan]) -> Plan:
     return plan
 
 
-def _run(plan: Plan, read: Callable[[], Plan]) -> int:
+def _run(plan: Plan, read: Callable[[], Plan], files: Sequence[str], reload: bool) -> int:
     from weir.control.errors import StartError
     from weir.control.passed import Passed
     from weir.control.takeover import Predecessor
@@ -147,7 +162,14 @@ def _run(plan: Plan, read: Callable[[], Plan]) -> int:
 
         return main(*given)
 
-    return run(plan, read, admin, on_ready=print_listeners, passed=passed, predecessor=predecessor)
+    watching = None
+    if reload:
+        from weir.control.watching import Watching
+
+        watching = Watching(files, time.monotonic(), plan.hooks)
+    return run(
+        plan, read, admin, on_ready=print_listeners, passed=passed, predecessor=predecessor, watching=watching
+    )
 
 
 def _run_alone(plan: Plan, passed: Passed) -> int:
@@ -195,7 +217,8 @@ def _run_alone(plan: Plan, passed: Passed) -> int:
         pid_file.remove()
 
 
-def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
+def check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
+    """Raises UsageError if the options that say what to run say it twice, or not."""
     given = [name for name, value in inline.items() if value]
     if config is not None and given:
         raise click.UsageError(f"--config and {', '.join(given)} exclude each other: put it into {config}.")
@@ -207,7 +230,7 @@ def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | 
         raise click.UsageError("Missing --to ADDRESS: the endpoint to send requests to.")
 
 
-def _configuration(
+def configuration(
     path: Path | None,
     listen: tuple[str, ...],
     to: tuple[str, ...],
@@ -216,6 +239,7 @@ def _configuration(
     stats_page: str | None,
     settings: Mapping[Setting, tuple[str, object]],
 ) -> Config:
+    """What a file or the options say; `settings` come before what is in the file. Raises ConfigError."""
     from weir.config.load import from_options, load_file
 
     if path is not None:
