@@ -26,6 +26,8 @@ FUZZ_SECONDS ?= 60
 BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
 JOBS      := $(shell nproc)
+# Most tests of whole processes wait more than they work.
+ATATIME   := $(shell expr $(JOBS) + 2)
 PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 TESTS     := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest
 # pytest's exit status when it has found nothing to do: right where a person has asked for some tests only.
@@ -42,13 +44,20 @@ FUZZ_BUILD := .cache/fuzz
 FUZZ_CC    ?= clang-14
 export PYTHON FUZZ_SECONDS
 
+# What does not need the other is made at the same time, but of several goals one after the other.
+MAKEFLAGS += --jobs=$(JOBS)
+ifneq ($(words $(MAKECMDGOALS)),1)
+.NOTPARALLEL:
+endif
+
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize coverage reloads idle faults differential fuzz lint format bench soak everything keepalive build docs pictures clean
+.PHONY: help demo test figures sanitize sanitized coverage reloads idle faults differential fuzz lint format bench soak everything keepalive build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz
 
 help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
 	@echo "make test     all checks and tests, as CI runs them (PYTEST=\"more options\")"
+	@echo "make figures  all tests that measure time, memory or load, one at a time (some minutes)"
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
 	@echo "make sanitize the tests of the plane with sanitizers and assertions (some minutes)"
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
@@ -70,19 +79,30 @@ help:
 demo: $(VENV)/.built
 	@$(BIN)/weir demo --listen $(LISTEN) --files $(FILES)
 
-test: packages-test lint
+# The first tests leave all files' assertions rewritten, which each of the next would do for itself.
+test: packages-test lint sanitized
+	@echo "== tests that need the machine for themselves"
+	@$(TESTS) -m "alone and not slow" $(PYTEST) || $(NONE_CHOSEN)
 	@echo "== tests, some files at a time"
-	@$(TESTS) -n $(shell expr $(JOBS) + 1) --dist loadfile -m "not figures and not heavy" $(PYTEST) || $(NONE_CHOSEN)
-	@echo "== tests that measure, one at a time"
-	@$(TESTS) -m "figures or heavy" $(PYTEST) || $(NONE_CHOSEN)
+	@$(TESTS) -n $(ATATIME) --dist loadfile -m "not alone and not slow" $(PYTEST) || $(NONE_CHOSEN)
+	@echo "== tests with sanitizers: the plane and what it counts"
+	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile tools/sanitize tests/plane tests/stats $(WITHOUT) $(PYTEST) || $(NONE_CHOSEN)
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
-sanitize: packages-test $(VENV)/.dev
-	@echo "== building with sanitizers"
-	@$(BIN)/python tools/twin.py sanitize
+SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
+	.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures"
+
+sanitize: sanitized
 	@echo "== tests with sanitizers"
-	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
-		.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures" tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
+	@$(SANITIZED_TESTS) tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
+
+figures: packages-test $(VENV)/.dev
+	@echo "== tests that measure, one at a time"
+	@$(TESTS) -m "figures or heavy or alone or slow" $(PYTEST)
+
+sanitized: packages-test $(VENV)/.dev
+	@echo "== compiling with sanitizers"
+	@$(BIN)/python tools/twin.py sanitize
 
 # Run inside the twin: what is traced is named by paths relative to where it was compiled.
 TRACED := PYTHONPATH=$(CURDIR)/.cache/trace/src COVERAGE_FILE=$(CURDIR)/.cache/trace/data/coverage \
@@ -173,22 +193,34 @@ $(VENV)/.made: | packages-build
 	@$(PIP) install --quiet --upgrade -c constraints.txt pip
 	@touch $@
 
-# The build's own tools go into the environment, so that what compiles is fixed by constraints.txt as well.
-$(VENV)/.installed: $(VENV)/.made pyproject.toml setup.py constraints.txt
-	@echo "== installing what weir needs and compiling its data plane (a minute or two)"
+# The build's own tools go into the environment, so that what compiles is fixed by constraints.txt as well. A change of
+# these files may change how all is compiled, which neither cythonize nor setuptools sees: all of it once more.
+$(VENV)/.tools: $(VENV)/.made pyproject.toml setup.py constraints.txt
 	@$(PIP) install --quiet -c constraints.txt --group build
-	@$(PIP) install --progress-bar off --no-build-isolation -c constraints.txt --editable .
+	@find src/weir -name '*.c' -delete
 	@touch $@
 
 # After the first time, only what has changed is compiled.
-$(VENV)/.built: $(VENV)/.installed $(PLANE)
-	@echo "== compiling what has changed"
+$(VENV)/.compiled: $(VENV)/.tools $(PLANE)
+	@echo "== compiling the data plane (a minute when all of it is new)"
 	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel $(JOBS)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.built
+# While the compiler is at work: WEIR_COMPILE=0 leaves to the other what is the other's.
+$(VENV)/.installed: $(VENV)/.tools
+	@echo "== installing what weir needs"
+	@WEIR_COMPILE=0 $(PIP) install --quiet --no-build-isolation -c constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.compiled $(VENV)/.installed
+	@touch $@
+
+$(VENV)/.checks: $(VENV)/.installed
 	@echo "== installing what the checks and tests need"
 	@$(PIP) install --quiet -c constraints.txt --group dev
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.built $(VENV)/.checks
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

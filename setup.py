@@ -8,6 +8,7 @@ WEIR_SANITIZE=1   address and undefined-behaviour sanitizers
 WEIR_FUZZ=1       libFuzzer's coverage, the address sanitizer and assertions, with clang (make fuzz)
 WEIR_ANNOTATE=1   the annotated HTML that shows where Python is called
 WEIR_FORCE=1      all of it again, whatever has changed
+WEIR_COMPILE=0    no extensions: for an installation in place, beside what build_ext has compiled already
 
 Coverage and sanitizers have builds of their own beside this one: tools/twin.py.
 """
@@ -23,8 +24,8 @@ SOURCE = Path("src")
 PLANE = SOURCE / "weir/plane"
 
 
-def switch(name: str) -> bool:
-    return os.environ.get(name, "") not in ("", "0")
+def switch(name: str, default: str = "") -> bool:
+    return os.environ.get(name, default) not in ("", "0")
 
 
 debug, trace, sanitize = switch("WEIR_DEBUG"), switch("WEIR_TRACE"), switch("WEIR_SANITIZE")
@@ -38,7 +39,8 @@ if sanitize:
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
     # Python's own flags say -fwrapv, which would make every overflow a defined one that is not reported. A warning
     # of the compiler's is the other build's business: here it also guesses about what is wrong on purpose.
-    compile_args = ["-O1", "-g", "-fno-strict-aliasing", "-fno-wrapv", "-w", *flags]
+    # Not optimized: what is checked is all the same, and gcc takes a third of the time.
+    compile_args = ["-O0", "-g", "-fno-strict-aliasing", "-fno-wrapv", "-w", *flags]
     link_args = flags
 if fuzz:
     # The counters and comparisons that guide libFuzzer; who loads the extension brings the library itself.
@@ -49,6 +51,10 @@ if fuzz:
 if trace:
     macros += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
 
+# The largest first, so that no processor waits for the last one.
+modules = sorted(SOURCE.rglob("*.pyx"), key=lambda path: (-path.stat().st_size, path))
+if not switch("WEIR_COMPILE", "1"):
+    modules = []
 extensions = [
     Extension(
         ".".join(path.relative_to(SOURCE).with_suffix("").parts),
@@ -60,7 +66,7 @@ extensions = [
         # A header has no place in make's eyes: a changed .pxd is seen through cythonize's own scan.
         depends=[str(header) for header in PLANE.glob("*.h")],
     )
-    for path in sorted(SOURCE.rglob("*.pyx"))
+    for path in modules
 ]
 
 
@@ -84,8 +90,8 @@ setup(
         nthreads=os.cpu_count() or 1,
         annotate=switch("WEIR_ANNOTATE"),
         force=switch("WEIR_FORCE") or None,
-        # A sanitizer's stack then names lines of the .pyx.
-        emit_linenums=sanitize,
+        # A compiler's warning and a sanitizer's stack then name lines of the .pyx.
+        emit_linenums=True,
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

@@ -26,7 +26,7 @@ PLANE_ORDER = (
     *("keyed", "counters"),
     *("rule", "gcra"),
     *("text", "accesslog"),
-    *("engine", "selector", "stream"),
+    *("engine", "selector", "guest", "stream"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "deadline", "chunked", "accept"),
     *("edits",),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
@@ -102,7 +102,12 @@ MAY_IMPORT = {
         *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.hooks", "weir.plane", "weir.stats"),
     ),
     "weir.__main__": ("weir.cli.main",),
-    "weir": ("weir.hooks", "weir.plane.messages"),
+    "weir.embedding": ("weir.config", "weir.control", "weir.hooks", "weir.plane", "weir.stats"),
+    "weir.testing": ("weir.embedding", "weir.stats"),
+    "weir": (
+        *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
+        *("weir.hooks", "weir.plane.messages"),
+    ),
 }
 
 DOCUMENTS = render_site.documents(ROOT)
@@ -372,6 +377,13 @@ def test_shown_make_targets_exist(document: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     shown = set(re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE))
     assert shown <= targets
+
+
+def test_what_make_test_leaves_out_is_said() -> None:
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if "mark." + "slow" in path.read_text()]
+    said = (ROOT / "CONTRIBUTING.md").read_text()
+    assert files
+    assert [path for path in files if f"`{path.parent.name}/{path.name}`" not in said] == []
 
 
 def test_constraints_are_exact_versions_and_nothing_else() -> None:

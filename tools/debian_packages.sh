@@ -6,6 +6,11 @@
 set -eu
 
 cd "$(dirname "$0")/.."
+# One at a time, for apt-get does not wait for another one.
+if command -v flock >/dev/null; then
+    exec 9<tools/debian_packages.sh
+    flock 9
+fi
 PYTHON=${PYTHON:-python3}
 export PYTHON
 # Debian keeps servers here, and does not have it in everybody's PATH.

@@ -20,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SWITCHES = {"sanitize": "WEIR_SANITIZE", "trace": "WEIR_TRACE"}
+# For these Cython writes the same as for the build in place: what it has written there is taken, not written again.
+SAME_C = {"sanitize"}
 # What setup.py reads besides the sources.
 PROJECT = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
 WRITTEN = {".py", ".pyi", ".pyx", ".pxd", ".h", ".typed"}
@@ -41,6 +43,14 @@ def sources(name: str) -> dict[str, Path]:
     return found
 
 
+def written(name: str) -> dict[str, Path]:
+    """What Cython has written for the build in place, where a twin can use it."""
+    if name not in SAME_C:
+        return {}
+    found = ((ROOT / path).with_suffix(".c") for path in sources(name) if path.endswith(".pyx"))
+    return {path.relative_to(ROOT).as_posix(): path for path in found if path.exists()}
+
+
 def copy(twin: Path, files: dict[str, Path]) -> None:
     """Makes the twin's sources equal to `files`. What is equal keeps its time, so that nothing is built for it."""
     for old in (twin / "src").rglob("*"):
@@ -48,6 +58,10 @@ def copy(twin: Path, files: dict[str, Path]) -> None:
             old.unlink()
             for made in old.parent.glob(f"{old.stem}.*"):
                 made.unlink()
+    update(twin, files)
+
+
+def update(twin: Path, files: dict[str, Path]) -> None:
     for place, source in files.items():
         target = twin / place
         if not target.exists() or target.read_bytes() != source.read_bytes():
@@ -86,7 +100,8 @@ def build(name: str, twin: Path) -> None:
     stamp = twin / ".switches"
     decides = b"".join((ROOT / path).read_bytes() for path in DECIDES_ALL)
     force = [] if stamp.exists() and stamp.read_bytes() == decides else ["--force"]
-    switches = {SWITCHES[name]: "1", "WEIR_DEBUG": "1", "WEIR_FORCE": "1" if force else "0"}
+    anew = force and name not in SAME_C
+    switches = {SWITCHES[name]: "1", "WEIR_DEBUG": "1", "WEIR_FORCE": "1" if anew else "0"}
     jobs = str(os.cpu_count() or 1)
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", "--parallel", jobs, *force]
     subprocess.run(command, check=True, cwd=twin, env={**os.environ, **switches})
@@ -99,6 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
     name = parser.parse_args(arguments).name
     twin = ROOT / ".cache" / name
     copy(twin, sources(name))
+    # Later than the sources, and so younger: Cython takes it for its own.
+    update(twin, written(name))
     environment(name, twin)
     build(name, twin)
     return 0

@@ -8,24 +8,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from weir import testing
+    from weir.config.errors import ConfigError
+    from weir.control.errors import StartError
+    from weir.embedding import Proxy
     from weir.hooks import hook
     from weir.hooks.life import background, shutdown, startup
     from weir.plane.messages import Answer, Headers, Request, Response
 
     __version__: str
 
-__all__ = ["Answer", "Headers", "Request", "Response", "__version__", "background", "hook", "shutdown", "startup"]
+__all__ = [
+    "Answer",
+    "ConfigError",
+    "Headers",
+    "Proxy",
+    "Request",
+    "Response",
+    "StartError",
+    "__version__",
+    "background",
+    "hook",
+    "shutdown",
+    "startup",
+    "testing",
+]
 
-# Where each name is.
+# Where each name is; with "", a module.
 _HOMES: Final = {
+    "Answer": "weir.plane.messages",
+    "ConfigError": "weir.config.errors",
+    "Headers": "weir.plane.messages",
+    "Proxy": "weir.embedding",
+    "Request": "weir.plane.messages",
+    "Response": "weir.plane.messages",
+    "StartError": "weir.control.errors",
     "background": "weir.hooks.life",
     "hook": "weir.hooks",
     "shutdown": "weir.hooks.life",
     "startup": "weir.hooks.life",
-    "Answer": "weir.plane.messages",
-    "Headers": "weir.plane.messages",
-    "Request": "weir.plane.messages",
-    "Response": "weir.plane.messages",
+    "testing": "",
 }
 
 
@@ -39,4 +61,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(home), name)
+    return getattr(import_module(home), name) if home else import_module(f"weir.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

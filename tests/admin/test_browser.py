@@ -374,6 +374,7 @@ def test_a_token_is_asked_for_once(open_page: OpenPage, traffic: Traffic) -> Non
         page.close()
 
 
+@pytest.mark.alone
 @pytest.mark.figures  # times of a build that traces lines say nothing
 def test_it_is_quick(open_page: OpenPage) -> None:
     traffic = Traffic(paths=5000, rows=5200)

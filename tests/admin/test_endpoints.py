@@ -56,6 +56,14 @@ async def test_an_endpoint_is_added_ordered_and_removed() -> None:
         assert len(layout.endpoint_names(made.table)) == 2
 
 
+async def test_an_application_can_be_ordered_as_any_endpoint() -> None:
+    made = Counted(endpoints=[("app", "asgi:shop:app")])
+    plan = Plan((), (), (ClusterPlan("app", (AddressPlan("asgi:shop:app", app="asgi:shop:app"),)),))
+    async with served(made, plan=plan) as server:
+        answer = await call(server, "ChangeEndpoint", {"endpoint": "asgi:shop:app", "order": "ORDER_DRAIN"})
+        assert answer.json["member"]["state"] == "draining"
+
+
 async def test_every_change_is_announced() -> None:
     made = counted()
     async with served(made, plan=PLAN) as server:
@@ -72,6 +80,8 @@ async def test_every_change_is_announced() -> None:
         ("ListEndpoints", {"cluster": "web"}, "not_found", "there is no 'web'; the configuration has: app"),
         ("AddEndpoint", {"endpoint": "https://a"}, "invalid_argument", "TLS to endpoints is not there yet"),
         ("AddEndpoint", {"endpoint": "a" * 63 + "." + "b" * 63 + ":80"}, "invalid_argument", "longer than 120 bytes"),
+        ("AddEndpoint", {"endpoint": "asgi:a:b"}, "invalid_argument", "a worker serves what its configuration says"),
+        ("ChangeEndpoint", {"endpoint": "asgi:a:b", "weight": 1}, "not_found", "app has no 'asgi:a:b'"),
         ("AddEndpoint", {"endpoint": "a:1", "weight": 1001}, "invalid_argument", "1001 is not 1 to 1000"),
         ("ChangeEndpoint", {"endpoint": FIRST}, "invalid_argument", "order, weight: give one of the two"),
         ("ChangeEndpoint", {"endpoint": FIRST, "order": 9}, "invalid_argument", "9 is none of READY, DRAIN, DOWN"),

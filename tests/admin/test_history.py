@@ -252,6 +252,7 @@ async def test_the_file_keeps_its_size(plan: HistoryPlan, clock: Clock) -> None:
 
 
 # Times of the build that people use.
+@pytest.mark.alone
 @pytest.mark.figures
 async def test_an_hour_of_a_full_table_is_written_and_read_in_good_time(plan: HistoryPlan, clock: Clock) -> None:
     weir, begin = Weir(clock, rows=4100), clock.now

@@ -321,6 +321,7 @@ async def test_figures_of_the_process_itself() -> None:
 
 
 # A time of the build that people use.
+@pytest.mark.alone
 @pytest.mark.figures
 async def test_a_full_table_is_written_in_good_time() -> None:
     table = layout.create(4200, [f"route {number}" for number in range(50)], workers=2)

@@ -161,7 +161,7 @@ def test_streams_end_when_the_admin_side_does(traffic: Traffic) -> None:
         took = time.monotonic() - began
         assert list(lines)[-3:-1] == ["event: end", "data: {}"]
         response.close()
-    assert took < 3
+    assert took < 10
 
 
 def resident_kib() -> int:

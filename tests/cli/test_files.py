@@ -68,7 +68,7 @@ def test_a_second_signal_cuts_off_a_client_that_does_not_read(tmp_path: Path, si
             assert server.process.poll() is None
             start = time.monotonic()
             assert server.stop(signal.SIGINT) == 0
-            assert time.monotonic() - start < 3
+            assert time.monotonic() - start < 10
         assert "Traceback" not in server.err
 
 

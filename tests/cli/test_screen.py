@@ -221,6 +221,7 @@ def test_a_locale_without_other_letters_shows_the_rest(busy: Instance) -> None:
             assert screen.ended() == 0
 
 
+@pytest.mark.alone
 @pytest.mark.figures  # of the build that people use, and of an interpreter that nobody watches
 def test_it_costs_less_than_a_hundredth_of_a_core() -> None:
     with instance(rows=4100) as made:

@@ -236,6 +236,7 @@ def test_it_imports_nothing_heavy(counted: Instance) -> None:
     assert done.stdout.splitlines()[-1] == "loaded: []"
 
 
+@pytest.mark.alone
 @pytest.mark.figures  # a build that traces or checks each line answers later
 def test_it_answers_at_once(counted: Instance) -> None:
     # The bar is 300 ms from the shell. It waits for nothing but its one answer, so that what it takes is what it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.config.conftest import Refusals
@@ -225,3 +227,49 @@ def test_a_secret_is_never_shown(refusals: Refusals) -> None:
 def test_the_schema_knows_both_kinds_of_endpoints() -> None:
     made = schema()["$defs"]["Cluster"]["properties"]["endpoints"]["items"]
     assert [kind["type"] for kind in made["anyOf"]] == ["string", "object"]
+
+
+def test_applications_and_files_are_endpoints(tmp_path: Path) -> None:
+    text = f'endpoints = ["a:80", "asgi:shop.web:app", {{ address = "files:{tmp_path}", weight = 2 }}]\n'
+    plan = plan_of(CLUSTER + text)
+    assert plan.clusters[0].endpoints == (
+        AddressPlan("a:80", "a", 80),
+        AddressPlan("asgi:shop.web:app", app="asgi:shop.web:app"),
+        EndpointPlan(f"files:{tmp_path}", app=f"files:{tmp_path}", weight=2),
+    )
+    assert plan.clusters[0].members() == ["a:80", "asgi:shop.web:app", f"files:{tmp_path}"]
+    # It has no name to look up, and so no addresses that would be endpoints each.
+    each = plan_of(CLUSTER + text + 'resolve = "each"\n').clusters[0]
+    assert each.members() == ["asgi:shop.web:app", f"files:{tmp_path}"]
+    direct = plan_of('[[listener]]\naddress = ":8080"\nto = "asgi:shop:make()"\n')
+    assert direct.clusters[0].endpoints == (AddressPlan("asgi:shop:make()", app="asgi:shop:make()"),)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        (
+            "asgi:",
+            '"asgi:" does not name an application; a module and a name in it, for example "asgi:package.module:app"',
+        ),
+        ("asgi:shop", '"asgi:shop" does not name an application'),
+        ("asgi:shop/web.py:app", "does not name an application"),
+        ("asgi:shop:app(1)", "does not name an application"),
+        ("asgi:1shop:app", "does not name an application"),
+        ("asgi:.shop:app", "does not name an application"),
+        ("files:", "the path of a directory starts with /"),
+        ("files:www", '"files:www": the path of a directory starts with /; write "files:/'),
+        ("files:/not/there", '"files:/not/there": there is no such directory'),
+    ],
+)
+def test_applications_that_cannot_be(refusals: Refusals, endpoint: str, said: str) -> None:
+    for text in (CLUSTER + f'endpoints = ["{endpoint}"]\n', f'[[listener]]\naddress = ":1"\nto = "{endpoint}"\n'):
+        (found,) = refusals(text)
+        assert said in found
+
+
+def test_what_applications_do_not_go_with(refusals: Refusals) -> None:
+    (found,) = refusals(CLUSTER + 'endpoints = ["asgi:shop:app"]\nproxy_protocol = "v2"\n')
+    assert '"asgi:shop:app" does not know the PROXY protocol' in found
+    (found,) = refusals(CLUSTER + 'endpoints = ["asgi:shop:app", "asgi:shop:app"]\n')
+    assert "is there twice" in found

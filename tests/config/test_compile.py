@@ -313,12 +313,16 @@ def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
     structure |= {"listener.router", "routers"}
-    structure |= {"admin.address", "admin.written", "group"}
+    structure |= {"admin.address", "admin.written", "group", "directory"}
     structure |= {"cluster.hedge.after_ms"}  # written as the same key
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     whole = text_with((), "")
     assert set(flat(plan_of(whole))) == tested | structure
     assert set(flat(plan_of(LEAST))) >= {name for name in tested if name.count(".") < 2 or "listener" not in name}
+
+
+def test_the_plan_knows_the_directory_of_its_file() -> None:
+    assert compile_plan(load_text(LEAST, "f"), "/etc/weir").directory == "/etc/weir"
 
 
 def test_defaults_are_those_of_the_plan() -> None:

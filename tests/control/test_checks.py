@@ -62,7 +62,8 @@ def test_what_is_asked() -> None:
     own = cluster(fields=(("user-agent", "me"), ("X-Key", "k")), host="h")
     assert b"weir/" not in message_of(own, "a:1")
     assert b"Host: h\r\nuser-agent: me\r\nX-Key: k\r\n" in message_of(own, "a:1")
-    assert b"Host: localhost\r\n" in message_of(cluster(), "unix:/run/a.sock")
+    for local in ("unix:/run/a.sock", "asgi:shop:app", "files:/var/www"):
+        assert b"Host: localhost\r\n" in message_of(cluster(), local)
     assert b"Host: b:80\r\n" in message_of(cluster(), "http://b:80/")
     assert b"Host: c\r\n" in message_of(replace(cluster(), host="c"), "b:80")
     assert message_of(cluster(type="tcp"), "b:80") == b""

@@ -162,7 +162,7 @@ def test_closing_does_not_wait_for_a_reader_that_does_not_read(
         writer.write(b"0123456789abcde\n" * 512, 512)
     started = time.monotonic()
     writer.close(timeout=0.3)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     wait_until(lambda: not writer._thread.is_alive())
     got = drain(reading)
     os.close(reading)

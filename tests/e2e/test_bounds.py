@@ -163,7 +163,7 @@ def test_a_response_head_that_drips(weir: MakeRig, drip: bytes) -> None:
     rig.endpoint.handle(script)
     started = time.monotonic()
     assert rig.get("/drips").status == 504
-    assert 0.4 < time.monotonic() - started < 1.5
+    assert 0.4 < time.monotonic() - started < 3.5, "it drips for four seconds"
 
 
 def test_a_response_that_follows_no_request(plain: Rig) -> None:

@@ -205,7 +205,7 @@ def test_a_client_that_says_nothing_is_let_go(weir: MakeRig) -> None:
             time.sleep(0.05)
     except ConnectionError:
         pass
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     response = half.response()
     assert response.status == 408
     assert b"head_timeout" in response.body

@@ -208,6 +208,7 @@ def spent(supervisor: int, before: set[int]) -> tuple[float, float]:
 
 
 # Sanitizers and tracing take their time.
+@pytest.mark.alone
 @pytest.mark.figures
 @pytest.mark.timeout(120)
 def test_a_reload_of_a_thousand_routes_and_endpoints_is_quick_and_stops_nobody(tmp_path: Path) -> None:

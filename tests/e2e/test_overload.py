@@ -14,6 +14,7 @@ SERVICE_MS = 50
 pytestmark = pytest.mark.figures  # it measures answers a second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("means", [means for means in MEANS if means != "no limit"])
 def test_goodput_at_three_times_the_capacity(tmp_path: Path, means: str, capsys: pytest.CaptureFixture[str]) -> None:
     with endpoint(tmp_path, WORKERS, SERVICE_MS) as behind, proxy(tmp_path, behind, WORKERS, means) as port:

@@ -45,6 +45,7 @@ def beside_good(directory: Path, endpoint: str, good: str, **listener: object) -
     return Rig(Proxy(directory, settings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", ATTACKS)
 def test_slowhttptest_is_cut_off(tmp_path: Path, endpoint: str, reason: str) -> None:
     with patient_endpoint() as other:
@@ -93,6 +94,7 @@ READERS = 200
 LARGE = 256 << 10  # what /large of the endpoint has
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lowat", "most"), [("64KiB", 96 << 10), ("off", 2 * LARGE)])
 def test_what_a_slow_reader_holds_in_the_kernel(tmp_path: Path, endpoint: str, lowat: str, most: int) -> None:
     """With notsent_lowat a bounded part of the response; without it all of it, up to the limits of the system."""

@@ -83,7 +83,7 @@ def test_twenty_reloads_under_load_lose_nothing(weir: MakeRig) -> None:
     stream = rig.connect(timeout=60)
     stream.send(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
     assert streaming.wait(5)
-    askers = Askers(("127.0.0.1", rig.proxy.port))
+    askers = Askers(("127.0.0.1", rig.proxy.port), pause_s=0.005)
     for _ in range(20):
         reload(rig)
         time.sleep(0.1)

@@ -24,6 +24,7 @@ READY_WITHIN = 0.5  # s, from exec to the first answered request
 
 
 # A build with sanitizers or tracing starts more slowly.
+@pytest.mark.alone
 @pytest.mark.figures
 def test_ready_within_half_a_second(tmp_path: Path) -> None:
     endpoint = Endpoint()
@@ -79,7 +80,7 @@ def test_what_is_in_flight_is_finished(weir: MakeRig, number: signal.Signals) ->
     response = busy.response()
     assert (response.status, response.body) == (200, b"firstlater")
     assert busy.ended()
-    assert rig.proxy.wait(2) == 0
+    assert rig.proxy.wait() == 0
 
 
 def _refused(port: int) -> bool:
@@ -98,7 +99,7 @@ def test_a_head_that_is_still_arriving_is_let_go_with_the_answer_that_follows(we
     response = client.response()  # what was begun is served
     assert response.status == 200
     assert (response.head.get("Connection") or "").lower() == "close"
-    assert rig.proxy.wait(2) == 0
+    assert rig.proxy.wait() == 0
 
 
 def test_a_drain_ends_a_tunnel_at_its_limit(weir: MakeRig) -> None:
@@ -115,9 +116,9 @@ def test_a_drain_ends_a_tunnel_at_its_limit(weir: MakeRig) -> None:
     assert client.head().status == 101
     started = time.monotonic()
     rig.proxy.send_signal(signal.SIGTERM)
-    assert client.ended()
-    assert rig.proxy.wait(2) == 0
-    assert 0.4 < time.monotonic() - started < 1.5
+    assert client.ended(8)
+    assert rig.proxy.wait(8) == 0
+    assert 0.4 < time.monotonic() - started < 8, "the endpoint would keep it for ten seconds"
     # It may say so: that is the one line that is expected here.
     rig.proxy.stderr[:] = [line for line in rig.proxy.stderr if "drain" not in line]
 
@@ -134,8 +135,8 @@ def test_a_second_signal_ends_at_once(weir: MakeRig, second: signal.Signals) -> 
     assert rig.proxy.alive()
     started = time.monotonic()
     rig.proxy.send_signal(second)
-    assert rig.proxy.wait(3) == 0
-    assert time.monotonic() - started < 1.0
+    assert rig.proxy.wait() == 0
+    assert time.monotonic() - started < 4
     with pytest.raises(Truncated):
         client.response()
 
@@ -148,7 +149,7 @@ def test_quit_ends_at_once(weir: MakeRig) -> None:
     rig.endpoint.wait_requests(1)
     started = time.monotonic()
     assert rig.proxy.stop(signal.SIGQUIT) == 0
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 4
 
 
 def test_an_idle_proxy_stops_quickly(weir: MakeRig) -> None:
@@ -156,7 +157,7 @@ def test_an_idle_proxy_stops_quickly(weir: MakeRig) -> None:
     assert rig.get("/").status == 200
     started = time.monotonic()
     assert rig.proxy.stop() == 0
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 4
 
 
 def test_the_port_is_free_again_at_once(weir: MakeRig) -> None:

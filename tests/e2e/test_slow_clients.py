@@ -47,7 +47,14 @@ def serve_as_before(good: GoodClients, p99_before: float, p99: float) -> None:
     assert p99 < max(GOOD_MS, 20 * p99_before)
 
 
-@pytest.mark.parametrize("what", ATTACKS)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("heads", marks=pytest.mark.alone),
+        pytest.param("bodies", marks=pytest.mark.slow),
+        pytest.param("reads", marks=pytest.mark.slow),
+    ],
+)
 def test_slow(tmp_path: Path, endpoint: str, what: str) -> None:
     """Good clients share listener and endpoint with the slow ones; only what slow readers ask for keeps an endpoint
     busy by itself, so there the good ones have one of their own, and share nothing but weir.
@@ -92,6 +99,7 @@ def attack(rig: Rig, what: str) -> None:
     serve_as_before(good, before, during)
 
 
+@pytest.mark.alone
 def test_twenty_thousand_half_open_requests(weir: MakeRig, endpoint: str) -> None:
     rig = weir(endpoints=[endpoint], listener={"request_header_timeout": "30s"}, descriptor_limit=FLOOD)
     good = GoodClients(rig.proxy.address())

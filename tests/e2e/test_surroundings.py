@@ -39,7 +39,7 @@ def test_an_endpoint_that_swallows_connections(weir: MakeRig) -> None:
         response = client.response()
         assert response.status == 504
         assert b"connect_timeout" in response.body
-        assert 0.25 < time.monotonic() - started < 2
+        assert time.monotonic() - started > 0.25
         assert rig.reason("/swallowed") == "connect_timeout"
 
 

@@ -208,4 +208,5 @@ def test_a_body_does_not_wait_for_the_heads_acknowledgement(start: StartPart, en
         return time.monotonic() - began
 
     with part.connect() as client:
-        assert min(seconds_for_40(client) for _ in range(3)) < 0.8
+        # It would be 1.6 s each time; a busy machine takes its time as well, but hardly ten times.
+        assert any(seconds_for_40(client) < 0.8 for _ in range(10))

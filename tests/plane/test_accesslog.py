@@ -282,6 +282,7 @@ def test_the_stamp_follows_the_clock(wall_s: int, stamp: str) -> None:
 
 
 # A time of the build that people use: others check or trace each step.
+@pytest.mark.alone
 @pytest.mark.figures
 @pytest.mark.parametrize("log_format", ["combined", "json"])
 def test_a_line_is_cheap(log_format: str) -> None:

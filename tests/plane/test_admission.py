@@ -352,6 +352,7 @@ BROWSER = (
 
 
 # A slower build is not asked.
+@pytest.mark.alone
 @pytest.mark.figures
 @pytest.mark.parametrize(
     ("limit", "client"),

@@ -332,6 +332,7 @@ def test_when_all_have_just_joined_they_share_alike(stage: Stage) -> None:
 # -- what it costs ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.figures
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_choice_is_cheap_among_a_thousand(stage: Stage, policy: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -276,6 +276,7 @@ def test_what_is_out_of_range_is_refused() -> None:
 
 
 # A time of the build that people use: others check or trace each step.
+@pytest.mark.alone
 @pytest.mark.figures
 def test_counting_is_cheap() -> None:
     """Well below the 0.3 us that counting may cost per exchange, on a machine that is not idle."""

@@ -126,7 +126,7 @@ def test_nobody_is_refused_because_a_bucket_cannot_be_had() -> None:
     tested.hold(b"b", START)
     started = time.process_time()
     assert tested.ask(b"b", START) == 0
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < 1
     assert tested.ask(b"a", START) == -SECOND, "whoever has a place needs no lock"
     assert rules.read_counters(memory, rules.LIMIT_COUNTERS)["crowded"] == 1
 

@@ -206,6 +206,7 @@ def test_with_a_bound_one_at_rest_is_never_refused(stage: Stage) -> None:
     assert len({ask(scene, fields=b"k: 1\r\n") for _ in range(10)}) == 1
 
 
+@pytest.mark.alone
 @pytest.mark.figures
 def test_the_table_of_a_thousand_is_made_in_a_moment(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     import time

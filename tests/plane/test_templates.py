@@ -216,6 +216,7 @@ def test_few_random_tokens_are_missed() -> None:
 
 
 # A time of the build that people use: others check or trace each step.
+@pytest.mark.alone
 @pytest.mark.figures
 @pytest.mark.parametrize(
     ("path", "most_ns"),

@@ -122,13 +122,13 @@ def test_the_walk_is_bounded() -> None:
 
 
 def test_the_walk_costs_little_whatever_is_sent() -> None:
-    """Commas and spaces, trusted hops among a thousand networks: far less than a millisecond."""
+    """Commas and spaces, trusted hops among a thousand networks: far less than ten milliseconds."""
     trusted = trusting(*(f"10.{n >> 8}.{n & 255}.0/24" for n in range(1000)))
     for value in ("," * 30_000, " " * 15_000 + "," * 15_000, "10.3.231.1," * 2500):
         data = asking(f"X-Forwarded-For: {value}")
         started = time.process_time()
         client_of(data, b"10.3.231.1", trusted, repeat=100)
-        assert time.process_time() - started < 0.2
+        assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(

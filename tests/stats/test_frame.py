@@ -261,6 +261,7 @@ def timed_ms(call: object, turns: int = 5) -> float:
 
 
 # A time of the build that people use.
+@pytest.mark.alone
 @pytest.mark.figures
 def test_a_full_table_of_four_workers_is_taken_in_some_milliseconds() -> None:
     table = layout.create(4096, ["main"], workers=4)

@@ -52,3 +52,17 @@ def test_a_source_that_is_gone_goes_with_what_was_made_of_it(place: Path, tmp_pa
         (place / "src" / made).touch()
     twin.copy(place, {"src/ab.pyx": source(tmp_path, "a = 1")})
     assert sorted(path.name for path in (place / "src").iterdir()) == ["ab.c", "ab.pyx"]
+
+
+def test_what_cython_has_written_is_younger_than_what_it_was_written_from(place: Path, tmp_path: Path) -> None:
+    twin.copy(place, {"src/a.pyx": source(tmp_path, "a = 1"), "src/a.c": source(tmp_path, "a = 1")})
+    twin.copy(place, {"src/a.pyx": source(tmp_path, "a = 2")})
+    twin.update(place, {"src/a.c": source(tmp_path, "int a = 2;")})
+    assert (place / "src" / "a.c").stat().st_mtime_ns >= (place / "src" / "a.pyx").stat().st_mtime_ns
+    assert (place / "src" / "a.c").read_text() == "int a = 2;"
+
+
+def test_line_tracing_is_written_anew() -> None:
+    assert not twin.written("trace")
+    assert "src/weir/plane/head.c" in twin.written("sanitize")
+    assert "src/weir/plane/canary.c" not in twin.written("sanitize")

@@ -119,10 +119,10 @@ class EndpointsService(Endpoints):
 
     def _find(self, cluster: str, endpoint: str) -> int | None:
         """The number of an endpoint, however it is spelled; None if the table has none."""
-        wanted = address_key(parse_endpoint(endpoint))
+        wanted = None if is_application(endpoint) else address_key(parse_endpoint(endpoint))
         found = None
         for number, (home, name) in enumerate(layout.endpoint_names(self._memory)):
-            if home == cluster and (name == endpoint or same_address(name, wanted)):
+            if home == cluster and (name == endpoint or (wanted is not None and same_address(name, wanted))):
                 found = number
                 if self._is_current(cluster, roster.standing(self._memory, number)):
                     return number
@@ -130,7 +130,7 @@ class EndpointsService(Endpoints):
 
     def _existing(self, cluster: str, endpoint: str) -> tuple[int, Standing]:
         self._check_cluster(cluster)
-        number = self._find(cluster, check_endpoint(endpoint))
+        number = self._find(cluster, endpoint if is_application(endpoint) else check_endpoint(endpoint))
         if number is not None:
             standing = roster.standing(self._memory, number)
             if self._is_current(cluster, standing):
@@ -161,7 +161,14 @@ def member(known: reader.EndpointState, standing: Standing) -> pb.Member:
     )
 
 
+def is_application(text: str) -> bool:
+    """Whether it can be an endpoint in a configuration only: workers serve it themselves."""
+    return text.startswith(("asgi:", "files:"))
+
+
 def check_endpoint(text: str) -> str:
+    if is_application(text):
+        raise invalid(f"endpoint: {text!r} cannot be added: a worker serves what its configuration says")
     try:
         parse_endpoint(text)
     except ConfigError as error:

@@ -150,7 +150,8 @@ def _plan(config: Path | None, listen: tuple[str, ...], to: tuple[str, ...], hoo
     check_usage(config, {"--listen": listen, "--to": to})
     settings: dict[tuple[str, ...], tuple[str, object]] = {("hooks",): ("--hooks", hooks)} if hooks else {}
     try:
-        return compile_plan(configuration(config, listen, to, None, None, None, settings))
+        directory = os.path.abspath(config.parent if config is not None else "")
+        return compile_plan(configuration(config, listen, to, None, None, None, settings), directory)
     except ConfigError as error:
         fail(str(error), status=2)
 

@@ -97,7 +97,9 @@ def command(
         from weir.config.errors import ConfigError
 
         try:
-            plan = compile_plan(configuration(config, listen, to, access_log, log_format, stats_page, settings))
+            directory = os.path.abspath(config.parent if config is not None else "")
+            found = configuration(config, listen, to, access_log, log_format, stats_page, settings)
+            plan = compile_plan(found, directory)
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
         return _with_hooks(plan)

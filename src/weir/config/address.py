@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import os.path
 import re
 
 from weir.config.errors import quoted, refuse
 from weir.config.plan import AddressPlan, is_ip
 
-__all__ = ["address_key", "is_literal", "parse_endpoint", "parse_listen"]
+__all__ = ["address_key", "is_literal", "parse_endpoint", "parse_listen", "parse_member"]
 
 # struct sockaddr_un has 108 bytes for the path, the last one a NUL (unix(7)).
 MOST_PATH_BYTES = 107
@@ -21,6 +22,7 @@ MOST_NAME_BYTES = 253
 
 # Underscores are no letters of a host name (RFC 952), but container networks are full of them.
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_APPLICATION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
 _NUMBERS_AND_DOTS = re.compile(r"[0-9.]+")
 
 
@@ -76,8 +78,30 @@ def parse_endpoint(text: str, key_path: str = "") -> AddressPlan:
     return AddressPlan(text=text, host=_host(host, text, key_path), port=_port(port, text, key_path, 1))
 
 
+def parse_member(text: str, key_path: str = "") -> AddressPlan:
+    """As parse_endpoint(), or what a worker serves itself: an ASGI application, ``asgi:package.module:app`` (``app()``:
+    what a function makes), or the files of a directory, ``files:/var/www``.
+
+    Raises ConfigError, with `key_path` as the place of its one problem.
+    """
+    if text.startswith("asgi:"):
+        if not _APPLICATION.fullmatch(text, 5):
+            hint = 'a module and a name in it, for example "asgi:package.module:app"'
+            refuse(f"{quoted(text)} does not name an application", hint, key_path)
+        return AddressPlan(text=text, app=text)
+    if text.startswith("files:"):
+        directory = text.removeprefix("files:")
+        if not directory.startswith("/"):
+            hint = f"write {quoted('files:' + os.path.abspath(directory or '.'))}"
+            refuse(f"{quoted(text)}: the path of a directory starts with /", hint, key_path)
+        if not os.path.isdir(directory):
+            refuse(f"{quoted(text)}: there is no such directory", "", key_path)
+        return AddressPlan(text=text, app=text)
+    return parse_endpoint(text, key_path)
+
+
 def is_literal(address: AddressPlan) -> bool:
-    """Is this a Unix socket or an IP literal, something that no name service is asked about?"""
+    """Is this a Unix socket, an application or an IP literal, something that no name service is asked about?"""
     if not address.host:
         return True
     if address.srv:
@@ -92,6 +116,8 @@ def address_key(address: AddressPlan) -> tuple[str, int]:
         return address.path, -1
     if address.passed is not None:
         return address.passed, -2
+    if address.app is not None:
+        return address.app, -3
     host = address.host or ""
     if address.srv:
         return "srv:" + host.lower().rstrip("."), 0

@@ -24,9 +24,17 @@ def balancing(loc: Loc, cluster: Raw, members: Members) -> Iterator[Finding]:
     listed = cluster.get("endpoints")
     complete = isinstance(listed, list) and len(listed) == len(members) > 0
     yield from _hash(loc, cluster)
+    yield from _applications(loc, cluster, members)
     if complete:
         yield from _weights(loc, cluster, [member for _, member in members])
     yield from _sticky((*loc, "sticky"), cluster)
+
+
+def _applications(loc: Loc, cluster: Raw, members: Members) -> Iterator[Finding]:
+    own = next((member for _, member in members if member.app is not None), None)
+    if own is not None and cluster.get("proxy_protocol", OFF) != OFF:
+        message = f"{quoted(own.text)} does not know the PROXY protocol, and is told who the client is"
+        yield Finding((*loc, "proxy_protocol"), "value", message, "take it out")
 
 
 def _hash(loc: Loc, cluster: Raw) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from weir.config.address import parse_endpoint
+from weir.config.address import parse_member
 from weir.config.errors import ConfigError, quoted, refuse
 from weir.config.kinds import OFF, TOKEN, Kind, address_text, closest, ratio, text_of, whole_number
 from weir.config.plan import AddressPlan, EndpointPlan
@@ -39,7 +39,7 @@ def member() -> Kind:
         if "address" not in value:
             refuse("an endpoint needs its address", 'for example { address = "127.0.0.1:8081", weight = 2 }')
         address = _of(
-            "address", value, lambda found: parse_endpoint(address_text(found, "an address", "127.0.0.1:", "80"))
+            "address", value, lambda found: parse_member(address_text(found, "an address", "127.0.0.1:", "80"))
         )
         return EndpointPlan.of(
             address,
@@ -64,7 +64,7 @@ def member() -> Kind:
 
 
 def _address(value: object) -> AddressPlan:
-    return parse_endpoint(address_text(value, "an address", "127.0.0.1:", "8081"))
+    return parse_member(address_text(value, "an address", "127.0.0.1:", "8081"))
 
 
 def _of(key: str, table: dict[str, Any], read: Any) -> Any:

@@ -109,7 +109,8 @@ class Cluster(Table):
     name: Annotated[str, kinds.cluster_name()] = required("What `to` of a listener says.", example="app")
     endpoints: Annotated[tuple[Annotated[AddressPlan, balance_kinds.member()], ...], Field(strict=False)] = required(
         "Where the requests go: `127.0.0.1:8081`, `[::1]:8081`, `app.internal:80`, `unix:/run/app.sock`, or whatever "
-        "SRV records name, `srv:_http._tcp.app.internal`; `http://` may stand before host and port. Or a table that "
+        "SRV records name, `srv:_http._tcp.app.internal`; `http://` may stand before host and port. "
+        "`asgi:package.module:app` and `files:/var/www` are [applications](asgi.md) of weir's own. Or a table that "
         "says more of it: `address`, `weight` (0 to 1000, 1 if not said; 0: only what a cookie binds to it), "
         "`priority` (0 to 100, 0 if not said: first), `zone`.",
         example=["127.0.0.1:8081", "127.0.0.1:8082"],

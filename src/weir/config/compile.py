@@ -55,8 +55,8 @@ T = TypeVar("T", bound=Table)
 P = TypeVar("P")
 
 
-def compile_plan(config: Config) -> Plan:
-    """The plan of a configuration that `weir.config.load` has accepted.
+def compile_plan(config: Config, directory: str = "") -> Plan:
+    """The plan of a configuration that `weir.config.load` has accepted; `directory` is that of its file.
 
     Every listener has a route of its own, named by the listener's address, for what no other takes. An endpoint given
     directly in ``to`` has a cluster of its own, named by the endpoint's address; all with the same one share it.
@@ -121,6 +121,7 @@ def compile_plan(config: Config) -> Plan:
         hooks=config.hooks,
         hook_block_after_ms=config.hook_block_after,
         upgrade_program=config.upgrade_program,
+        directory=directory,
     )
 
 

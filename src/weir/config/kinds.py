@@ -15,7 +15,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from weir.config import units
-from weir.config.address import is_literal, parse_endpoint, parse_listen
+from weir.config.address import is_literal, parse_endpoint, parse_listen, parse_member
 from weir.config.errors import ConfigError, quoted, refuse
 from weir.config.openapi import read_templates
 from weir.config.pages import read_pages
@@ -322,7 +322,7 @@ def destination(*, none: bool = False) -> Kind:
             return None
         text = address_text(value, "a cluster's name or an address", "127.0.0.1:", "8081")
         if ":" in text or "/" in text:
-            return parse_endpoint(text)
+            return parse_member(text)
         if not text:
             refuse("wanted a cluster's name or an address, found nothing", 'for example "127.0.0.1:8081"')
         if text.isascii() and text.isdigit():

@@ -26,8 +26,9 @@ class Listener(Table):
     to: Annotated[str | AddressPlan | None, kinds.destination(none=True)] = Field(
         default=None,
         description="Where requests go that no `[[route]]` takes: the name of a cluster, or the address of a single "
-        "endpoint (as in `endpoints`), which then has a cluster of its own with all defaults. May be left out where "
-        "there are routes: other requests are answered with 404 then.",
+        "endpoint (as in `endpoints`), which then has a cluster of its own with all defaults. "
+        "`asgi:package.module:app` is an ASGI application and `files:/var/www` a directory that weir serves, see "
+        "[applications](asgi.md). May be left out where there are routes: other requests are answered with 404 then.",
         examples=["app"],
     )
     request_header_timeout: Annotated[int, kinds.duration("10ms", "1h")] = setting(

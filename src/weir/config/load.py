@@ -22,7 +22,7 @@ from weir.config.findings import Finding, from_validation
 from weir.config.model import Cluster, Config, kind_of_field, schema
 from weir.config.positions import TOML_VERSION, Loc, Positions, line_column
 
-__all__ = ["from_options", "load_file", "load_text", "schema"]
+__all__ = ["from_mapping", "from_options", "load_file", "load_text", "schema"]
 
 # Ten thousand clusters fit. A file that is no configuration (a device, a log) is not read to its end.
 MOST_BYTES = 16 << 20
@@ -84,6 +84,28 @@ def load_text(text: str, name: str, settings: Settings | None = None) -> Config:
         for finding in findings
     ]
     raise ConfigError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+
+
+def from_mapping(tables: Mapping[str, Any], name: str = "") -> Config:
+    """The configuration in nested tables, as a TOML file would have them; `name` stands for the file in messages.
+
+    Raises ConfigError with all that is wrong with it, by keys.
+    """
+    raw = _plain(tables)
+    config, findings = _check(raw)
+    if config is not None and not findings:
+        return config
+    names = _cluster_names(raw)
+    raise ConfigError(
+        [Problem(finding.message, finding.hint, _key_path(finding.loc, names), name) for finding in findings]
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A copy of what TOML could have said: dictionaries and lists, where a program may have others of their kind."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def from_options(

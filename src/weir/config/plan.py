@@ -57,8 +57,9 @@ __all__ = [
 class AddressPlan:
     """Where to listen or to connect: a Unix socket path, or a host (name or literal) and port.
 
-    Exactly one of ``path``, ``passed`` and ``host`` is set, except that a listener's ``host`` may be ``""``: every
-    address of this machine, IPv6 and IPv4. ``passed`` is the name of sockets that a service manager passes to weir.
+    Exactly one of ``path``, ``passed``, ``app`` and ``host`` is set, except that a listener's ``host`` may be ``""``:
+    every address of this machine, IPv6 and IPv4. ``passed`` is the name of sockets that a service manager passes to
+    weir. ``app`` is an endpoint that each worker serves itself, ``asgi:package.module:name`` or ``files:/directory``.
     ``text`` is the address as the person wrote it, for logs.
     """
 
@@ -68,6 +69,7 @@ class AddressPlan:
     path: str | None = None
     passed: str | None = None
     srv: bool = False  # host is the name of SRV records (RFC 2782), which say hosts and ports
+    app: str | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -92,7 +94,7 @@ class EndpointPlan(AddressPlan):
     @classmethod
     def of(cls, address: AddressPlan, **more: Any) -> EndpointPlan:
         """An endpoint at an address."""
-        return cls(address.text, address.host, address.port, address.path, srv=address.srv, **more)
+        return cls(address.text, address.host, address.port, address.path, srv=address.srv, app=address.app, **more)
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ class ClusterPlan:
 
     def stands_for_several(self, address: AddressPlan) -> bool:
         """Whether not the address itself is an endpoint, but whatever its name stands for."""
-        return address.srv or (self.resolve == "each" and address.path is None and not is_ip(address.host or ""))
+        return address.srv or (self.resolve == "each" and address.host is not None and not is_ip(address.host))
 
 
 NOWHERE = -1  # RoutePlan.cluster: there is none
@@ -465,3 +467,4 @@ class Plan:
     hook_block_after_ms: int = 250  # a hook that blocks its worker for so long is named in the log; 0: none is
     hooked: tuple[tuple[str, str], ...] = ()  # phase and name of each hook, by whoever has imported them
     upgrade_program: str = ""  # absolute path of the weir that USR2 starts; "": the one that was started
+    directory: str = ""  # absolute path of the configuration's, where applications are looked for first; "": none

@@ -74,7 +74,7 @@ def message_of(cluster: ClusterPlan, endpoint: str) -> bytes:
     if health.type != "http":
         return b""
     own = endpoint[7:].rstrip("/") if endpoint[:7].lower() == "http://" else endpoint
-    if endpoint.startswith("unix:"):
+    if endpoint.startswith(("unix:", "asgi:", "files:")):
         own = "localhost"
     fields = dict(health.fields)
     lines = [f"{health.method} {health.path} HTTP/1.1", f"Host: {health.host or cluster.host or own}"]

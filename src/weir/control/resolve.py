@@ -41,7 +41,8 @@ class Resolver:
         """Begins; needs a running loop."""
         for number, cluster in enumerate(self._clusters):
             for address in cluster.endpoints:
-                if not cluster.stands_for_several(address):
+                # Where an application is, who serves it knows.
+                if address.app is None and not cluster.stands_for_several(address):
                     self.watch(number, address)
 
     def watch(self, cluster: int, address: AddressPlan) -> None:

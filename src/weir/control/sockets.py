@@ -17,6 +17,7 @@ __all__ = [
     "bind",
     "bind_copies",
     "bound_text",
+    "descriptor_limit",
     "more_copies",
     "places",
     "raise_descriptor_limit",
@@ -35,6 +36,14 @@ class PassedSocket(socket.socket):
     """A listening socket that a service manager has bound (`weir.control.passed`): its file is the manager's."""
 
 
+def descriptor_limit() -> int:
+    """The soft limit of descriptors, as it is."""
+    import resource
+
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20
+
+
 def raise_descriptor_limit() -> int:
     """Raises the soft limit of descriptors to the hard one, and returns it."""
     import resource
@@ -43,8 +52,7 @@ def raise_descriptor_limit() -> int:
     if soft < hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    return soft if soft != resource.RLIM_INFINITY else 1 << 20
+    return descriptor_limit()
 
 
 def bind(plan: ListenerPlan) -> list[socket.socket]:

@@ -11,10 +11,11 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
@@ -26,7 +27,7 @@ from weir.control.logs import LogWriter
 from weir.control.members import Members
 from weir.control.passed import Passed
 from weir.control.resolve import Resolver
-from weir.control.sockets import bind, bound_text, raise_descriptor_limit, unbind
+from weir.control.sockets import bind, bound_text, descriptor_limit, raise_descriptor_limit, unbind
 from weir.control.status import say_faults
 from weir.control.watchdog import Watchdog
 from weir.hooks import Hook
@@ -37,13 +38,19 @@ from weir.plane.counters import Counters
 from weir.plane.engine import Engine
 from weir.plane.plane import Plane
 from weir.plane.selector import EngineSelector
+from weir.plane.stream import Address
 from weir.stats import layout
 from weir.stats.page import render
 from weir.stats.rules import RuleBook
 
+if TYPE_CHECKING:
+    from weir.control.apps import Apps
+
 __all__ = [
     "HEARTBEAT_S",
     "Bound",
+    "Host",
+    "LogSink",
     "Seat",
     "Service",
     "Worker",
@@ -88,17 +95,39 @@ class Seat:
     log_turns: int = -1  # see LogWriter
 
 
+class LogSink(Protocol):
+    """Whom the access log's lines are given to: as LogWriter."""
+
+    def write(self, batch: bytes, lines: int) -> None: ...
+    def reopen(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """The program that a worker is a part of, if the process is not the worker's own."""
+
+    apps: Mapping[str, Any] = field(default_factory=dict)  # applications that it has at hand, by AddressPlan.app
+    log: LogSink | None = None  # gets the access log, as JSON; None: as the plan says
+
+
 class Worker:
     """The data plane of one process.
 
     `bind()` binds, or `adopt()` takes what others have bound; `start()` serves, `drain()` ends politely, `stop()` at
-    once. The running loop must be one whose selector is `EngineSelector(engine)`. Without a seat it has a statistics
-    table of its own. `hooks` are met in place of the plan's. Raises StartError when the access log cannot be opened, or
-    the plan's hooks cannot be imported.
+    once. The running loop must be one whose selector is `EngineSelector(engine)`, or which a `Guest` of the engine is
+    in. Without a seat it has a statistics table of its own. `hooks` are met in place of the plan's. With a `host` it
+    changes nothing of the process. Raises StartError when the access log cannot be opened, or the plan's hooks cannot
+    be imported.
     """
 
     def __init__(
-        self, plan: Plan, engine: Engine, seat: Seat | None = None, hooks: Sequence[Found] | None = None
+        self,
+        plan: Plan,
+        engine: Engine,
+        seat: Seat | None = None,
+        hooks: Sequence[Found] | None = None,
+        host: Host | None = None,
     ) -> None:
         self.plan = plan
         self.engine = engine
@@ -106,9 +135,14 @@ class Worker:
             seat = own_seat(plan, make_table(plan, 1))
         self.seat = seat
         self.memory = seat.memory
-        self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
-        self.writer = open_log(plan, seat.log_turns)
-        clients = max(raise_descriptor_limit() - _OWN_DESCRIPTORS, 1) * 8 // 10
+        self.writer: LogSink | None
+        if host is not None and host.log is not None:
+            self.log, self.writer = AccessLog("json", plan.log.buffer_bytes), host.log
+        else:
+            self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
+            self.writer = open_log(plan, seat.log_turns)
+        limit = raise_descriptor_limit() if host is None else descriptor_limit()
+        clients = max(limit - _OWN_DESCRIPTORS, 1) * 8 // 10
         counters = Counters(seat.memory, seat.worker)
         found = read_hooks(plan) if hooks is None else hooks
         self.plane = Plane(
@@ -124,7 +158,8 @@ class Worker:
         )
         self.life = Life([one for one in found if isinstance(one, Step)])
         self.watchdog = Watchdog(engine, found, plan.hook_block_after_ms / 1000)
-        self.plane.on_log_wanted(self._flush)
+        self.plane.on_log_wanted(self.flush_log)
+        self.apps = make_apps(plan, host)
         self.resolver = Resolver(self.plane, plan.clusters)
         self.members = Members(self.memory, plan.clusters, self.plane, self.resolver)
         self.expander = Expander(self.members, plan.clusters)
@@ -164,12 +199,14 @@ class Worker:
     async def start(self) -> None:
         """Resolves, accepts and serves; bind() or adopt() comes before.
 
-        Raises StartError, after stop(), when a startup hook has failed.
+        Raises StartError, after stop(), when a startup hook has failed or an application cannot be started.
         """
         self.watchdog.start()
         alive = asyncio.create_task(self._show_life())
         try:
             await self.life.begin()
+            if self.apps is not None:
+                await self._start_apps(self.apps)
         except BaseException:
             await self.stop()
             raise
@@ -190,6 +227,13 @@ class Worker:
         while True:
             self._heart.beat()
             await asyncio.sleep(HEARTBEAT_S)
+
+    async def _start_apps(self, apps: Apps) -> None:
+        await apps.start()
+        for number, cluster in enumerate(self.plan.clusters):
+            for endpoint in cluster.endpoints:
+                if endpoint.app is not None:
+                    self.plane.set_addresses(number, endpoint.text, [Address(path=apps.path(endpoint.app))])
 
     async def drain(self, grace_s: float = 0.0) -> bool:
         """Accepts no more and waits for what is in progress, up to the plan's drain_timeout_ms.
@@ -223,19 +267,23 @@ class Worker:
         self.watchdog.stop()
         await self.expander.stop()
         await self.resolver.stop()
+        if self.apps is not None:
+            await self.apps.stop()
         for timer in (self._flusher, self._beating):
             if timer is not None:
                 timer.cancel()
         # What was counted in the last moment, and that nothing is open any more.
         self._heart.beat()
         if self.writer is not None:
-            self._flush()
-            await asyncio.get_running_loop().run_in_executor(None, self.writer.close)
+            self.flush_log()
+            # A thread that ends, not one of those that a loop keeps.
+            with ThreadPoolExecutor(1) as thread:
+                await asyncio.get_running_loop().run_in_executor(thread, self.writer.close)
 
     def reopen_logs(self) -> None:
         """Writes on into a new file at the log's path: the old one was renamed."""
         if self.writer is not None:
-            self._flush()
+            self.flush_log()
             self.writer.reopen()
 
     def _unbind(self) -> None:
@@ -256,7 +304,8 @@ class Worker:
     def _make_page(self) -> bytes:
         return render(self.memory)
 
-    def _flush(self) -> None:
+    def flush_log(self) -> None:
+        """Hands over what the access log has so far."""
         if self.writer is None:
             return
         lines = self.log.lines
@@ -271,7 +320,7 @@ class Worker:
     _lines_taken = 0
 
     def _schedule_flush(self) -> None:
-        self._flush()
+        self.flush_log()
         loop = asyncio.get_running_loop()
         self._flusher = loop.call_later(self.plan.log.flush_ms / 1000, self._schedule_flush)
 
@@ -295,9 +344,9 @@ def name_plan(memory: layout.Table, plan: Plan) -> list[int]:
     return routes
 
 
-def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Table:
+def make_table(plan: Plan, workers: int, *, growing: bool = False, private: bool = False) -> layout.Table:
     """A statistics table for a plan, with places for endpoints that come later and, if `growing`, for names that later
-    plans bring."""
+    plans bring. `private`: for this process alone (see layout.Table)."""
     endpoints = [(cluster.name, name) for cluster in plan.clusters for name in cluster.members()]
     names = list(dict.fromkeys(route.name for route in plan.routes))
     routes, rows = len(names), plan.stats.rows
@@ -310,6 +359,7 @@ def make_table(plan: Plan, workers: int, *, growing: bool = False) -> layout.Tab
         spare_routes=max(0, min(max(routes, 32), rows // 8, rows - routes - 1)) if growing else 0,
         spare_endpoints=max(len(endpoints), _SPARE_ENDPOINTS),
         spare_clusters=max(len(plan.clusters), 32) if growing else 0,
+        private=private,
     )
 
 
@@ -342,6 +392,17 @@ def open_log(plan: Plan, turns: int = -1) -> LogWriter | None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise StartError(f"cannot write the access log {plan.log.access}: {reason}") from error
+
+
+def make_apps(plan: Plan, host: Host | None) -> Apps | None:
+    """Those of a plan; None if it has none: then nothing of them is imported."""
+    texts = [point.app for cluster in plan.clusters for point in cluster.endpoints if point.app is not None]
+    if not texts:
+        return None
+    from weir.control.apps import Apps
+
+    # Where a person's program finds its modules is the program's matter.
+    return Apps(texts, plan.directory) if host is None else Apps(texts, given=host.apps)
 
 
 async def drain_or_stop(worker: Worker, now: asyncio.Event, grace_s: float = 0.0) -> None:

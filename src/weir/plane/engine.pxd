@@ -36,6 +36,7 @@ cdef class Engine:
     cdef list foreign                       # (fd, epoll events) of asyncio's descriptors, from this run
     cdef bint python_wanted                 # the plane called into Python: asyncio should have a look
     cdef bint polling                       # a zero-timeout wait has been paying
+    cdef object on_touch                    # of a guest in somebody else's loop (plane/guest): asks for a turn; or None
     cdef int64_t released_us                # when the GIL was last let go
     cdef readonly uint64_t turns
     cdef readonly uint64_t waits
@@ -50,6 +51,8 @@ cdef class Engine:
     cdef void remove(self, Source source, bint keep=*) noexcept
     cdef void put_ready(self, Source source) noexcept
     cdef void want_python(self) noexcept
+    # Whoever comes from Python, outside of a turn, says so before it calls into the plane.
+    cdef int enter(self) except -1
     # An exception has left a call of `owner`: it is logged, and owner.on_failure told. Whoever calls into what
     # belongs to somebody else catches what comes out and passes it on here, so that one failure is one failure.
     cdef void failed(self, TimerOwner owner, error) noexcept

@@ -174,6 +174,26 @@ cdef class Engine:
     cdef void want_python(self) noexcept:
         self.python_wanted = True
 
+    cdef int enter(self) except -1:
+        # Inside select() a turn has just been, and another follows. A guest's last turn may be long ago: deadlines
+        # would count from then, and what is armed or made ready now would wait for somebody else's event.
+        if self.on_touch is not None:
+            self.clock.tick()
+            self.on_touch()
+        return 0
+
+    def touch(self) -> None:
+        """For Python that is about to call into the plane outside of a turn: see Guest."""
+        self.enter()
+
+    def set_on_touch(self, call) -> None:
+        """`call()` is called before the plane is called from outside of a turn; None: nobody wants to know."""
+        self.on_touch = call
+
+    def next_ms(self) -> int:
+        """Milliseconds until a turn has something to do that no descriptor tells of; -1: never."""
+        return 0 if self.ready_first is not None else self.wheel.next_ms()
+
     # -- asyncio's descriptors ----------------------------------------------------------------------------
 
     def add_foreign(self, int fd, uint32_t events) -> None:

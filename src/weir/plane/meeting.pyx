@@ -53,6 +53,7 @@ cdef class Call:
         if self.hook.tally.spent(spent_ns, exchange.workspace.clock.now_us) and error is None:
             error = meeting_too_slow(self.hook, spent_ns)
         try:
+            exchange.workspace.engine.enter()
             meeting_resume(exchange, self.hook, self.phase, said, error)
         except Exception as failure:
             exchange.workspace.engine.failed(exchange, failure)

@@ -88,6 +88,7 @@ cdef class Plane:
         `number` is the listener's place in the plan; a listener may have several sockets. With fd -1 it
         accepts nothing but what welcome() brings. Returns the place in `listeners`.
         """
+        self.workspace.engine.enter()
         cdef Listener listener = Listener(self.workspace, *self.options[number])
         self.listeners.append(listener)
         if fd >= 0:
@@ -103,10 +104,12 @@ cdef class Plane:
 
         `name` is what stands for it in the plan's endpoints, if anything does: its weight, priority and zone are those.
         """
+        self.workspace.engine.enter()
         (<Cluster>self.clusters[cluster]).add(endpoint, name if name else endpoint)
 
     def remove_endpoint(self, int cluster, str endpoint) -> None:
         """A member leaves: exchanges in progress with it end as they would have; nothing new goes there."""
+        self.workspace.engine.enter()
         (<Cluster>self.clusters[cluster]).remove(endpoint)
 
     def endpoints(self, int cluster) -> list[str]:
@@ -147,6 +150,7 @@ cdef class Plane:
         new = list(addresses)
         if [address.text for address in new] == [address.text for address in pool.addresses]:
             return
+        self.workspace.engine.enter()
         pool.addresses = new
         pool.preferred = 0
         if pool.min_idle:
@@ -155,6 +159,7 @@ cdef class Plane:
     def stop_listening(self) -> None:
         """Accepts no more; everything else goes on."""
         cdef Listener listener
+        self.workspace.engine.enter()
         for listener in self.listeners:
             listener.stop()
 
@@ -169,6 +174,7 @@ cdef class Plane:
         cdef Cluster cluster
         cdef Pool pool
         cdef bint more = False
+        self.workspace.engine.enter()
         self.workspace.draining = True
         self.workspace.on_quiet = None
         for listener in self.listeners:
@@ -191,6 +197,7 @@ cdef class Plane:
         cdef Listener listener
         cdef Cluster cluster
         cdef Pool pool
+        self.workspace.engine.enter()
         self.workspace.draining = True
         self.workspace.on_quiet = None
         self.workspace.on_log_wanted = None

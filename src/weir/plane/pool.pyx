@@ -42,7 +42,7 @@ cdef class Pool(Outcomes):
         self.name = name
         self.endpoint_text = name.encode()
         self.host_text = self.endpoint_text
-        if name.startswith("unix:"):
+        if name.startswith(("unix:", "asgi:", "files:")):
             self.host_text = b"localhost"
         elif name[:7].lower() == "http://":
             self.host_text = name[7:].encode()

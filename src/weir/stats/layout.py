@@ -160,26 +160,28 @@ class Header(NamedTuple):
 class Table(mmap.mmap):
     """The mapping, with the descriptor of its memory as `fd`. Forked children inherit both.
 
-    close() closes both; so does the last reference when it goes.
+    close() closes both; so does the last reference when it goes. If it is `private`, the descriptor is good for locks
+    only, and nobody can attach: but the mapping, which has no copy of the descriptor then, may outlive it.
     """
 
     fd: int = -1
 
-    def __new__(cls, fd: int, size: int, *, writable: bool = True) -> Table:
+    def __new__(cls, fd: int, size: int, *, writable: bool = True, private: bool = False) -> Table:
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-        table = super().__new__(cls, fd, size, flags=mmap.MAP_SHARED, prot=protection)
+        table = super().__new__(cls, -1 if private else fd, size, flags=mmap.MAP_SHARED, prot=protection)
         table.fd = fd
         return table
 
     def close(self) -> None:
         """BufferError while somebody (Counters, a memoryview) still uses the mapping."""
         super().close()
-        self._close_fd()
+        self.close_fd()
 
     def __del__(self) -> None:
-        self._close_fd()
+        self.close_fd()
 
-    def _close_fd(self) -> None:
+    def close_fd(self) -> None:
+        """Closes the descriptor alone: the mapping stays for whoever reads it."""
         # -1: the mapping failed, or close() was here before.
         fd, self.fd = self.fd, -1
         if fd >= 0:
@@ -239,6 +241,7 @@ def create(
     spare_routes: int = 0,
     spare_endpoints: int = 0,
     spare_clusters: int = 0,
+    private: bool = False,
 ) -> Table:
     """A new, empty table in memory that processes share: by fork, or by the descriptor `fd` (see attach()).
 
@@ -246,7 +249,7 @@ def create(
     `endpoints` are pairs of cluster and endpoint. The spare places are for names that name_routes(), name_endpoints()
     and name_clusters() bring later. A route's name longer than 248 bytes of UTF-8 (a cluster's or an endpoint's longer
     than 120) is cut. The memory's size is sealed: nobody who holds the descriptor can shrink it under the others.
-    OSError if there is no memory; ValueError as in places().
+    `private` is as of a Table. OSError if there is no memory; ValueError as in places().
     """
     routes, named = len(route_names) + spare_routes, len(endpoints) + spare_endpoints
     groups = len(clusters) + spare_clusters
@@ -255,7 +258,7 @@ def create(
     try:
         os.ftruncate(fd, where.total_bytes)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        table = Table(fd, where.total_bytes)
+        table = Table(fd, where.total_bytes, private=private)
     except BaseException:
         os.close(fd)
         raise
