@@ -57,7 +57,7 @@ PLAN = Plan(
                 RateLimitPlan("client", (1_000_000, 1000), methods=("GET",)),
                 RateLimitPlan("field:X-Key", (1_000_000, 1000)),
             ),
-            faults=(FaultPlan("none", bandwidth_bytes=1 << 40, prefix="/api"),),
+            faults=(FaultPlan("none", delay_ms=(1, 1), delay_percent=0, prefix="/api"),),
         ),
     ),
     routes=tuple(RoutePlan(name, n, max_body_bytes=4 if name == "small" else 0) for n, name in enumerate(ROUTES)),
@@ -156,7 +156,7 @@ def test_what_is_said_is_what_happens() -> None:
         if said["refused"]:
             refusals.add(word)
             assert word in reasons, (request, said, answer)
-            assert (met, route) == (set(), ""), request
+            assert (met, route in ("", "own")) == (set(), True), request
         elif said["page"]:
             assert (answer.startswith(b"HTTP/1.1 200 OK"), met, route) == (True, set(), ""), request
         else:

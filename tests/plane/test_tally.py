@@ -25,9 +25,8 @@ def spin(ms: float) -> None:
 
 
 def ask(scene: Scene, data: bytes = GET) -> bytes:
-    before = scene.dials
     client = scene.client(data)
-    if scene.dials > before:
+    if scene.dials and scene.endpoint().take_sent():
         scene.send(scene.endpoint(), OK)
     return client.take_sent()
 

@@ -90,8 +90,8 @@ def explain(plan: Plan, hooks: Sequence[Hook[..., Any]], listener: int, head: by
     engine = Engine()
     try:
         numbers = route_numbers(memory, plan)
-        counters = Counters(memory, 0)
-        plane = Plane(plan, engine, counters, AccessLog("off", 0), bytes, 1, route_numbers=numbers, hooks=hooks)
+        counters, log = Counters(memory, 0), AccessLog("off", plan.log.buffer_bytes)
+        plane = Plane(plan, engine, counters, log, bytes, 1, route_numbers=numbers, hooks=hooks)
         asked = plane.explain(listener, head, client)
     finally:
         engine.close()

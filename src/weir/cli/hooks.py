@@ -27,5 +27,5 @@ def hook_lines(message: Json) -> list[str]:
     if len(cells) == 1:
         return ["no hooks"]
     asked, met = count_of(hooks, "requests"), count_of(hooks, "requestsMet")
-    share = percent_text(met / asked) if asked else "0%"
-    return [*aligned(cells), "", f"{met} of {asked} requests met a hook ({share})"]
+    share = percent_text(met / asked) if asked else "0"
+    return [*aligned(cells), "", f"{met} of {asked} requests met a hook ({share}%)"]
