@@ -139,7 +139,7 @@ def test_what_would_be_refused(home: Path, arguments: tuple[str, ...], reason: s
 
 def test_without_a_configuration_file(tmp_path: Path) -> None:
     done = weir("explain", "-l", ":8080", "-t", "127.0.0.1:8081", "GET", "/", "--json", cwd=tmp_path)
-    assert json.loads(done.stdout)["cluster"]["name"] == "127.0.0.1:8081"
+    assert json.loads(done.stdout)["cluster"]["name"] == "app"
 
 
 @pytest.mark.parametrize(

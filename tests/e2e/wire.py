@@ -81,7 +81,7 @@ class Message:
         return self.head.raw + self.framed
 
 
-def eventually(predicate: Callable[[], object], timeout: float = 5.0, what: str = "") -> None:
+def eventually(predicate: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
     """Waits until `predicate()` is true; AssertionError when it is not within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not predicate():

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
-import socket
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from weir.cli.common import config_path_type, fail, print_listeners
+from weir.cli.common import config_path_type, fail
 
 if TYPE_CHECKING:
     from weir.config.model import Config
     from weir.config.plan import Plan
-    from weir.control.passed import Passed
 
 __all__ = ["check_usage", "command", "configuration"]
 
@@ -102,12 +97,14 @@ def command(
             plan = compile_plan(found, directory)
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
-        return _with_hooks(plan)
+        return with_hooks(plan)
 
     from weir.control.errors import PlanRefused, StartError
+    from weir.running import read_beside, serve, with_hooks
 
     try:
-        status = _run(_read_beside(read), read, [str(config)] if config is not None else [], reload)
+        files = [str(config)] if config is not None else []
+        status = serve(read_beside(read), read, files if reload else None)
     except PlanRefused as error:
         fail(str(error), status=2)
     except StartError as error:
@@ -115,112 +112,7 @@ def command(
     sys.exit(status)
 
 
-def _with_hooks(plan: Plan) -> Plan:
-    """The plan, with what its hooks are called.
-
-    They are imported in this process, which has nothing else to do: an error then refuses the plan.
-    """
-    if not plan.hooks:
-        return plan
-    from weir.control.errors import PlanRefused
-    from weir.hooks import Hook
-    from weir.hooks.loading import HooksError, load
-
-    try:
-        found = load(plan.hooks)
-    except HooksError as error:
-        raise PlanRefused(str(error)) from None
-    return replace(plan, hooked=tuple((hook.phase, hook.name) for hook in found if isinstance(hook, Hook)))
-
-
-def _read_beside(read: Callable[[], Plan]) -> Plan:
-    """The plan, read by a process of its own, while this one imports what it will need (decision 9)."""
-    from weir.control.spawn import Answer
-
-    answer = Answer(read, timeout_s=math.inf)
-    import weir.control.supervisor  # noqa: F401
-
-    while not answer.read():
-        pass
-    plan: Plan = answer.get()
-    return plan
-
-
-def _run(plan: Plan, read: Callable[[], Plan], files: Sequence[str], reload: bool) -> int:
-    from weir.control.errors import StartError
-    from weir.control.passed import Passed
-    from weir.control.takeover import Predecessor
-
-    passed, predecessor = Passed.from_environment(), Predecessor.from_environment()
-    if plan.single_process:
-        if predecessor is not None:
-            raise StartError("single_process cannot take over from a weir that runs: restart it for that")
-        return _run_alone(plan, passed)
-    from weir.control.supervisor import run
-
-    def admin(*given: Any) -> int:
-        # Imported where it is used: the supervisor stays small.
-        from weir.admin.process import main
-
-        return main(*given)
-
-    watching = None
-    if reload:
-        from weir.control.watching import Watching
-
-        watching = Watching(files, time.monotonic(), plan.hooks)
-    return run(
-        plan, read, admin, on_ready=print_listeners, passed=passed, predecessor=predecessor, watching=watching
-    )
-
-
-def _run_alone(plan: Plan, passed: Passed) -> int:
-    from weir.control.identity import identity_of, own_files, own_sockets
-    from weir.control.keeper import bind_admin
-    from weir.control.pidfile import PidFile
-    from weir.control.sockets import unbind
-    from weir.control.worker import Service, make_rules, make_table, run
-
-    identity, pid_file = identity_of(plan), PidFile(plan.pid_file)
-    memory, rules = make_table(plan, 1), make_rules(plan, 1)
-    sockets: list[socket.socket] = []
-
-    def on_bound(listening: Sequence[socket.socket]) -> None:
-        passed.close_rest()
-        own_files(plan, identity)
-        own_sockets([*listening, *sockets], identity)
-        if identity is not None:
-            identity.become()
-
-    def on_ready(addresses: list[str]) -> None:
-        pid_file.write()
-        print_listeners(addresses)
-
-    services: list[Service] = []
-    pid_file.take()
-    try:
-        sockets += bind_admin(plan.admin, passed)
-        if sockets:
-            from weir.admin.server import serve
-
-            services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token, rules=rules))
-        return run(
-            plan,
-            on_ready=on_ready,
-            on_bound=on_bound,
-            services=services,
-            memory=memory,
-            rules=rules,
-            passed=passed,
-        )
-    finally:
-        for sock in sockets:
-            unbind(sock)
-        pid_file.remove()
-
-
-def check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
-    """Raises UsageError if the options that say what to run say it twice, or not."""
+def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
     given = [name for name, value in inline.items() if value]
     if config is not None and given:
         raise click.UsageError(f"--config and {', '.join(given)} exclude each other: put it into {config}.")

@@ -6,14 +6,15 @@ from weir.plane.accept cimport AnswerKind
 from weir.plane.codes cimport Reason
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport Framing
+from weir.plane.options cimport Route
 
 cdef class Answering(ExchangeOwner):
     cdef uint32_t lingered              # more of the client's is to be read and dropped before the close
     cdef int64_t head_started_us
 
     cdef AnswerKind _kind_for(self, Exchange exchange) noexcept
-    # Answers what is not a request that can be served, and leaves.
-    cdef int _refuse(self, Reason reason, bint has_head) except -1
+    # Answers what is not a request that can be served, and leaves. It is counted as a request of that route.
+    cdef int _refuse(self, Reason reason, bint has_head, Route route) except -1
     cdef bint _wants_page(self) noexcept
     cdef int _serve_page(self, const Framing* framing) except -1
     # Writes what is left in `out`; then _written is called.
