@@ -197,6 +197,7 @@ TESTED_IN = {
     "plane/vouch.pyx": "plane/test_trust.py",
     "plane/workspace.pyx": "plane/test_exchange.py",
     "plane/buffer.pyx": "plane/test_relay.py",
+    "hooks/life.py": "control/test_life.py",
     "control/child.py": "e2e/test_workers.py",
     "control/expand.py": "e2e/test_names.py",
     "control/crew.py": "control/test_supervisor.py",

@@ -162,9 +162,7 @@ def serve(plan: Plan, read: Callable[[], Plan], watched: Sequence[str] | None = 
         from weir.control.watching import Watching
 
         watching = Watching(watched, time.monotonic(), plan.hooks)
-    return run(
-        plan, read, admin, on_ready=say_listening, passed=passed, predecessor=predecessor, watching=watching
-    )
+    return run(plan, read, admin, on_ready=say_listening, passed=passed, predecessor=predecessor, watching=watching)
 
 
 def _run_alone(plan: Plan, passed: Passed) -> int:

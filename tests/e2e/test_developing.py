@@ -1,4 +1,4 @@
-"""A hooks file in real processes: saved while weir runs, with what begins and ends with a worker, and what is counted."""
+"""A hooks file in real processes: saved while weir runs, what begins and ends with a worker, what is counted."""
 
 from __future__ import annotations
 

@@ -38,12 +38,13 @@ from weir.stats.reader import snapshot
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ROUTES = ("own", "api", "users", "beta", "wild", "local", "small")
+LOOPBACK = NetworkPlan("127.0.0.0/8", b"\0" * 10 + b"\xff\xff\x7f" + b"\0" * 3, 104, True)
 MATCHES = (
     MatchPlan("api", ((1, 1),), path="/api/*"),
     MatchPlan("users", ((2, 1),), path="/api/users/{id}", methods=("GET", "HEAD")),
     MatchPlan("beta", ((3, 1),), path="/api/*", fields=(ValuePlan("X-Beta", "equal", "1"),)),
     MatchPlan("wild", ((4, 1),), hosts=("*.example",), query=(ValuePlan("q", "present"),)),
-    MatchPlan("local", ((5, 1),), path="/local", clients=(NetworkPlan("127.0.0.0/8", b"\0" * 10 + b"\xff\xff\x7f" + b"\0" * 3, 104, True),)),
+    MatchPlan("local", ((5, 1),), path="/local", clients=(LOOPBACK,)),
     MatchPlan("small", ((6, 1),), path="/small", methods=("POST",)),
 )  # fmt: skip
 PLAN = Plan(
@@ -97,7 +98,7 @@ class Stage:
         return note
 
     def ask(self, request: bytes, client: str) -> tuple[bytes, str, set[int], set[str]]:
-        """Sends it: the answer, the route it was counted under, the hooks that it met, the reasons that were counted."""
+        """Sends it: the answer, the route that it was counted under, hooks that it met, reasons that were counted."""
         reasons, dials = self.plane.reasons(), len(self.dialer.dialled)
         counts, self.met = self._requests(), []
         stream = FakeStream(self.engine, Address(host=client, port=4321))
@@ -112,7 +113,9 @@ class Stage:
             self.engine.turn(0)
         after = self._requests()
         routes = [route for route, count in after.items() if count > counts.get(route, 0)]
-        changed = {info.word for info, old, new in zip(REASONS, reasons, self.plane.reasons(), strict=True) if new > old}
+        changed = {
+            info.word for info, old, new in zip(REASONS, reasons, self.plane.reasons(), strict=True) if new > old
+        }
         return stream.take_sent(), "".join(routes), set(self.met), changed
 
     def _requests(self) -> dict[str, int]:
@@ -180,8 +183,7 @@ def test_rules_and_who_they_are_about() -> None:
 
 
 def test_a_client_that_a_trusted_proxy_tells_of() -> None:
-    loopback = NetworkPlan("127.0.0.0/8", b"\0" * 10 + b"\xff\xff\x7f" + b"\0" * 3, 104, True)
-    plan = replace(PLAN, listeners=(replace(PLAN.listeners[0], trusted_proxies=(loopback,)),))
+    plan = replace(PLAN, listeners=(replace(PLAN.listeners[0], trusted_proxies=(LOOPBACK,)),))
     stage = Stage(plan)
     request = b"GET /local HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
     said = stage.plane.explain(0, request, "127.0.0.1")

@@ -18,7 +18,7 @@ from weir.stats.frame import Frame
 from weir.stats.names import Name
 from weir.stats.reader import BUCKETS_USED, PARTS_OF_TIME, Counts
 from weir.stats.retrywords import RETRY_WORDS
-from weir.stats.view import Filter, Quantiles, Row, Sort, View, make_row, query
+from weir.stats.view import Filter, Quantiles, Row, Sort, View, make_row, query, times_of
 
 __all__ = ["LIMITS", "SORTS", "Question", "QuestionError", "answer"]
 

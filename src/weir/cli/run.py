@@ -112,7 +112,7 @@ def command(
     sys.exit(status)
 
 
-def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
+def check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
     given = [name for name, value in inline.items() if value]
     if config is not None and given:
         raise click.UsageError(f"--config and {', '.join(given)} exclude each other: put it into {config}.")

@@ -72,9 +72,10 @@ def hook(
     to), `host` ("*.example.com": any name below it), `methods`, `field` ("Name", or "Name: value"). Without any: all.
 
     `on_error`: "fail" answers 500 when it raises, or 504 when an `async def` takes longer than `timeout` seconds;
-    "skip" goes on without it. `budget` ("500us", "2ms") is what a call may take, an `async def` with all that it awaits;
-    it is looked at after the call. `on_exceed`: "log" says so in the log, "skip" passes the hook over for 10 seconds
-    when its last calls took longer on average, "fail" has the call that took longer fail as if it had raised. `name` is what logs and figures call it (default: module and function).
+    "skip" goes on without it. `budget` ("500us", "2ms") is what a call may take, of an `async def` with all that it
+    awaits; it is looked at after the call. `on_exceed`: "log" says so in the log, "skip" passes the hook over for 10
+    seconds when its last calls took longer on average, "fail" has the call that took longer fail as if it had raised.
+    `name` is what logs and figures call it (default: module and function).
 
     ValueError for what cannot be.
     """

@@ -119,7 +119,7 @@ def background(coroutine: Coroutine[Any, Any, object], *, name: str = "") -> asy
     except RuntimeError:
         coroutine.close()
         raise
-    task: asyncio.Task[object] = loop.create_task(coroutine, name=name or coroutine.__qualname__)
+    task: asyncio.Task[object] = loop.create_task(coroutine, name=name or getattr(coroutine, "__qualname__", ""))
     beside.tasks.add(task)
     task.add_done_callback(beside.ended)
     # A hook may be called from within the engine, which then has to be told that Python wants to run.

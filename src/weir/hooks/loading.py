@@ -25,7 +25,9 @@ class HooksError(Exception):
 
 
 def load(source: str) -> list[Found]:
-    """The hooks, and what is called at the start and the end, of a file ("app.py") or a module ("package.module", also looked for in the current directory).
+    """The hooks, and what is called at the start and the end, of a file ("app.py") or a module ("package.module").
+
+    A module is also looked for in the current directory.
 
     Raises HooksError.
     """

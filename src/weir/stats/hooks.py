@@ -67,7 +67,7 @@ class HookBook:
         known = before._known if before is not None else {}
         for key in numbered(hooks):
             self._known[key] = known[key] if key in known else create(workers)
-        self._together = before._together if before is not None else None
+        self._together: mmap.mmap | None = before._together if before is not None else None
         if hooks:
             self.together()
 
@@ -111,7 +111,9 @@ def read(memory: mmap.mmap, phase: str = "", name: str = "") -> HookCounts:
     rows, form = _rows(memory), f"{len(HOOK_COUNTERS)}Q"
     counts = [sum(column) for column in zip(*(struct.unpack_from(form, memory, row) for row in rows), strict=True)]
     histograms = [struct.unpack_from(f"{BUCKETS}I", memory, row + BUCKETS_AT) for row in rows]
-    return HookCounts(phase, name, *counts, buckets=[sum(column) for column in zip(*histograms, strict=True)])
+    calls, failures, timeouts, skipped, over_budget, spent_ns = counts
+    buckets = [sum(column) for column in zip(*histograms, strict=True)]
+    return HookCounts(phase, name, calls, failures, timeouts, skipped, over_budget, spent_ns, buckets)
 
 
 def share(memory: mmap.mmap) -> tuple[int, int]:

@@ -83,7 +83,7 @@ class RuleBook:
             if isinstance(rule, RateLimitPlan):
                 keys = 1 if rule.by == "all" else rule.max_keys
             self._known[key] = known[key] if key in known else create(workers, keys)
-        self.hooks = HookBook(plan.hooked, workers, before.hooks if before is not None else None)
+        self.hooks: HookBook = HookBook(plan.hooked, workers, before.hooks if before is not None else None)
         memories = iter(self._known.values())
         # By listener, by rule.
         self.limits: list[list[mmap.mmap]] = []
