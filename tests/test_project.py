@@ -30,7 +30,7 @@ PLANE_ORDER = (
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "deadline", "chunked", "accept"),
     *("edits",),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
-    *("filters", "hooks", "attend", "piecewise", "fault"),
+    *("filters", "tally", "hooks", "attend", "piecewise", "fault"),
     *("workspace", "fake", "account", "answers", "admission"),
     *(
         "upstream",
@@ -80,6 +80,7 @@ PLANE_ORDER = (
         "arrival",
         "downstream",
         "listener",
+        "explain",
         "plane",
     ),
 )
@@ -92,7 +93,8 @@ MAY_IMPORT = {
     "weir.stats": ("weir.reasons", "weir.config.plan", "weir.plane.columns"),
     "weir.plane": (
         *("weir.reasons", "weir.config.plan", "weir.config.action_plan"),
-        *("weir.stats.columns", "weir.stats.ejection", "weir.stats.layout", "weir.stats.rules"),
+        *("weir.stats.columns", "weir.stats.ejection", "weir.stats.hooks", "weir.stats.layout"),
+        "weir.stats.rules",
     ),
     "weir.config": (),
     "weir.hooks": (),
@@ -217,6 +219,7 @@ TESTED_IN = {
     "plane/vouch.pyx": "plane/test_trust.py",
     "plane/workspace.pyx": "plane/test_exchange.py",
     "plane/buffer.pyx": "plane/test_relay.py",
+    "hooks/life.py": "control/test_life.py",
     "control/child.py": "e2e/test_workers.py",
     "control/expand.py": "e2e/test_names.py",
     "control/crew.py": "control/test_supervisor.py",

@@ -40,6 +40,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     ((), "user", '"nobody"', "user", "nobody"),
     ((), "pid_file", '"/run/weir.pid"', "pid_file", "/run/weir.pid"),
     ((), "hooks", '"package.module"', "hooks", "package.module"),
+    ((), "hook_block_after", '"1s"', "hook_block_after_ms", 1_000),
     ((), "upgrade_program", '"/opt/weir/bin/weir"', "upgrade_program", "/opt/weir/bin/weir"),
     (("admin",), "token", '"0123456789abcdef"', "admin.token", "0123456789abcdef"),
     (("log",), "access", '"/var/log/a.log"', "log.access", "/var/log/a.log"),
