@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from weir.hooks import hook
     from weir.hooks.life import background, shutdown, startup
     from weir.plane.messages import Answer, Headers, Request, Response
+    from weir.plane.piecewise import BodyCut, BodyTooLarge
     from weir.running import run
 
     __version__: str
 
 __all__ = [
     "Answer",
+    "BodyCut",
+    "BodyTooLarge",
     "ConfigError",
     "Headers",
     "Proxy",
@@ -40,6 +43,8 @@ __all__ = [
 # Where each name is; with "", a module.
 _HOMES: Final = {
     "Answer": "weir.plane.messages",
+    "BodyCut": "weir.plane.piecewise",
+    "BodyTooLarge": "weir.plane.piecewise",
     "ConfigError": "weir.config.errors",
     "Headers": "weir.plane.messages",
     "Proxy": "weir.embedding",

@@ -12,6 +12,7 @@ from weir.plane.ids cimport Identity
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.origin cimport CLIENT_TEXT, Origin
 from weir.plane.pace cimport Pace
+from weir.plane.passage cimport Passage
 from weir.plane.pool cimport Acquired, Pool
 from weir.plane.relay cimport Relay
 from weir.plane.stream cimport Stream, StreamOwner
@@ -51,6 +52,8 @@ cdef class ExchangeOwner(StreamOwner):
     cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1
     # Answers as a hook or a rule of the configuration says (messages.Answer); the status that was sent.
     cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1
+    # Answers as its route says (action.Action); likewise.
+    cdef int answer_action(self, Exchange exchange, bint keep) except -1
     # Sends a few bytes, or keeps them in `out`. FAILED: the client is gone.
     cdef Step send_small(self, const char* p, uint32_t n) except *
 
@@ -144,8 +147,11 @@ cdef class Exchange(UpstreamUser):
     cdef bint meets_response            # hooks see its response head, now
     cdef bint response_met              # ... have seen it
     cdef ExchangeView view              # None: no hook has seen it
+    cdef bint filled                    # what its route does with the request's head is in request_edits
     cdef Edits request_edits            # None: none
     cdef Edits response_edits
+    cdef Passage request_passage        # None: the body does not meet Python
+    cdef Passage response_passage
 
     # -- what its listener's rules say (admission)
     cdef uint8_t outcome                # Outcome: what is done with it when it has waited
@@ -170,6 +176,10 @@ cdef class Exchange(UpstreamUser):
     cdef int go_on(self, int phase) except -1
     # It is counted and logged: hooks of phase "log" see it.
     cdef int meet_end(self) except -1
+    # Python has moved a body.
+    cdef int body_moved(self, Passage passage) except -1
+    # All of the request was read from the client.
+    cdef bint request_taken(self) noexcept
     # Its request is on its way, or was.
     cdef bint state_is_sent(self) noexcept
     # If it is answered now without a response: whether the client's connection is in order then.

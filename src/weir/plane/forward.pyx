@@ -11,7 +11,9 @@ What is hard here: the endpoint may close a connection just as a request is writ
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
+from weir.plane.action cimport Action
 from weir.plane.attempts cimport Trying
+from weir.plane.bodied cimport send_body
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -36,6 +38,7 @@ from weir.plane.codes cimport (
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner
+from weir.plane.facts cimport append_lines, apply_target
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
@@ -46,6 +49,7 @@ from weir.plane.options cimport ListenerOptions
 from weir.plane.origin cimport CLIENT_TEXT, same_origin
 from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_request, await_response, request_verdict, response_verdict
+from weir.plane.passage cimport Passage
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.private cimport PrivatePool
 from weir.plane.proxyproto cimport PROXY_SENT_BYTES
@@ -228,6 +232,7 @@ cdef class Forward(Trying):
         cdef RequestPolicy policy
         cdef char hop[CLIENT_TEXT]
         cdef Edits edits = self.request_edits
+        cdef Action action = None if self.filled else self.route.action
         cdef uint32_t more = 0
         cdef uint32_t n = 0
         if workspace.request_owner is not self and not self.restore_head():
@@ -237,6 +242,8 @@ cdef class Forward(Trying):
         policy.host = self.cluster.host
         policy.host_length = <uint32_t>len(self.cluster.host)
         policy.target_length = 0
+        if action is not None:
+            more = apply_target(self, &policy)
         if edits is not None:
             if edits.host is not None:
                 policy.host = edits.host
@@ -244,8 +251,11 @@ cdef class Forward(Trying):
             if edits.target is not None:
                 policy.target = edits.target
                 policy.target_length = <uint32_t>len(edits.target)
-            more = edits.bound()
-        if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
+            more += edits.bound()
+        if (
+            policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0
+            and self.pool is not None      # of a mirror none is chosen yet
+        ):
             # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
             # name that weir knows them by (RFC 9112 section 3.3).
             policy.host = self.pool.host_text
@@ -266,6 +276,8 @@ cdef class Forward(Trying):
             drop_named(owner.inbuf.data + self.head.at, head, b"X-Request-Start", 15)
         if self.cluster.sticky is not None and self.cluster.sticky.removes:
             self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
+        if action is not None and action.request is not None:
+            action.request.mark(owner.inbuf.data + self.head.at, head)
         if edits is not None:
             edits.mark(owner.inbuf.data + self.head.at, head)
         if self.cluster.proxy_header and self.upstream.requests == 1:
@@ -278,7 +290,9 @@ cdef class Forward(Trying):
             n = self._add_times(n)
         if self.cluster.sticky is not None and self.cluster.sticky.removes:
             n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
-        if edits is not None:
+        if action is not None and action.request is not None:
+            n = append_lines(self, action.request, n)
+        if edits is not None and n:
             n = edits.put(workspace.compose, n)
         return n
 
@@ -288,6 +302,8 @@ cdef class Forward(Trying):
         cdef ExchangeOwner owner = self.owner
         cdef Relay relay = self.request
         cdef Buffer body
+        if self.request_passage is not None:
+            return send_body(self)
         if self.body_read:
             relay.rewind()
             relay.destination = self.upstream.stream
@@ -346,12 +362,13 @@ cdef class Forward(Trying):
 
     cdef int _pump_request(self) except -1:
         cdef Relay relay = self.request
+        cdef Passage passage = self.request_passage
         cdef bint reads
         cdef Step step
         if relay.done or self.upload_broken:
-            return 0
-        reads = not relay.source_done
-        step = relay.pump()
+            return 0 if passage is None else passage.drain()
+        reads = not relay.source_done and (passage is None or not passage.whole)
+        step = relay.pump() if passage is None else passage.pump(relay)
         if relay.moved:
             # Also when it only read: it reads no more before all that it had was taken.
             self.accepted = True
@@ -385,13 +402,21 @@ cdef class Forward(Trying):
             return read_response(self)
         return 0
 
+    cdef int body_moved(self, Passage passage) except -1:
+        if self.calling:
+            return 0        # go_on comes back to it
+        if passage is self.response_passage:
+            return pump_response(self) if self.state == E_BODY else 0
+        return self._pump_request() if self.state == E_SENT or self.state == E_BODY else 0
+
     # -- events -------------------------------------------------------------------------------------------
 
     cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1:
         if self.state == E_TUNNEL:
             return pump_tunnel(self)
         if self.calling:
-            return 0        # what has come is read when the hook has spoken
+            # What has come is read when the hook has spoken, or by itself.
+            return 0 if self.response_passage is None else self.response_passage.read_on()
         if what & STREAM_WRITE and self.request.wants_write() and not self.upload_broken:
             self._pump_request()
             if self.upstream is not upstream:
@@ -415,7 +440,7 @@ cdef class Forward(Trying):
             if self.state in (E_WAITING, E_PAUSE, E_HELD) or self.request.source_done:
                 return self.abort(R_CLIENT_CLOSED)
         if self.state in (E_WAITING, E_PAUSE, E_HELD) or self.calling:
-            return 0
+            return 0 if self.request_passage is None else self.request_passage.read_on()
         if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
             pump_response(self)
             if self.state != E_BODY:

@@ -11,26 +11,20 @@ from http import HTTPStatus
 from libc.stdint cimport uint32_t
 
 from weir.plane.answers cimport OWN_LINES_BYTES
+from weir.plane.bodied cimport Bodied, request_body, response_body
+from weir.plane.bodies cimport Body
 from weir.plane.cluster cimport Cluster
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeView
 from weir.plane.head cimport Field, Head, HeadLimits, scan_response
 from weir.plane.codes cimport DONE
 
+from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _NOT_IN_TARGETS = re.compile(r"[^\x21-\x7e]")
-
-# What only weir can write: the framing, what ends at this hop, and who the client is.
-_HOP = (
-    *("connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "te", "trailer"),
-    *("upgrade", "via"),
-)
-_REQUEST_ONLY = (
-    *("host", "expect", "http2-settings", "forwarded"),
-    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
-)
 
 
 cdef bytes checked_name(str name):
@@ -138,7 +132,7 @@ cdef class Headers:
         return lines
 
 
-cdef class Message(ExchangeView):
+cdef class Message(Bodied):
     """A request or a response."""
 
     @property
@@ -151,17 +145,11 @@ cdef class Message(ExchangeView):
             self._headers = headers
         return self._headers
 
-    cdef Edits edits(self):
-        raise NotImplementedError(f"{type(self).__name__}.edits")
-
     cdef Edits edits_if_any(self):
         return None
 
-    cdef const Head* parsed(self, const char** p) except NULL:
-        raise NotImplementedError(f"{type(self).__name__}.parsed")
-
     cdef tuple reserved(self):
-        return _HOP
+        return HOP_FIELDS
 
 
 cdef Exchange messages_exchange(ExchangeView view):
@@ -192,7 +180,18 @@ cdef class Request(Message):
         return &exchange.workspace.request_head
 
     cdef tuple reserved(self):
-        return _HOP + _REQUEST_ONLY
+        return HOP_FIELDS + REQUEST_FIELDS
+
+    cdef Body body_of(self):
+        cdef Exchange exchange = messages_exchange(self)
+        if exchange.attempts or exchange.state_is_sent():
+            raise RuntimeError("the request has gone on: read and change its body in a hook of phase \"request\"")
+        return request_body(exchange, self)
+
+    cdef int may_be_given(self) except -1:
+        if messages_exchange(self).upgrade:
+            raise ValueError("a request for another protocol has no body")
+        return 0
 
     cdef Response response_view(self):
         cdef Response response
@@ -361,7 +360,8 @@ cdef class Request(Message):
     @property
     def bytes_received(self) -> int:
         """Bytes of its body that came so far, without framing."""
-        return messages_exchange(self).request.payload
+        cdef Exchange exchange = messages_exchange(self)
+        return (exchange.request if exchange.request_passage is None else exchange.request_passage.feed).payload
 
     @property
     def bytes_sent(self) -> int:
@@ -428,6 +428,17 @@ cdef class Response(Message):
             exchange.workspace.response_owner = exchange
         return head
 
+    cdef Body body_of(self):
+        cdef Exchange exchange = messages_exchange(self)
+        cdef const char* p = NULL
+        self.parsed(&p)
+        return response_body(exchange, self)
+
+    cdef int may_be_given(self) except -1:
+        if self.status in (204, 205, 206, 304):
+            raise ValueError(f"a response with status {self.status} has no body, or a part of one")
+        return 0
+
     def __repr__(self):
         return "<Response of an exchange that is over>" if self.exchange is None else f"<Response {self.status}>"
 
@@ -463,7 +474,7 @@ cdef class Answer:
         names = set()
         lines = [status_line(status)]
         for name, value in self.headers:
-            if name.lower() in _HOP:
+            if name.lower() in HOP_FIELDS:
                 raise ValueError(f"{name}: only weir writes this field")
             names.add(name.lower())
             lines += [checked_name(name), b": ", checked_value(value), b"\r\n"]

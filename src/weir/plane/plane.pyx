@@ -14,6 +14,8 @@ from weir.plane.fake cimport FakeStream
 from weir.plane.hooks cimport Hook, Hooks
 from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.mirror cimport end_copies
+from weir.plane.mirrors cimport Mirrors
 from weir.plane.pool cimport Pool
 from weir.plane.roster cimport Roster
 from weir.plane.router cimport Router
@@ -69,6 +71,7 @@ cdef class Plane:
             Route(
                 route, number, places[route.cluster], series_of(plan.stats, route, series),
                 Hooks(made, book.hooks.together(), counters.worker) if made else None, by_name,
+                mirrors_of(route, self.clusters),
             )
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
@@ -206,6 +209,9 @@ cdef class Plane:
         self.workspace.on_log_wanted = None
         for listener in self.listeners:
             listener.close_all()
+        for route in self.routes:
+            if (<Route>route).mirrors is not None:
+                end_copies((<Route>route).mirrors)
         for cluster in self.clusters:
             for pool in cluster.pools:
                 pool.close_all()
@@ -401,3 +407,10 @@ def series_of(stats, route, made) -> SeriesNames:
     if (exact, templates) not in made:
         made[exact, templates] = SeriesNames(exact, templates)
     return made[exact, templates]
+
+
+def mirrors_of(route, clusters):
+    """Where a route's requests are copied to; None: nowhere."""
+    if route.action is None or route.action.mirror == NOWHERE:
+        return None
+    return Mirrors(clusters[route.action.mirror], route.action.mirror_percent, route.action.mirror_max)
