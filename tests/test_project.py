@@ -93,8 +93,7 @@ MAY_IMPORT = {
     "weir.stats": ("weir.reasons", "weir.config.plan", "weir.plane.columns"),
     "weir.plane": (
         *("weir.reasons", "weir.config.plan", "weir.config.action_plan"),
-        *("weir.stats.columns", "weir.stats.ejection", "weir.stats.hooks", "weir.stats.layout"),
-        "weir.stats.rules",
+        *("weir.stats.columns", "weir.stats.ejection", "weir.stats.hooks", "weir.stats.layout", "weir.stats.rules"),
     ),
     "weir.config": (),
     "weir.hooks": (),
@@ -111,6 +110,7 @@ MAY_IMPORT = {
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": (
         *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.running", "weir.stats"),
+        *("weir.hooks", "weir.reasons"),
     ),
     "weir.__main__": ("weir.cli.main",),
     "weir.running": ("weir.admin", "weir.config", "weir.control", "weir.hooks"),

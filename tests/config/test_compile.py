@@ -319,7 +319,7 @@ def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
     structure |= {"listener.router", "routers"}
-    structure |= {"admin.address", "admin.written", "group", "directory"}
+    structure |= {"admin.address", "admin.written", "group", "directory", "hooked"}
     structure |= {"cluster.hedge.after_ms"}  # written as the same key
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     structure |= {"route.action"}

@@ -115,13 +115,15 @@ def hook(
             raise ValueError(f"method {method!r} is not a method")
     if on_error not in ("fail", "skip"):
         raise ValueError(f"on_error {on_error!r} is neither 'fail' nor 'skip'")
-    if on_error == "skip" and phase.endswith("_body"):
-        raise ValueError("on_error 'skip': half a changed body is none, a hook of a body cannot be passed over")
     if on_exceed not in ("log", "skip", "fail"):
         raise ValueError(f"on_exceed {on_exceed!r} is none of 'log', 'skip', 'fail'")
     if on_exceed != "log" and not budget:
         raise ValueError(f"on_exceed {on_exceed!r} without a budget")
+    if budget and phase.endswith("_body"):
+        raise ValueError("budget: what hooks of bodies take is not measured")
     budget_us = _microseconds(budget) if budget else 0
+    if on_error == "skip" and phase.endswith("_body"):
+        raise ValueError("on_error 'skip': half a changed body is none, a hook of a body cannot be passed over")
     if not 0.001 <= timeout <= MOST_TIMEOUT_S:
         raise ValueError(f"timeout {timeout!r}: 0.001 to {MOST_TIMEOUT_S} seconds")
 

@@ -69,7 +69,8 @@ cdef dict explain_request(ListenerOptions options, bytes request, bytes client):
     )
     said["limits"], said["faults"] = explain_rules(options, &asked, route)
     said["hooks"] = explain_hooks(route, &asked)
-    if route.nowhere:
+    said["answers"] = route.cluster.nowhere and route.action is not None and route.action.status != 0
+    if route.cluster.nowhere and not said["answers"]:
         said["refused"] = int(R_NO_ROUTE)
     said["cluster"] = route.cluster
     said["key"] = explain_key(route, &asked)
