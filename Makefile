@@ -90,7 +90,7 @@ test: packages-test lint sanitized
 	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile tools/sanitize tests/plane tests/stats $(WITHOUT) $(PYTEST) || $(NONE_CHOSEN)
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
-SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
+SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_PATIENCE=6 PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
 	.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures"
 
 sanitize: sanitized

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from weir.embedding import Proxy
     from weir.hooks import hook
     from weir.plane.messages import Answer, Headers, Request, Response
+    from weir.plane.piecewise import BodyCut, BodyTooLarge
     from weir.running import run
 
     __version__: str
 
 __all__ = [
     "Answer",
+    "BodyCut",
+    "BodyTooLarge",
     "ConfigError",
     "Headers",
     "Proxy",
@@ -36,6 +39,8 @@ __all__ = [
 # Where each name is; with "", a module.
 _HOMES: Final = {
     "Answer": "weir.plane.messages",
+    "BodyCut": "weir.plane.piecewise",
+    "BodyTooLarge": "weir.plane.piecewise",
     "ConfigError": "weir.config.errors",
     "Headers": "weir.plane.messages",
     "Proxy": "weir.embedding",

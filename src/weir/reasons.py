@@ -71,6 +71,7 @@ class Reason(IntEnum):
     HOOK_FAILED = 48
     HOOK_TIMEOUT = 49
     NO_ROUTE = 50
+    RESPONSE_TOO_LARGE = 51
 
 
 REASONS: tuple[ReasonInfo, ...] = (
@@ -125,4 +126,5 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("hook_failed", 500, "weir", "A hook has failed."),
     ReasonInfo("hook_timeout", 504, "weir", "A hook has taken too long."),
     ReasonInfo("no_route", 404, "downstream", "No route takes this request."),
+    ReasonInfo("response_too_large", 502, "weir", "The response is larger than a hook may read."),
 )

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from .peers import dial
-from .wire import Wire, eventually
+from .wire import PATIENCE, Wire, eventually
 
 __all__ = ["Proxy", "configuration", "free_port"]
 
@@ -259,7 +259,7 @@ class Proxy:
 
     def wait(self, timeout: float = 10.0) -> int:
         try:
-            status = self.process.wait(timeout)
+            status = self.process.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -25,7 +25,8 @@ def test_it_can_be_called_as_before_and_knows_its_name() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"phase": "body"}, "none of request, upstream, response, log"),
+        ({"phase": "body"}, "none of request, request_body, upstream, response, response_body, log"),
+        ({"phase": "request_body", "on_error": "skip"}, "cannot be passed over"),
         ({"path": "a"}, "does not begin with a slash"),
         ({"path": "/a/*/b"}, "at the end only"),
         ({"host": "a b"}, "neither a name nor"),

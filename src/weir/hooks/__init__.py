@@ -11,12 +11,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar
 
-__all__ = ["PHASES", "Hook", "OnError", "PhaseName", "hook"]
+from weir.hooks.streams import Event, EventSplitter, LineSplitter, events, gunzip, lines, replace_stream
 
-PhaseName = Literal["request", "upstream", "response", "log"]
+__all__ = [
+    "PHASES",
+    "Event",
+    "EventSplitter",
+    "Hook",
+    "LineSplitter",
+    "OnError",
+    "PhaseName",
+    "events",
+    "gunzip",
+    "hook",
+    "lines",
+    "replace_stream",
+]
+
+PhaseName = Literal["request", "request_body", "upstream", "response", "response_body", "log"]
 OnError = Literal["fail", "skip"]
 
-PHASES: Final[tuple[PhaseName, ...]] = ("request", "upstream", "response", "log")
+PHASES: Final[tuple[PhaseName, ...]] = ("request", "request_body", "upstream", "response", "response_body", "log")
 _METHOD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST: Final = re.compile(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 MOST_TIMEOUT_S: Final = 3600
@@ -61,6 +76,10 @@ def hook(
     is over). In "request" and "response" the function may be `async def`, and may return a `weir.Answer`, which the
     client gets in place of all else.
 
+    Phases "request_body" and "response_body": the function changes a body on its way. A plain function is called with
+    each piece (bytes) and the message, at the end with b"", and returns what goes on in its place; an async generator
+    function is called with the pieces (an async iterator) and the message, and yields what goes on.
+
     Which requests: `path` ("/login" exactly, "/api/*" all that begins with "/api/"; compared with what the path leads
     to), `host` ("*.example.com": any name below it), `methods`, `field` ("Name", or "Name: value"). Without any: all.
 
@@ -85,6 +104,8 @@ def hook(
             raise ValueError(f"method {method!r} is not a method")
     if on_error not in ("fail", "skip"):
         raise ValueError(f"on_error {on_error!r} is neither 'fail' nor 'skip'")
+    if on_error == "skip" and phase.endswith("_body"):
+        raise ValueError("on_error 'skip': half a changed body is none, a hook of a body cannot be passed over")
     if not 0.001 <= timeout <= MOST_TIMEOUT_S:
         raise ValueError(f"timeout {timeout!r}: 0.001 to {MOST_TIMEOUT_S} seconds")
 

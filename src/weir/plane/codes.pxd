@@ -60,6 +60,7 @@ cdef enum Reason:
     R_HOOK_FAILED = 48
     R_HOOK_TIMEOUT = 49
     R_NO_ROUTE = 50
+    R_RESPONSE_TOO_LARGE = 51
 
 cdef enum:
-    REASON_COUNT = 51
+    REASON_COUNT = 52

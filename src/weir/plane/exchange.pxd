@@ -12,6 +12,7 @@ from weir.plane.ids cimport Identity
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.origin cimport CLIENT_TEXT, Origin
 from weir.plane.pace cimport Pace
+from weir.plane.passage cimport Passage
 from weir.plane.pool cimport Acquired, Pool
 from weir.plane.relay cimport Relay
 from weir.plane.stream cimport Stream, StreamOwner
@@ -149,6 +150,8 @@ cdef class Exchange(UpstreamUser):
     cdef bint filled                    # what its route does with the request's head is in request_edits
     cdef Edits request_edits            # None: none
     cdef Edits response_edits
+    cdef Passage request_passage        # None: the body does not meet Python
+    cdef Passage response_passage
 
     # -- what its listener's rules say (admission)
     cdef uint8_t outcome                # Outcome: what is done with it when it has waited
@@ -173,6 +176,10 @@ cdef class Exchange(UpstreamUser):
     cdef int go_on(self, int phase) except -1
     # It is counted and logged: hooks of phase "log" see it.
     cdef int meet_end(self) except -1
+    # Python has moved a body.
+    cdef int body_moved(self, Passage passage) except -1
+    # All of the request was read from the client.
+    cdef bint request_taken(self) noexcept
     # Its request is on its way, or was.
     cdef bint state_is_sent(self) noexcept
     # If it is answered now without a response: whether the client's connection is in order then.

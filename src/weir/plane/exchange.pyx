@@ -42,6 +42,7 @@ from weir.plane.head cimport (
 from weir.plane.ids cimport identify
 from weir.plane.options cimport Route
 from weir.plane.pace cimport pace_start
+from weir.plane.passage cimport Passage
 from weir.plane.pool cimport Pool
 from weir.plane.relay cimport Relay
 from weir.plane.retry cimport ON_REUSED, Retries, carries_key
@@ -187,6 +188,12 @@ cdef class Exchange(UpstreamUser):
     cdef int meet_end(self) except -1:
         raise NotImplementedError(f"{type(self).__name__}.meet_end")
 
+    cdef int body_moved(self, Passage passage) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.body_moved")
+
+    cdef bint request_taken(self) noexcept:
+        return self.request.done if self.request_passage is None else self.request_passage.feed.source_done
+
     cdef bint state_is_sent(self) noexcept:
         return self.state not in (E_OVER, E_HELD, E_WAITING)
 
@@ -252,8 +259,8 @@ cdef class Exchange(UpstreamUser):
 
     cdef bint may_keep(self) noexcept:
         # The connection goes on only if the request was taken in whole: what follows is the next one then.
-        cdef bint whole = self.request.done
-        if self.state == E_HELD or (self.state == E_WAITING and self.retries == 0):
+        cdef bint whole = self.request_taken()
+        if self.request_passage is None and (self.state == E_HELD or (self.state == E_WAITING and self.retries == 0)):
             whole = self.framing.kind == B_NONE or (
                 self.framing.kind == B_LENGTH and self.body_in_inbuf == self.framing.length
             )
@@ -302,6 +309,10 @@ cdef class Exchange(UpstreamUser):
         self.upstream = None
         self.request.release()
         self.response.release()
+        if self.request_passage is not None:
+            self.request_passage.end()
+        if self.response_passage is not None:
+            self.response_passage.end()
         if self.head_buf is not None:
             self.workspace.buffers.give(self.head_buf)
             self.head_buf = None
@@ -362,6 +373,8 @@ cdef class Exchange(UpstreamUser):
         if self.response.unsent() < record.response_body_bytes:
             record.response_body_bytes -= self.response.unsent()
         record.request_body_bytes = self.request.payload
+        if self.request_passage is not None:
+            record.request_body_bytes = self.request_passage.feed.payload
         record.host = base + self.host.at
         record.host_length = self.host.length
         record.referer = base + self.referer.at
@@ -387,10 +400,10 @@ cdef class Exchange(UpstreamUser):
 
     cdef int _return_leftover(self) except -1:
         """Bytes of the next request that the request's relay holds go back to the owner's inbuf."""
-        cdef Relay relay = self.request
+        cdef Relay relay = self.request if self.request_passage is None else self.request_passage.feed
         cdef Buffer inbuf = self.owner.inbuf
         cdef uint32_t left
-        if not relay.done or relay.buf is None or self.state == E_TUNNEL:
+        if not self.request_taken() or relay.buf is None or self.state == E_TUNNEL:
             return 0
         left = relay.raw_end - relay.buf.end
         if left == 0 or inbuf is None:
@@ -450,6 +463,8 @@ cdef class Exchange(UpstreamUser):
         self.filled = False
         self.request_edits = None
         self.response_edits = None
+        self.request_passage = None
+        self.response_passage = None
         self.injected = False
         self.variant = 0
         self.retry_after_s = 0

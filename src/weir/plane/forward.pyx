@@ -13,6 +13,7 @@ from libc.string cimport memcpy
 
 from weir.plane.action cimport Action
 from weir.plane.attempts cimport Trying
+from weir.plane.bodied cimport send_body
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -48,6 +49,7 @@ from weir.plane.options cimport ListenerOptions
 from weir.plane.origin cimport CLIENT_TEXT, same_origin
 from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_request, await_response, request_verdict, response_verdict
+from weir.plane.passage cimport Passage
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.private cimport PrivatePool
 from weir.plane.proxyproto cimport PROXY_SENT_BYTES
@@ -300,6 +302,8 @@ cdef class Forward(Trying):
         cdef ExchangeOwner owner = self.owner
         cdef Relay relay = self.request
         cdef Buffer body
+        if self.request_passage is not None:
+            return send_body(self)
         if self.body_read:
             relay.rewind()
             relay.destination = self.upstream.stream
@@ -358,12 +362,13 @@ cdef class Forward(Trying):
 
     cdef int _pump_request(self) except -1:
         cdef Relay relay = self.request
+        cdef Passage passage = self.request_passage
         cdef bint reads
         cdef Step step
         if relay.done or self.upload_broken:
-            return 0
-        reads = not relay.source_done
-        step = relay.pump()
+            return 0 if passage is None else passage.drain()
+        reads = not relay.source_done and (passage is None or not passage.whole)
+        step = relay.pump() if passage is None else passage.pump(relay)
         if relay.moved:
             # Also when it only read: it reads no more before all that it had was taken.
             self.accepted = True
@@ -397,13 +402,21 @@ cdef class Forward(Trying):
             return read_response(self)
         return 0
 
+    cdef int body_moved(self, Passage passage) except -1:
+        if self.calling:
+            return 0        # go_on comes back to it
+        if passage is self.response_passage:
+            return pump_response(self) if self.state == E_BODY else 0
+        return self._pump_request() if self.state == E_SENT or self.state == E_BODY else 0
+
     # -- events -------------------------------------------------------------------------------------------
 
     cdef int on_upstream_event(self, Upstream upstream, uint32_t what) except -1:
         if self.state == E_TUNNEL:
             return pump_tunnel(self)
         if self.calling:
-            return 0        # what has come is read when the hook has spoken
+            # What has come is read when the hook has spoken, or by itself.
+            return 0 if self.response_passage is None else self.response_passage.read_on()
         if what & STREAM_WRITE and self.request.wants_write() and not self.upload_broken:
             self._pump_request()
             if self.upstream is not upstream:
@@ -427,7 +440,7 @@ cdef class Forward(Trying):
             if self.state in (E_WAITING, E_PAUSE, E_HELD) or self.request.source_done:
                 return self.abort(R_CLIENT_CLOSED)
         if self.state in (E_WAITING, E_PAUSE, E_HELD) or self.calling:
-            return 0
+            return 0 if self.request_passage is None else self.request_passage.read_on()
         if what & STREAM_WRITE and self.state == E_BODY and self.response.wants_write():
             pump_response(self)
             if self.state != E_BODY:

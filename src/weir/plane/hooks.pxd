@@ -12,9 +12,11 @@ cpdef enum Phase:
     PHASE_UPSTREAM = 1          # a connection to an endpoint is there; the head is about to be sent
     PHASE_RESPONSE = 2          # the response head is there; nothing was sent to the client
     PHASE_LOG = 3               # it is over
+    PHASE_REQUEST_BODY = 4      # the request's body, as it passes
+    PHASE_RESPONSE_BODY = 5     # the response's
 
 cdef enum:
-    PHASES = 4
+    PHASES = 6
 
 cdef class Selector(Filter):
     cdef bytes path                     # the whole path, plain; None: any
@@ -33,6 +35,8 @@ cdef class Hook:
     cdef readonly uint64_t spent_ns
     cdef int64_t said_us                # when a failure was last logged with its traceback
     cdef uint64_t unsaid                # ... and how many were not since
+    # It has failed: counted, and logged with its traceback, once a second at most.
+    cdef int complain(self, object error, int64_t now_us) except -1
 
 cdef class Hooks:
     cdef readonly list entries                   # of Hook, HOOKS_MOST at most, in the order in which they are called

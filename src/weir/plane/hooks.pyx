@@ -4,14 +4,20 @@ A hook says with its selectors which requests it is about; they are looked at he
 that no selector takes never meets Python, and costs the look alone.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+import logging
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from weir.plane.filters cimport Asked, Filter, filter_is_plain, plain_path
 from weir.plane.head cimport F_HOST, Head
 from weir.plane.text cimport equals_lower
 
-_PHASES = ("request", "upstream", "response", "log")    # by Phase
+_PHASES = ("request", "upstream", "response", "log", "request_body", "response_body")    # by Phase
+log = logging.getLogger("weir.hooks")
+
+cdef enum:
+    SAY_AGAIN_US = 1_000_000    # one traceback of a hook a second says enough
 
 
 cdef class Selector(Filter):
@@ -83,6 +89,19 @@ cdef class Hook:
         self.skips = hook.on_error == "skip"
         self.timeout_ms = hook.timeout_ms
         self.selector = Selector(hook.methods, prefix, hook.field, path, hook.hosts)
+
+    cdef int complain(self, object error, int64_t now_us) except -1:
+        self.failures += 1
+        if now_us - self.said_us < SAY_AGAIN_US and self.said_us:
+            self.unsaid += 1
+            return 0
+        log.error(
+            "hook %s failed%s%s", self.name, ", and is passed over" if self.skips else "",
+            f" ({self.unsaid} more times since it was last said)" if self.unsaid else "", exc_info=error,
+        )
+        self.said_us = now_us
+        self.unsaid = 0
+        return 0
 
 
 cdef class Hooks:

@@ -15,21 +15,26 @@ import time
 
 from libc.stdint cimport int64_t
 
-from weir.plane.codes cimport R_HOOK_FAILED, R_HOOK_TIMEOUT
+from weir.plane.bodied cimport Bodied
+from weir.plane.bodies cimport Body
+from weir.plane.codes cimport (
+    R_BODY_TOO_LARGE, R_HOOK_FAILED, R_HOOK_TIMEOUT, R_NONE, R_RESPONSE_TOO_LARGE, Reason,
+)
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.filters cimport Asked
-from weir.plane.hooks cimport PHASE_LOG, PHASE_REQUEST, PHASE_RESPONSE, PHASE_UPSTREAM, Hook, Hooks, Phase
+from weir.plane.hooks cimport (
+    PHASE_LOG, PHASE_REQUEST, PHASE_REQUEST_BODY, PHASE_RESPONSE, PHASE_RESPONSE_BODY, PHASE_UPSTREAM, Hook, Hooks,
+    Phase,
+)
 from weir.plane.messages cimport Answer, Request
+from weir.plane.passage cimport Passage
 from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
 from weir.plane.workspace cimport move
 
 from weir.plane.attend import attend
+from weir.plane.piecewise import BodyCut, BodyTooLarge, bound
 
 log = logging.getLogger("weir.hooks")
-
-cdef enum:
-    SAY_AGAIN_US = 1_000_000    # one traceback of a hook a second says enough
-
 
 cdef class Call:
     """A coroutine of a hook, and the exchange that waits for it."""
@@ -99,6 +104,9 @@ cdef int meet(Exchange exchange, Phase phase) except -1:
 cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) except -1:
     cdef int64_t begun = time.perf_counter_ns()
     hook.calls += 1
+    view.calls = hook
+    if view.answered is not None:
+        view.answered.calls = hook
     try:
         said = hook.function(view.response_view() if phase == PHASE_RESPONSE else view)
     except Exception as error:
@@ -162,22 +170,27 @@ cdef int meeting_resume(Exchange exchange, Hook hook, Phase phase, object said, 
 
 
 cdef int meeting_failed(Exchange exchange, Hook hook, object error) except -1:
-    cdef int64_t now_us = exchange.workspace.clock.now_us
-    hook.failures += 1
-    if now_us - hook.said_us >= SAY_AGAIN_US or hook.said_us == 0:
-        log.error(
-            "hook %s failed%s%s", hook.name, ", and is passed over" if hook.skips else "",
-            f" ({hook.unsaid} more times since it was last said)" if hook.unsaid else "", exc_info=error,
-        )
-        hook.said_us = now_us
-        hook.unsaid = 0
-    else:
-        hook.unsaid += 1
+    cdef Reason reason = meeting_reason(exchange, error)
+    if reason == R_HOOK_FAILED:
+        hook.complain(error, exchange.workspace.clock.now_us)
     if hook.skips:
         return MEET_GO
     meeting_hold(exchange)
-    exchange.fail(R_HOOK_FAILED)
+    exchange.fail(reason)
     return MEET_OVER
+
+
+cdef Reason meeting_reason(Exchange exchange, object error):
+    """What has failed: the hook, or the body that it was reading."""
+    cdef Passage passage
+    cdef bint answers = exchange.response_passage is not None
+    if isinstance(error, BodyTooLarge):
+        return R_RESPONSE_TOO_LARGE if answers else R_BODY_TOO_LARGE
+    if isinstance(error, BodyCut):
+        passage = exchange.response_passage if answers else exchange.request_passage
+        if passage is not None and (<Body>passage).cut != R_NONE:
+            return (<Body>passage).cut
+    return R_HOOK_FAILED
 
 
 cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
@@ -187,6 +200,27 @@ cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
     exchange.status = exchange.owner.answer_own(exchange, answer, keep)
     exchange.finish(False, keep and exchange.status != 0)
     return MEET_OVER
+
+
+cdef int meet_request_body(Exchange exchange) except -1:
+    return meeting_add(exchange, meeting_view(exchange), PHASE_REQUEST_BODY)
+
+
+cdef int meet_response_body(Exchange exchange) except -1:
+    exchange.meets_response = True
+    exchange.workspace.response_owner = exchange
+    return meeting_add(exchange, meeting_view(exchange).response_view(), PHASE_RESPONSE_BODY)
+
+
+cdef int meeting_add(Exchange exchange, Bodied message, Phase phase) except -1:
+    cdef Hook hook
+    for number, entry in enumerate((<Hooks>exchange.route.hooks).entries):
+        hook = <Hook>entry
+        if hook.phase == phase and exchange.hooked >> <int>number & 1:
+            hook.calls += 1
+            message.calls = hook
+            message.transform(bound(hook.function, message))
+    return 0
 
 
 cdef int hook_overdue(Exchange exchange) except -1:

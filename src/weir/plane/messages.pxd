@@ -2,9 +2,8 @@
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
+from weir.plane.bodied cimport Bodied
 from weir.plane.edits cimport Edits
-from weir.plane.exchange cimport Exchange, ExchangeView
-from weir.plane.head cimport Head
 
 cdef enum:
     ANSWER_MOST = 16777216      # bytes of an Answer's body
@@ -14,13 +13,9 @@ cdef class Headers:
     cdef list _lines(self)
     cdef int _check_name(self, str name) except -1
 
-cdef class Message(ExchangeView):
+cdef class Message(Bodied):
     cdef Headers _headers
-    # The edits of its head; made if there are none.
-    cdef Edits edits(self)
     cdef Edits edits_if_any(self)
-    # Its parsed head, and in p[0] what offsets count from. RuntimeError when it is gone.
-    cdef const Head* parsed(self, const char** p) except NULL
     cdef tuple reserved(self)
 
 cdef class Request(Message):

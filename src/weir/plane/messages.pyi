@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
 class Headers:
     def __getitem__(self, name: str) -> str: ...
@@ -14,8 +14,14 @@ class Headers:
     def remove(self, name: str) -> None: ...
 
 class Message:
+    body: bytes
     @property
     def headers(self) -> Headers: ...
+    async def read(self, limit: int = 1_048_576) -> bytes: ...
+    def transform(
+        self,
+        function: Callable[[bytes], bytes | None] | Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]],
+    ) -> None: ...
 
 class Request(Message):
     target: str

@@ -11,6 +11,8 @@ from http import HTTPStatus
 from libc.stdint cimport uint32_t
 
 from weir.plane.answers cimport OWN_LINES_BYTES
+from weir.plane.bodied cimport Bodied, request_body, response_body
+from weir.plane.bodies cimport Body
 from weir.plane.cluster cimport Cluster
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeView
@@ -130,7 +132,7 @@ cdef class Headers:
         return lines
 
 
-cdef class Message(ExchangeView):
+cdef class Message(Bodied):
     """A request or a response."""
 
     @property
@@ -143,14 +145,8 @@ cdef class Message(ExchangeView):
             self._headers = headers
         return self._headers
 
-    cdef Edits edits(self):
-        raise NotImplementedError(f"{type(self).__name__}.edits")
-
     cdef Edits edits_if_any(self):
         return None
-
-    cdef const Head* parsed(self, const char** p) except NULL:
-        raise NotImplementedError(f"{type(self).__name__}.parsed")
 
     cdef tuple reserved(self):
         return HOP_FIELDS
@@ -185,6 +181,17 @@ cdef class Request(Message):
 
     cdef tuple reserved(self):
         return HOP_FIELDS + REQUEST_FIELDS
+
+    cdef Body body_of(self):
+        cdef Exchange exchange = messages_exchange(self)
+        if exchange.attempts or exchange.state_is_sent():
+            raise RuntimeError("the request has gone on: read and change its body in a hook of phase \"request\"")
+        return request_body(exchange, self)
+
+    cdef int may_be_given(self) except -1:
+        if messages_exchange(self).upgrade:
+            raise ValueError("a request for another protocol has no body")
+        return 0
 
     cdef Response response_view(self):
         cdef Response response
@@ -353,7 +360,8 @@ cdef class Request(Message):
     @property
     def bytes_received(self) -> int:
         """Bytes of its body that came so far, without framing."""
-        return messages_exchange(self).request.payload
+        cdef Exchange exchange = messages_exchange(self)
+        return (exchange.request if exchange.request_passage is None else exchange.request_passage.feed).payload
 
     @property
     def bytes_sent(self) -> int:
@@ -419,6 +427,17 @@ cdef class Response(Message):
                 raise RuntimeError("the response's head is gone")
             exchange.workspace.response_owner = exchange
         return head
+
+    cdef Body body_of(self):
+        cdef Exchange exchange = messages_exchange(self)
+        cdef const char* p = NULL
+        self.parsed(&p)
+        return response_body(exchange, self)
+
+    cdef int may_be_given(self) except -1:
+        if self.status in (204, 205, 206, 304):
+            raise ValueError(f"a response with status {self.status} has no body, or a part of one")
+        return 0
 
     def __repr__(self):
         return "<Response of an exchange that is over>" if self.exchange is None else f"<Response {self.status}>"

@@ -9,8 +9,8 @@ by what it has acknowledged. A client that takes a kilobyte a second is served; 
 from libc.stdint cimport int64_t, uint64_t
 
 from weir.plane.codes cimport (
-    R_BODY_TIMEOUT, R_BODY_TOO_SLOW, R_CLIENT_STALLED, R_CLIENT_TOO_SLOW, R_NONE, R_STREAM_TIMEOUT, WOULD_BLOCK, Reason,
-    Step,
+    R_BODY_TIMEOUT, R_BODY_TOO_SLOW, R_CLIENT_STALLED, R_CLIENT_TOO_SLOW, R_HOOK_TIMEOUT, R_NONE,
+    R_STREAM_TIMEOUT, WOULD_BLOCK, Reason, Step,
 )
 from weir.plane.exchange cimport Exchange
 from weir.plane.options cimport ListenerOptions
@@ -35,8 +35,15 @@ cdef void await_request(Exchange exchange, Step step) noexcept:
             exchange.idle_us = min(exchange.idle_us, 1000 * exchange.gives_up_ms)
     if options.min_request_rate:
         # What was read and not yet sent on waits for the endpoint; what is still to be read waits for weir.
-        pace_note(&exchange.pace, step == WOULD_BLOCK and not relay.wants_write(), now_us, options.rate_grace_us)
+        pace_note(&exchange.pace, step == WOULD_BLOCK and not waits_elsewhere(exchange), now_us, options.rate_grace_us)
     patience_arm(exchange, now_us)
+
+
+cdef inline bint waits_elsewhere(Exchange exchange) noexcept:
+    """Whether it is not the client whose body is waited for."""
+    return exchange.request.wants_write() or (
+        exchange.request_passage is not None and exchange.request_passage.is_pondering()
+    )
 
 
 cdef void await_response(Exchange exchange) noexcept:
@@ -64,15 +71,21 @@ cdef inline int64_t patience_acknowledged(Exchange exchange) noexcept:
     return <int64_t>exchange.response.written - exchange.owner.stream.unacknowledged()
 
 
+cdef inline uint64_t patience_received(Exchange exchange) noexcept:
+    return (exchange.request if exchange.request_passage is None else exchange.request_passage.feed).payload
+
+
 cdef Reason request_verdict(Exchange exchange) noexcept:
     cdef ListenerOptions options = exchange.owner.options
     cdef int64_t now_us = exchange.workspace.clock.now_us
     if exchange.pace.look_us and now_us >= exchange.pace.look_us:
         if pace_is_broken(
-            &exchange.pace, exchange.request.payload, now_us, options.min_request_rate, options.rate_grace_us
+            &exchange.pace, patience_received(exchange), now_us, options.min_request_rate, options.rate_grace_us
         ):
             return R_BODY_TOO_SLOW
     if now_us >= exchange.idle_us:
+        if exchange.request_passage is not None and exchange.request_passage.is_pondering():
+            return R_STREAM_TIMEOUT if exchange.request.wants_write() else R_HOOK_TIMEOUT
         return R_STREAM_TIMEOUT if exchange.request.wants_write() else R_BODY_TIMEOUT
     patience_arm(exchange, now_us)
     return R_NONE
@@ -90,6 +103,8 @@ cdef Reason response_verdict(Exchange exchange) noexcept:
             return R_CLIENT_TOO_SLOW
     if now_us >= exchange.idle_us:
         if not exchange.response.wants_write():
+            if exchange.response_passage is not None and exchange.response_passage.is_pondering():
+                return R_HOOK_TIMEOUT
             return R_STREAM_TIMEOUT
         if acknowledged <= exchange.acknowledged:
             return R_CLIENT_STALLED

@@ -48,11 +48,12 @@ from weir.plane.framing cimport (
 from weir.plane.head cimport (
     F_KEEP_ALIVE, F_WWW_AUTHENTICATE, Head, HeadLimits, scan_request, scan_response,
 )
-from weir.plane.hooks cimport PHASE_RESPONSE
+from weir.plane.hooks cimport PHASE_RESPONSE, PHASE_RESPONSE_BODY
 from weir.plane.keepalive cimport keep_alive_timeout_ms
-from weir.plane.meeting cimport MEET_GO, meet
+from weir.plane.meeting cimport MEET_GO, meet, meet_response_body
 from weir.plane.options cimport ListenerOptions
 from weir.plane.pace cimport pace_start
+from weir.plane.passage cimport Passage
 from weir.plane.patience cimport await_credit, await_response
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.retry cimport ON_BAD_RESPONSE, status_failure
@@ -89,7 +90,7 @@ cdef int read_response(Exchange exchange) except -1:
         if buf.end == buf.size - RELAY_TAILROOM:
             # Full, and not with one head alone: interim heads were before it, or the buffer is a small one.
             buf = exchange.head_buf = exchange.workspace.buffers.regrow(buf, limits.head_bytes + RELAY_TAILROOM)
-        if stream.may_read:
+        if stream.may_read and exchange.response_passage is None:
             got = stream.read_some(buf.data + buf.end, buf.size - RELAY_TAILROOM - buf.end)
         if got > 0:
             exchange.response_begun = True
@@ -263,9 +264,19 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     cdef Relay relay = exchange.response
     cdef uint32_t n, begin = buf.start
     cdef bint old_client = exchange.version_minor == 0
-    cdef bint wrap = framing.kind == B_CLOSE and not old_client
+    cdef bint wrap
     cdef SecondTry second = exchange.second     # held: it lets go of itself
+    cdef Passage passage
+    cdef Framing mine
     cdef Step step
+    if exchange.hooked and exchange.hooked & exchange.route.hooks.masks[<int>PHASE_RESPONSE_BODY]:
+        meet_response_body(exchange)
+    passage = exchange.response_passage
+    mine = framing[0]
+    framing = &mine
+    if passage is not None:
+        passage.depart(&mine)
+    wrap = framing.kind == B_CLOSE and not old_client
     exchange.upstream_keep_alive = (
         framing.keep_alive and not exchange.tied and not ties_connection(buf.data + begin, head, F_WWW_AUTHENTICATE)
     )
@@ -274,7 +285,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
         and not workspace.draining
         and not (old_client and (framing.kind == B_CHUNKED or framing.kind == B_CLOSE))
     )
-    relay.source = exchange.upstream.stream
+    relay.source = exchange.upstream.stream if passage is None else passage.pipe
     relay.destination = owner.stream
     relay.end_reason = R_UPSTREAM_TRUNCATED
     relay.chunk_reason = R_BAD_RESPONSE_FRAMING
@@ -285,18 +296,18 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     relay.scanner.no_trailers = head.nominates
     if exchange.bytes_per_s:
         relay.pace(exchange.bytes_per_s)
-    exchange.head_buf = None
     exchange.meets_response = False
+    exchange.head_buf = None if passage is None else buf
     if second is not None:
         second.cancel()
     # A chunk's header goes over the end of the head: such a body is taken over after the head was composed.
-    if wrap:
+    if wrap and passage is None:
         relay.buf = buf
-    elif relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
+    elif passage is None and relay.adopt(buf, begin + head.length, buf.end) == FAILED and relay.unsent() == 0:
         return exchange.try_again(ON_BAD_RESPONSE, relay.reason)
     # From here on there is no other attempt.
     exchange.request.let_go()
-    if not exchange.request.done and (
+    if not exchange.request_taken() and (
         exchange.upload_broken
         or relay.source_done
         or not framing.keep_alive
@@ -309,7 +320,12 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     n = compose_response(exchange, buf.data + begin, framing)
     if n == 0:
         return exchange.fail(R_INTERNAL)
-    if wrap:
+    if passage is not None:
+        exchange.head_buf = None
+        workspace.buffers.give(buf)
+        if passage.begin(relay) == FAILED:
+            return exchange.fail(relay.reason)
+    elif wrap:
         relay.adopt(buf, begin + head.length, buf.end)
     if owner.out is not None:
         # An interim head still stands in the way (it takes a full socket): this one goes behind it.
@@ -321,7 +337,7 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
         step = FAILED       # what came with the head was cut off: told after what was good
     relay.moved = True
     if step == NEED_MORE:
-        step = relay.pump()
+        step = pump_on(exchange)
         relay.moved = True
     return after_pump(exchange, step)
 
@@ -387,8 +403,13 @@ cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:
     return n + before
 
 
+cdef inline Step pump_on(Exchange exchange) except *:
+    cdef Passage passage = exchange.response_passage
+    return exchange.response.pump() if passage is None else passage.pump(exchange.response)
+
+
 cdef int pump_response(Exchange exchange) except -1:
-    return after_pump(exchange, exchange.response.pump())
+    return after_pump(exchange, pump_on(exchange))
 
 
 cdef int resume_response(Exchange exchange) except -1:
@@ -401,13 +422,16 @@ cdef int resume_response(Exchange exchange) except -1:
 
 cdef int after_pump(Exchange exchange, Step step) except -1:
     cdef Relay relay = exchange.response
+    cdef Passage passage = exchange.response_passage
     if step == DONE:
+        relay = relay if passage is None else passage.feed      # what the endpoint may have still to say
         return exchange.finish(
             exchange.upstream_keep_alive
             and exchange.request.done
+            and relay.source_done
             and relay.kind != B_CLOSE
             and (relay.buf is None or relay.raw_end == relay.buf.end),
-            exchange.keep_client and exchange.request.done,
+            exchange.keep_client and exchange.request_taken(),
         )
     if step == FAILED:
         if relay.failed_source:
@@ -415,7 +439,7 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
             return exchange.fail(relay.reason)
         return exchange.abort(R_CLIENT_CLOSED)
     if step == NEED_MORE:
-        exchange.workspace.engine.put_ready(exchange.upstream.stream)
+        exchange.workspace.engine.put_ready(exchange.upstream.stream if passage is None else passage.pipe)
     if relay.paced:
         await_credit(exchange)
     elif relay.moved:
