@@ -6,11 +6,13 @@ from weir.plane.accept cimport AnswerKind
 from weir.plane.codes cimport Reason
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport Framing
+from weir.plane.messages cimport Answer
 
 cdef class Answering(ExchangeOwner):
     cdef uint32_t lingered              # more of the client's is to be read and dropped before the close
     cdef int64_t head_started_us
 
+    cdef uint32_t _compose_own(self, Exchange exchange, Answer own, bytes lines, bint bare, bint keep) noexcept
     cdef AnswerKind _kind_for(self, Exchange exchange) noexcept
     # Answers what is not a request that can be served, and leaves.
     cdef int _refuse(self, Reason reason, bint has_head) except -1

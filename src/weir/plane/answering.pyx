@@ -8,15 +8,22 @@ from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
 from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_own_head, write_page_head
 from weir.plane.buffer cimport Buffer
-from weir.plane.codes cimport DONE, FAILED, R_FAULT_INJECTED, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step
+from weir.plane.codes cimport (
+    DONE, FAILED, R_CLIENT_CLOSED, R_FAULT_INJECTED, R_HOOK_FAILED, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step,
+)
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
-from weir.plane.framing cimport B_NONE, Framing
+from weir.plane.framing cimport B_CLOSE, B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
 from weir.plane.messages cimport Answer
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
+from weir.plane.pace cimport pace_start
+from weir.plane.relay cimport Relay
+from weir.plane.response cimport prepend_out, pump_response
+from weir.plane.states cimport E_BODY, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
+from weir.plane.workspace cimport move
 
 
 cdef bint answering_asks_head(const char* p, uint32_t n) noexcept:
@@ -110,12 +117,8 @@ cdef class Answering(ExchangeOwner):
             self.lingered = 1       # whatever the client still sends must not reset the answer away
         return status
 
-    cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1:
-        cdef Answer own = <Answer>answer
+    cdef uint32_t _compose_own(self, Exchange exchange, Answer own, bytes lines, bint bare, bint keep) noexcept:
         cdef AnswerPolicy policy
-        cdef uint32_t n
-        cdef uint64_t length = <uint64_t>len(own.body)
-        cdef bint bare = own.status in (204, 205, 304)
         memset(&policy, 0, sizeof(policy))
         policy.keep = keep
         policy.old_client = exchange.version_minor == 0
@@ -124,16 +127,51 @@ cdef class Answering(ExchangeOwner):
         policy.counter_length = <uint32_t>len(self.options.counter)
         policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
         policy.identity = &exchange.identity
-        n = write_own_head(self.workspace, own.lines, length, bare, &policy, self.workspace.compose)
+        return write_own_head(self.workspace, lines, <uint64_t>len(own.body), bare, &policy, self.workspace.compose)
+
+    cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1:
+        cdef Answer own = <Answer>answer
+        cdef uint64_t length = <uint64_t>len(own.body)
+        cdef bint bare = own.status in (204, 205, 304) or own.pieces is not None
+        cdef uint32_t n = self._compose_own(exchange, own, own.lines, bare, keep)
         if self.send_small(self.workspace.compose, n) == FAILED:
             return 0
-        if not policy.head_only and length:
+        if exchange.method != M_HEAD and not bare and length:
             if self.send_small(<const char*>own.body, <uint32_t>length) == FAILED:
                 return 0
             exchange.response.payload = length
         if not keep:
             self.lingered = 1
         return own.status
+
+    cdef int answer_pieces(self, Exchange exchange, object answer) except -1:
+        cdef Answer own = <Answer>answer
+        cdef Relay relay = exchange.response
+        cdef bint old = exchange.version_minor == 0
+        cdef bint keep = exchange.may_keep() and not old
+        cdef bytes lines = own.lines if old else own.lines + b"Transfer-Encoding: chunked\r\n"
+        cdef uint32_t n
+        exchange.status = own.status
+        exchange.keep_client = keep
+        exchange.upstream_keep_alive = False
+        # What the client still sends is nobody's, and what it has sent is taken.
+        exchange.upload_broken = True
+        exchange.request.done = keep
+        relay.source = exchange.response_passage.pipe
+        relay.destination = self.stream
+        relay.end_reason = R_HOOK_FAILED
+        relay.limit = 0
+        relay.start(B_CLOSE, 0, not old, False)
+        if exchange.bytes_per_s:
+            relay.pace(exchange.bytes_per_s)
+        n = self._compose_own(exchange, own, lines, True, keep)
+        if self.out is not None:
+            n = prepend_out(exchange, n)
+        exchange.state = move(self.workspace, MACHINE_EXCHANGE, exchange.state, E_BODY)
+        pace_start(&exchange.pace)
+        if relay.send_first(self.workspace.compose, n) == FAILED:
+            return exchange.abort(R_CLIENT_CLOSED)
+        return pump_response(exchange)
 
     cdef int _refuse(self, Reason reason, bint has_head) except -1:
         """Answers what is not a request that can be served, and closes."""

@@ -77,6 +77,9 @@ cdef class ExchangeOwner(StreamOwner):
     cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1:
         raise NotImplementedError(f"{type(self).__name__}.answer_own")
 
+    cdef int answer_pieces(self, Exchange exchange, object answer) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.answer_pieces")
+
     cdef Step send_small(self, const char* p, uint32_t n) except *:
         raise NotImplementedError(f"{type(self).__name__}.send_small")
 
