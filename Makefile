@@ -51,8 +51,8 @@ ifneq ($(words $(MAKECMDGOALS)),1)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test figures sanitize sanitized coverage reloads idle faults differential fuzz lint format bench soak everything keepalive build docs pictures clean
-.PHONY: packages-build packages-test packages-bench packages-fuzz
+.PHONY: help demo test figures sanitize sanitized coverage reloads idle faults links differential fuzz lint format bench soak everything keepalive build docs pictures clean
+.PHONY: packages-build packages-test packages-bench packages-fuzz packages-links
 
 help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
@@ -67,6 +67,7 @@ help:
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make soak     ten million requests over a million paths: memory, counts, cost (ten minutes; SOAK=\"more options\")"
 	@echo "make everything  everything on at once, and nothing may grow: ten minutes (DURATION=seconds)"
+	@echo "make links     weir between network namespaces whose links are slow or cut (root; a kernel with tbf and nftables)"
 	@echo "make keepalive  the random 502, counted for weir, nginx and HAProxy: ten minutes (KEEPALIVE=\"more options\")"
 	@echo "make fuzz     coverage-guided fuzzing of the plane (FUZZ_SECONDS=$(FUZZ_SECONDS) of each target, FUZZ=\"more options\")"
 	@echo "make lint     style, types, and that generated files are fresh"
@@ -89,7 +90,7 @@ test: packages-test lint sanitized
 	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile tools/sanitize tests/plane tests/stats $(WITHOUT) $(PYTEST) || $(NONE_CHOSEN)
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
-SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
+SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_PATIENCE=6 PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
 	.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures"
 
 sanitize: sanitized
@@ -124,6 +125,9 @@ differential: packages-test $(VENV)/.dev
 reloads: packages-test $(VENV)/.dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_RELOADS=$(RELOADS) WEIR_KILLS=$(KILLS) $(BIN)/python -m pytest -s \
 		-k "reloads_under_every_load or killed_workers_cost" tests/e2e/test_many_reloads.py tests/e2e/test_workers.py $(PYTEST)
+
+links: packages-links $(VENV)/.dev
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin:/sbin" WEIR_LINKS=1 $(BIN)/python -m pytest -s tests/links $(PYTEST)
 
 faults: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults $(FAULTS)
@@ -181,7 +185,7 @@ clean:
 	find src/weir -name '*.c' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-packages-build packages-test packages-bench packages-fuzz: packages-%:
+packages-build packages-test packages-bench packages-fuzz packages-links: packages-%:
 	@tools/debian_packages.sh build $*
 
 # Stamps: each file says that a step was done with the inputs it depends on.

@@ -53,6 +53,7 @@ PLANE_ORDER = (
         "breaker",
         "cluster",
         "conditions",
+        "split",
         "router",
         "options",
         "relay",
@@ -100,14 +101,15 @@ MAY_IMPORT = {
     ),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": (
-        *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.hooks", "weir.plane", "weir.stats"),
+        *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.running", "weir.stats"),
     ),
     "weir.__main__": ("weir.cli.main",),
+    "weir.running": ("weir.admin", "weir.config", "weir.control", "weir.hooks"),
     "weir.embedding": ("weir.config", "weir.control", "weir.hooks", "weir.plane", "weir.stats"),
     "weir.testing": ("weir.embedding", "weir.stats"),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
-        *("weir.hooks", "weir.plane.messages", "weir.plane.piecewise"),
+        *("weir.hooks", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
     ),
 }
 
@@ -239,6 +241,7 @@ TESTED_IN = {
     "config/route_kinds.py": "config/test_routing.py",
     "config/route_model.py": "config/test_routing.py",
     "plane/conditions.pyx": "plane/test_router.py",
+    "plane/split.pyx": "plane/test_router.py",
     "config/errors.py": "config/test_load.py",
     "config/findings.py": "config/test_load.py",
     "config/kinds.py": "config/test_load.py",
@@ -401,5 +404,5 @@ def test_constraints_are_exact_versions_and_nothing_else() -> None:
 def test_every_debian_package_is_listed_for_a_known_stage() -> None:
     lines = (ROOT / "debian-packages.txt").read_text().splitlines()
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    assert {row[0] for row in rows} == {"build", "test", "bench", "fuzz"}
+    assert {row[0] for row in rows} == {"build", "test", "bench", "fuzz", "links"}
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", row[1]) for row in rows)

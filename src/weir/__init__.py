@@ -5,9 +5,10 @@ Importing the package loads nothing else: each name is looked up when it is aske
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False  # what typing has under that name, without importing it
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from weir import testing
     from weir.config.errors import ConfigError
     from weir.control.errors import StartError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from weir.hooks import hook
     from weir.plane.messages import Answer, Headers, Request, Response
     from weir.plane.piecewise import BodyCut, BodyTooLarge
+    from weir.running import run
 
     __version__: str
 
@@ -30,6 +32,7 @@ __all__ = [
     "StartError",
     "__version__",
     "hook",
+    "run",
     "testing",
 ]
 
@@ -45,6 +48,7 @@ _HOMES: Final = {
     "Response": "weir.plane.messages",
     "StartError": "weir.control.errors",
     "hook": "weir.hooks",
+    "run": "weir.running",
     "testing": "",
 }
 

@@ -334,9 +334,9 @@ async def test_a_full_table_is_written_in_good_time() -> None:
         best, size = 10.0, 0
         for _ in range(4):
             await asyncio.sleep(0.11)
-            started = time.perf_counter()
+            started = time.process_time()
             size = len(write(collect(state)))
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         print(f"{name}: {best * 1000:.0f} ms, {size / 1000:.0f} KB")
         # A tenth of a second is what it is to take; the rest is for a machine that has other things to do.
         assert best < 0.3, name

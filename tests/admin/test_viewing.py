@@ -175,11 +175,11 @@ async def test_a_tick_of_5000_paths_costs_little() -> None:
     took = []
     for _ in range(5):
         traffic.pass_time(0.5)
-        began = time.perf_counter()
+        began = time.process_time()
         live.tick()
         for sort in ("p99", "status_5xx", "requests"):
             body = await answer(live, Question(sort=sort, limit=100, window=0, q="/pages"))
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     assert json.loads(body)["table"]["matched"] == 5000
     print(f"a tick and three questions: {min(took) * 1000:.0f} ms, {len(body)} bytes")
     # Measured: some 30 ms on a quiet machine, with three questions.

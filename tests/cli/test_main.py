@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -71,11 +71,17 @@ def test_importing_weir_loads_nothing_else() -> None:
 
 
 def _best_of_five(*command: str) -> float:
+    """Processor time: what others on the machine take only makes it wait."""
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     best = float("inf")
     for _ in range(5):
-        start = time.perf_counter()
+        before = used()
         subprocess.run([sys.executable, *command], capture_output=True, timeout=30, check=True)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, used() - before)
     return best
 
 

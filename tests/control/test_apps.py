@@ -267,3 +267,18 @@ async def test_files_as_caches_and_players_ask_for_them(site: Path) -> None:
         assert (await client.post("/numbers.txt")).status_code == 405
         moved = await client.get("/docs")
         assert (moved.status_code, moved.headers["location"]) == (307, f"{proxy.url}/docs/")
+
+
+async def test_routes_lead_to_applications_and_files(site: Path) -> None:
+    """The old server keeps what no route takes."""
+    async with weir.Proxy(app=make_app()) as before:
+        tables = {
+            "listener": [{"address": "127.0.0.1:0", "to": before.address}],
+            "route": [
+                {"path": "/new/*", "to": "asgi:tests.control.new:app"},
+                {"path": "/docs/*", "to": f"files:{site}"},
+            ],
+        }
+        async with weir.Proxy(tables) as proxy, httpx.AsyncClient(base_url=proxy.url) as client:
+            found = [(await client.get(path)).text for path in ("/new/users", "/docs/", "/who")]
+    assert found == ["new", "<p>docs", f"127.0.0.1 http {proxy.address}"]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.control.probe import LOCAL, Expected, Place, Probe, Reading
+from weir.control.probe import LOCAL, Expected, Place, Probe, Reading, Sockets
 from weir.plane.head import Method
 from weir.reasons import Reason
 from weir.stats.roster import Why, why, why_text
@@ -127,8 +127,9 @@ async def check(
     verdicts: list[int] = []
     over = asyncio.Event()
     began = time.monotonic()
+    sockets = Sockets(loop)
     probe = Probe(
-        loop,
+        sockets,
         places,
         lambda verdict, _took: verdicts.append(verdict),
         over.set,
@@ -138,6 +139,7 @@ async def check(
     probe.start(timeout_s)
     await asyncio.wait_for(over.wait(), timeout_s + 5)
     took = time.monotonic() - began
+    sockets.close()
     (verdict,) = verdicts
     return ("local" if verdict == LOCAL else why_text(verdict)), took
 
@@ -273,8 +275,9 @@ async def test_closed_it_says_nothing() -> None:
 
     told: list[object] = []
     async with serving(hang) as place:
+        sockets = Sockets(asyncio.get_running_loop())
         probe = Probe(
-            asyncio.get_running_loop(),
+            sockets,
             [place],
             lambda *verdict: told.append(verdict),
             lambda: told.append("over"),
@@ -285,6 +288,7 @@ async def test_closed_it_says_nothing() -> None:
         await asyncio.sleep(0.05)
         probe.close()
         await asyncio.sleep(0.3)
+        sockets.close()
     assert told == []
 
 

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from .peers import dial
-from .wire import Wire, eventually
+from .wire import PATIENCE, Wire, eventually
 
 __all__ = ["Proxy", "configuration", "free_port"]
 
@@ -61,7 +61,8 @@ def _toml_lines(table: Table, path: tuple[str, ...]) -> list[str]:
             for item in value:
                 below += [f"[[{name}]]", *_toml_lines(item, here)]
         else:
-            lines.append(f"{key} = {json.dumps(value)}")
+            shown = key if re.fullmatch("[A-Za-z0-9_-]+", key) else json.dumps(key)
+            lines.append(f"{shown} = {json.dumps(value)}")
     return lines + below
 
 
@@ -118,7 +119,7 @@ class Proxy:
         self.reader = threading.Thread(target=self._read_stderr, daemon=True)
         self.reader.start()
         self.expected = max(1, len(tables.get("listener", ())))
-        eventually(self._is_ready, 10.0, "ready")
+        eventually(self._is_ready, 60.0, "ready")
         self.ready_after = time.monotonic() - started
         self.resident_at_start = self.memory("Rss")
         self.idle_descriptors = self.descriptors()
@@ -258,7 +259,7 @@ class Proxy:
 
     def wait(self, timeout: float = 10.0) -> int:
         try:
-            status = self.process.wait(timeout)
+            status = self.process.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

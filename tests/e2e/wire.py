@@ -7,6 +7,7 @@ and never repairs: what is not well-formed raises `Malformed`, what ends too ear
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import time
@@ -15,7 +16,9 @@ from dataclasses import dataclass, field
 
 __all__ = ["Head", "Malformed", "Message", "Truncated", "Wire", "eventually"]
 
-DEADLINE = 8.0  # s: how long a read waits for the other side; far above anything that weir may need
+# How many times as long something may take, in a build that takes its time (make sanitize).
+PATIENCE = float(os.environ.get("WEIR_PATIENCE", "1"))
+DEADLINE = 8.0 * PATIENCE  # s: how long a read waits for the other side; far above anything that weir may need
 
 
 class Malformed(Exception):
@@ -81,9 +84,9 @@ class Message:
         return self.head.raw + self.framed
 
 
-def eventually(predicate: Callable[[], object], timeout: float = 5.0, what: str = "") -> None:
+def eventually(predicate: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
     """Waits until `predicate()` is true; AssertionError when it is not within `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while not predicate():
         assert time.monotonic() < deadline, f"not within {timeout} s: {what or predicate}"
         time.sleep(0.004)
@@ -267,7 +270,7 @@ class Wire:
 
     def ended(self, timeout: float = 3.0) -> bool:
         """True when the other side closes or resets within `timeout`, having sent nothing more."""
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(timeout * PATIENCE)
         try:
             return not self.buffer and not self.fill()
         except ConnectionError:

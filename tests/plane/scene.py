@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from weir.config.plan import (
+    NO_ROUTER,
     AddressPlan,
     BreakerPlan,
     ClusterPlan,
@@ -20,6 +21,7 @@ from weir.config.plan import (
     HedgePlan,
     LimitPlan,
     ListenerPlan,
+    MatchPlan,
     Plan,
     PoolPlan,
     QueuePlan,
@@ -46,7 +48,10 @@ GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 class Scene:
-    """One listener, one route, one cluster of `endpoints` endpoints, or one for each of `members` (EndpointPlan's)."""
+    """One listener, one route, one cluster of `endpoints` endpoints, or one for each of `members` (EndpointPlan's).
+
+    `matches` say which requests take which of `routes`, which are counted from 1.
+    """
 
     def __init__(
         self,
@@ -62,6 +67,8 @@ class Scene:
         breaker: dict[str, Any] | None = None,
         hedge: dict[str, Any] | None = None,
         route: dict[str, Any] | None = None,
+        routes: Sequence[RoutePlan] = (),
+        matches: Sequence[MatchPlan] = (),
         stats: dict[str, Any] | None = None,
         log_format: str = "json",
         make_page: Callable[[], bytes] = lambda: b"page\n",
@@ -76,10 +83,12 @@ class Scene:
             listeners=(
                 replace(
                     ListenerPlan(AddressPlan(text="test", host="", port=80), 0, forwarded="off", via="off"),
+                    router=0 if matches else NO_ROUTER,
                     **(listener or {}),
                 ),
             ),
-            routes=(RoutePlan("main", 0, **(route or {})),),
+            routes=(RoutePlan(**{"name": "main", "cluster": 0, **(route or {})}), *routes),
+            routers=(tuple(matches),) if matches else (),
             clusters=(
                 ClusterPlan(
                     "app",
@@ -99,7 +108,7 @@ class Scene:
         self.engine = Engine(self.clock)
         self.memory = layout.create(
             self.plan.stats.rows,
-            ["main"],
+            [one.name for one in self.plan.routes],
             workers=1,
             endpoints=[("app", name.text) for name in names],
             clusters=["app"],

@@ -372,9 +372,9 @@ def test_a_limit_is_cheap(limit: RateLimitPlan, client: bytes) -> None:
     times = []
     # Many short turns: on a busy machine one of them is left alone.
     for turn in range(300):
-        started = time.perf_counter_ns()
+        started = time.process_time_ns()
         tested.ask(BROWSER, client, (turn + 1) * 1_000_000, repeat=2_000)
-        times.append((time.perf_counter_ns() - started) / 2_000)
+        times.append((time.process_time_ns() - started) / 2_000)
     print(f"{min(times):.0f} ns a request")
     assert min(times) < 200
 

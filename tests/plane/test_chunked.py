@@ -173,10 +173,10 @@ def test_decode(body: bytes) -> None:
 @pytest.mark.figures
 def test_byte_by_byte_takes_linear_time() -> None:
     data = b"0\r\n" + b"a: " + b"x" * 200_000 + b"\r\n\r\n"
-    start = time.perf_counter()
+    start = time.process_time()
     assert rechunk(data, step=1, head_bytes=10**6)[3]
     # 0.1 s when linear; more than 10 s when each byte begins the search again.
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 EXTENSION = st.sampled_from([b"", b"", b";a=b", b" ;x", b';q="1;2"'])

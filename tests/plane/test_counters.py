@@ -288,9 +288,9 @@ def test_counting_is_cheap() -> None:
     def cost_ns(work: Callable[[], object]) -> float:
         times = []
         for _ in range(5):
-            started = time.perf_counter_ns()
+            started = time.process_time_ns()
             work()
-            times.append(time.perf_counter_ns() - started)
+            times.append(time.process_time_ns() - started)
         return min(times) / turns
 
     assert cost_ns(lambda: counters.find_row(0, path, turns)) < 100

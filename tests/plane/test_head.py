@@ -302,10 +302,10 @@ def shapes(n: int) -> dict[str, bytes]:
 @pytest.mark.parametrize("shape", list(shapes(0)))
 def test_byte_by_byte_takes_linear_time(shape: str) -> None:
     data = shapes(150_000)[shape]
-    start = time.perf_counter()
+    start = time.process_time()
     outcome(parse_request, data, step=1, head_bytes=10**6, target_bytes=10**6, fields=256)
     # 0.02 s when linear; a scanner that begins again with each byte takes more than 10 s.
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 TOKEN = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789!#$%&'*+-.^_`|~", min_size=1, max_size=12).map(str.encode)

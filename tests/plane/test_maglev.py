@@ -221,9 +221,9 @@ def test_the_table_of_a_thousand_is_made_in_a_moment(stage: Stage, capsys: pytes
         taken = []
         for weight in range(2, 7):
             change(scene.memory, 5, weight=weight)
-            begun = time.perf_counter()
+            begun = time.process_time()
             scene.plane.picks(0, 1)
-            taken.append((time.perf_counter() - begun) * 1000)
+            taken.append((time.process_time() - begun) * 1000)
         costs[name] = min(taken)
     with capsys.disabled():
         print("\n" + ", ".join(f"{name}: {ms:.1f} ms" for name, ms in costs.items()))

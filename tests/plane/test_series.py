@@ -122,9 +122,9 @@ def test_steps_for_a_path_are_bounded() -> None:
     templates = ["/" + "/".join("a" if n >> bit & 1 else "{x}" for bit in range(8)) + "/end" for n in range(256)]
     templates += [text.replace("/end", "/" + "/".join(["{y}"] * 8) + "/end") for text in templates]
     names = SeriesNames(False, templates)
-    started = time.perf_counter()
+    started = time.process_time()
     assert names.name(b"/a" * 16 + b"/nowhere", 1000) == b"/a" * 16 + b"/nowhere"
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_patterns_of_a_segment_are_bounded() -> None:
@@ -213,9 +213,9 @@ def test_it_costs_the_same_with_many_templates() -> None:
     def cost_ns(path: bytes) -> float:
         turns, times = 20_000, []
         for _ in range(7):
-            started = time.perf_counter_ns()
+            started = time.process_time_ns()
             names.name(path, turns)
-            times.append(time.perf_counter_ns() - started)
+            times.append(time.process_time_ns() - started)
         return min(times) / turns
 
     assert cost_ns(b"/api/r4321/123456/part1") < 250

@@ -230,7 +230,7 @@ def test_few_random_tokens_are_missed() -> None:
 def test_it_is_cheap(path: bytes, most_ns: int) -> None:
     turns, times = 20_000, []
     for _ in range(7):
-        started = time.perf_counter_ns()
+        started = time.process_time_ns()
         template(path, turns)
-        times.append(time.perf_counter_ns() - started)
+        times.append(time.process_time_ns() - started)
     assert min(times) / turns < most_ns

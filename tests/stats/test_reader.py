@@ -281,12 +281,12 @@ def test_a_full_table_is_read_in_reasonable_time() -> None:
             row = counters.find_row(0, b"/%d" % path)
             counters.add(row, 0, 1)
             counters.observe_us(row, 0, 100 + path)
-    started = time.perf_counter()
+    started = time.process_time()
     taken = snapshot(table)
-    whole = time.perf_counter() - started
-    started = time.perf_counter()
+    whole = time.process_time() - started
+    started = time.process_time()
     snapshot(table, histograms=False)
-    counters_only = time.perf_counter() - started
+    counters_only = time.process_time() - started
     assert {series.counters.requests for series in taken.series[1:]} == {4}
     assert whole < 2.0
     assert counters_only < 0.5

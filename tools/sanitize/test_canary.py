@@ -58,6 +58,17 @@ def test_a_forked_child_is_watched_to_its_end(call: str, status: int) -> None:
     assert ("Direct leak of 1000 byte(s)" in done.stderr) == bool(status)
 
 
+def test_a_child_forked_beside_a_thread_does_not_take_its_memory_for_lost() -> None:
+    code = (
+        "import os, threading; end = threading.Event(); "
+        "thread = threading.Thread(target=lambda: (bytearray(1000), end.wait())); thread.start(); pid = os.fork()\n"
+        "if pid == 0: os._exit(3)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])); end.set(); thread.join()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
 def test_without_a_fault_nothing_is_reported() -> None:
     done = run("broken_invariant(0)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
-import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from weir.cli.common import config_path_type, fail, print_listeners
+from weir.cli.common import config_path_type, fail
 
 if TYPE_CHECKING:
     from weir.config.model import Config
     from weir.config.plan import Plan
-    from weir.control.passed import Passed
 
 __all__ = ["command"]
 
@@ -91,110 +88,19 @@ def command(
             plan = compile_plan(found, directory)
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
-        _try_hooks(plan)
+        try_hooks(plan)
         return plan
 
     from weir.control.errors import PlanRefused, StartError
+    from weir.running import read_beside, serve, try_hooks
 
     try:
-        status = _run(_read_beside(read), read)
+        status = serve(read_beside(read), read)
     except PlanRefused as error:
         fail(str(error), status=2)
     except StartError as error:
         fail(str(error), status=1)
     sys.exit(status)
-
-
-def _try_hooks(plan: Plan) -> None:
-    """Imports the plan's hooks, in this process, which has nothing else to do: an error then refuses the plan."""
-    if not plan.hooks:
-        return
-    from weir.control.errors import PlanRefused
-    from weir.hooks.loading import HooksError, load
-
-    try:
-        load(plan.hooks)
-    except HooksError as error:
-        raise PlanRefused(str(error)) from None
-
-
-def _read_beside(read: Callable[[], Plan]) -> Plan:
-    """The plan, read by a process of its own, while this one imports what it will need (decision 9)."""
-    from weir.control.spawn import Answer
-
-    answer = Answer(read, timeout_s=math.inf)
-    import weir.control.supervisor  # noqa: F401
-
-    while not answer.read():
-        pass
-    plan: Plan = answer.get()
-    return plan
-
-
-def _run(plan: Plan, read: Callable[[], Plan]) -> int:
-    from weir.control.errors import StartError
-    from weir.control.passed import Passed
-    from weir.control.takeover import Predecessor
-
-    passed, predecessor = Passed.from_environment(), Predecessor.from_environment()
-    if plan.single_process:
-        if predecessor is not None:
-            raise StartError("single_process cannot take over from a weir that runs: restart it for that")
-        return _run_alone(plan, passed)
-    from weir.control.supervisor import run
-
-    def admin(*given: Any) -> int:
-        # Imported where it is used: the supervisor stays small.
-        from weir.admin.process import main
-
-        return main(*given)
-
-    return run(plan, read, admin, on_ready=print_listeners, passed=passed, predecessor=predecessor)
-
-
-def _run_alone(plan: Plan, passed: Passed) -> int:
-    from weir.control.identity import identity_of, own_files, own_sockets
-    from weir.control.keeper import bind_admin
-    from weir.control.pidfile import PidFile
-    from weir.control.sockets import unbind
-    from weir.control.worker import Service, make_rules, make_table, run
-
-    identity, pid_file = identity_of(plan), PidFile(plan.pid_file)
-    memory, rules = make_table(plan, 1), make_rules(plan, 1)
-    sockets: list[socket.socket] = []
-
-    def on_bound(listening: Sequence[socket.socket]) -> None:
-        passed.close_rest()
-        own_files(plan, identity)
-        own_sockets([*listening, *sockets], identity)
-        if identity is not None:
-            identity.become()
-
-    def on_ready(addresses: list[str]) -> None:
-        pid_file.write()
-        print_listeners(addresses)
-
-    services: list[Service] = []
-    pid_file.take()
-    try:
-        sockets += bind_admin(plan.admin, passed)
-        if sockets:
-            from weir.admin.server import serve
-
-            services.append(lambda: serve(plan, memory, sockets, token=plan.admin.token, rules=rules))
-        return run(
-            plan,
-            on_ready=on_ready,
-            on_bound=on_bound,
-            services=services,
-            memory=memory,
-            rules=rules,
-            passed=passed,
-        )
-    finally:
-        for sock in sockets:
-            unbind(sock)
-        pid_file.remove()
 
 
 def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:

@@ -44,7 +44,7 @@ def _default(model: type[Table], key: str) -> Any:
 
 
 def read(model: type[Table], key: str, found: object) -> Any:
-    """The value of a key as it was written; None if it cannot be read."""
+    """A value of a key as the model has it; None if it cannot be read."""
     return _read_text(model, key, found) if isinstance(found, str) else _read_any(model, key, found)
 
 

@@ -8,7 +8,10 @@ from typing import Any
 from weir.config.model import Config, Listener, Route
 from weir.config.plan import NO_ROUTER, AddressPlan, ClusterPlan, MatchPlan, RoutePlan, ValuePlan
 
-__all__ = ["Clusters", "Routing", "name_of", "side_names"]
+__all__ = ["CONDITIONS", "Clusters", "Routing", "name_of", "side_names"]
+
+# The keys of a route that say which requests it takes.
+CONDITIONS = ("listener", "host", "path", "methods", "fields", "query", "clients")
 
 # What a route may have from its listener: the largest body, how paths are counted, descriptions of the API.
 Inherited = tuple[int, str, tuple[str, ...] | None]
@@ -97,7 +100,7 @@ def side_names(name: str, to: list[str | AddressPlan]) -> list[str]:
 
 
 def _conditions(route: Route) -> dict[str, Any]:
-    return {key: getattr(route, key) for key in ("listener", "host", "path", "methods", "fields", "query", "clients")}
+    return {key: getattr(route, key) for key in CONDITIONS}
 
 
 def name_of(conditions: Mapping[str, Any]) -> str:

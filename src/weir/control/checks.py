@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import weir
 from weir.config.plan import ClusterPlan, HealthPlan
-from weir.control.probe import LOCAL, Expected, Place, Probe, Reading
+from weir.control.probe import LOCAL, Expected, Place, Probe, Reading, Sockets
 from weir.plane.head import Method
 from weir.plane.plane import Plane
 from weir.stats import roster
@@ -125,11 +125,14 @@ class Checks:
         self._under_way = 0
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sockets: Sockets | None = None
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = MOST if descriptors == resource.RLIM_INFINITY else min(MOST, max(descriptors // 10, 4))
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._clusters:
+            self._sockets = Sockets(self._loop)
         self.sync()
 
     def stop(self) -> None:
@@ -142,6 +145,9 @@ class Checks:
             target.gone = True
             if target.probe is not None:
                 target.probe.close()
+        if self._sockets is not None:
+            self._sockets.close()
+            self._sockets = None
         self._targets.clear()
         self._due.clear()
         self._under_way = 0
@@ -200,7 +206,7 @@ class Checks:
         self._schedule()
 
     def _begin(self, target: _Target, now: float) -> None:
-        assert self._loop is not None
+        assert self._sockets is not None
         plan = target.plan
         try:
             _number, addresses = self._plane.endpoint(target.cluster, target.endpoint)
@@ -208,7 +214,7 @@ class Checks:
             return
         reading = Reading(target.expected) if target.message else None
         probe = Probe(
-            self._loop,
+            self._sockets,
             list(places(addresses, plan.port)),
             lambda verdict, took_us: self._judge(target, verdict, took_us),
             lambda: self._over(target, now),

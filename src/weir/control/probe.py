@@ -2,8 +2,8 @@
 
 What is hard here: a worker that checks 1000 endpoints every other second does this 500 times a second beside serving.
 So there are no streams and tasks of asyncio, which cost ten times as much, but a socket that is tried at once and
-watched only if the kernel makes it wait. The answer is read by the plane's own parser: what it would refuse from an
-endpoint is no good answer to a check either.
+watched only if the kernel makes it wait; all of them in one epoll set, of which the loop knows one descriptor. The
+answer is read by the plane's own parser: what it would refuse from an endpoint is no good answer to a check either.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -18,11 +19,11 @@ from typing import Final, NamedTuple
 
 from weir.plane.framing import BodyKind
 from weir.plane.head import Method
-from weir.plane.parsers import Refused, parse_response, rechunk, response_framing
+from weir.plane.parsers import Refused, rechunk, response_framing, response_status
 from weir.reasons import Reason
 from weir.stats.roster import Why, why
 
-__all__ = ["LOCAL", "Expected", "Place", "Probe", "Reading"]
+__all__ = ["LOCAL", "Expected", "Place", "Probe", "Reading", "Sockets"]
 
 # Family and address, as `weir.plane.stream.Address.place()` has them.
 Place = tuple[int, bytes | tuple[str, int] | tuple[str, int, int, int]]
@@ -31,6 +32,8 @@ Place = tuple[int, bytes | tuple[str, int] | tuple[str, int, int, int]]
 BODY_BYTES: Final = 64 << 10
 READ_BYTES: Final = 16 << 10
 MOST_INTERIM: Final = 16
+# Sockets with news that are served in one turn of the loop.
+MOST_READY: Final = 16
 
 # These say something of this machine and nothing of the endpoint.
 LOCAL_ERRORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -97,21 +100,22 @@ class Reading:
         expected = self._expected
         while self._data and not self.over:
             data = bytes(self._data)
-            head = parse_response(data, head_bytes=expected.head_bytes, fields=expected.fields)
+            head = response_status(data, head_bytes=expected.head_bytes, fields=expected.fields)
             if head is None:
                 return
-            if 100 <= head.status < 200 and head.status != 101:
+            status, length = head
+            if 100 <= status < 200 and status != 101:
                 self._interim += 1
                 if self._interim > MOST_INTERIM:
                     self._decide(why(Reason.BAD_RESPONSE))
-                del self._data[: head.length]
+                del self._data[:length]
                 continue
-            if not any(first <= head.status <= last for first, last in expected.status):
-                self._decide(why(Why.STATUS, head.status))
+            if not any(first <= status <= last for first, last in expected.status):
+                self._decide(why(Why.STATUS, status))
                 return
             kind, self._length, _has_length, _keep_alive = response_framing(data, expected.method)
             self._kind = BodyKind(kind)
-            del self._data[: head.length]
+            del self._data[:length]
             if not expected.body:
                 self._decide(0)
             return
@@ -134,6 +138,39 @@ class Reading:
         self.over = self.over or whole
 
 
+class Sockets:
+    """Watches the sockets of many checks: an epoll set in the loop's. close() forgets them all."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._epoll = select.epoll()
+        self._calls: dict[int, Callable[[], None]] = {}
+        loop.add_reader(self._epoll.fileno(), self._on_ready)
+
+    def watch(self, fd: int, events: int, call: Callable[[], None]) -> None:
+        """`call()` is called when there is one of the events, again and again, until something else is wanted."""
+        if fd in self._calls:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._calls[fd] = call
+
+    def forget(self, fd: int) -> None:
+        """It is closed right now, which takes it out of the set."""
+        self._calls.pop(fd, None)
+
+    def close(self) -> None:
+        self._calls.clear()
+        self.loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _on_ready(self) -> None:
+        for fd, _events in self._epoll.poll(0, MOST_READY):
+            call = self._calls.get(fd)
+            if call is not None:
+                call()
+
+
 class Probe:
     """A check of one endpoint, begun by start().
 
@@ -147,29 +184,28 @@ class Probe:
         "_addresses",
         "_began",
         "_connected",
-        "_loop",
         "_message",
         "_on_over",
         "_on_verdict",
         "_reading",
         "_reads",
         "_sock",
+        "_sockets",
         "_timer",
         "_told",
         "_tried",
-        "_writes",
     )
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        sockets: Sockets,
         addresses: Sequence[Place],
         on_verdict: Callable[[int, int], None],
         on_over: Callable[[], None],
         message: bytes = b"",
         reading: Reading | None = None,
     ) -> None:
-        self._loop = loop
+        self._sockets = sockets
         self._addresses = addresses
         self._on_verdict, self._on_over = on_verdict, on_over
         self._message, self._reading = message, reading
@@ -177,14 +213,14 @@ class Probe:
         self._timer: asyncio.TimerHandle | None = None
         self._tried = 0
         self._began = 0
-        self._connected = self._reads = self._writes = self._told = False
+        self._connected = self._reads = self._told = False
 
     def start(self, timeout_s: float) -> None:
         self._began = time.monotonic_ns()
         if not self._addresses:
             self._end(why(Reason.NO_ENDPOINT))
             return
-        self._timer = self._loop.call_later(timeout_s, self._on_timeout)
+        self._timer = self._sockets.loop.call_later(timeout_s, self._on_timeout)
         self._connect()
 
     def close(self) -> None:
@@ -240,8 +276,7 @@ class Probe:
 
     def _await_answer(self) -> None:
         assert self._sock is not None
-        self._unwatch_writes()
-        self._loop.add_reader(self._sock.fileno(), self._on_readable)
+        self._sockets.watch(self._sock.fileno(), select.EPOLLIN, self._on_readable)
         self._reads = True
 
     def _broken(self, failed: int) -> None:
@@ -311,26 +346,15 @@ class Probe:
             self._timer = None
 
     def _let_go(self) -> None:
-        self._unwatch_writes()
         if self._sock is not None:
-            if self._reads:
-                self._loop.remove_reader(self._sock.fileno())
-                self._reads = False
+            self._sockets.forget(self._sock.fileno())
             with contextlib.suppress(OSError):
                 self._sock.close()
             self._sock = None
 
     def _watch_writes(self) -> None:
         assert self._sock is not None
-        if not self._writes:
-            self._loop.add_writer(self._sock.fileno(), self._on_writable)
-            self._writes = True
-
-    def _unwatch_writes(self) -> None:
-        if self._writes:
-            assert self._sock is not None
-            self._loop.remove_writer(self._sock.fileno())
-            self._writes = False
+        self._sockets.watch(self._sock.fileno(), select.EPOLLOUT, self._on_writable)
 
     def _on_writable(self) -> None:
         assert self._sock is not None

@@ -7,6 +7,7 @@ from weir.plane.codes cimport Reason
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport Framing
 from weir.plane.messages cimport Answer
+from weir.plane.options cimport Route
 
 cdef class Answering(ExchangeOwner):
     cdef uint32_t lingered              # more of the client's is to be read and dropped before the close
@@ -14,8 +15,8 @@ cdef class Answering(ExchangeOwner):
 
     cdef uint32_t _compose_own(self, Exchange exchange, Answer own, bytes lines, bint bare, bint keep) noexcept
     cdef AnswerKind _kind_for(self, Exchange exchange) noexcept
-    # Answers what is not a request that can be served, and leaves.
-    cdef int _refuse(self, Reason reason, bint has_head) except -1
+    # Answers what is not a request that can be served, and leaves. It is counted as a request of that route.
+    cdef int _refuse(self, Reason reason, bint has_head, Route route) except -1
     cdef bint _wants_page(self) noexcept
     cdef int _serve_page(self, const Framing* framing) except -1
     # Writes what is left in `out`; then _written is called.

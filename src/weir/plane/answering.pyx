@@ -17,6 +17,7 @@ from weir.plane.framing cimport B_CLOSE, B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
 from weir.plane.messages cimport Answer
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
+from weir.plane.options cimport Route
 from weir.plane.pace cimport pace_start
 from weir.plane.relay cimport Relay
 from weir.plane.response cimport prepend_out, pump_response
@@ -173,13 +174,13 @@ cdef class Answering(ExchangeOwner):
             return exchange.abort(R_CLIENT_CLOSED)
         return pump_response(exchange)
 
-    cdef int _refuse(self, Reason reason, bint has_head) except -1:
+    cdef int _refuse(self, Reason reason, bint has_head, Route route) except -1:
         """Answers what is not a request that can be served, and closes."""
         cdef Head* head = &self.workspace.request_head
         cdef LogRecord record
         cdef AnswerPolicy policy
         cdef const char* p = self.inbuf.data + self.inbuf.start
-        cdef uint32_t n, body_bytes, row = self.options.route.number
+        cdef uint32_t n, body_bytes, row = route.number
         cdef Identity identity
         memset(&record, 0, sizeof(record))
         memset(&policy, 0, sizeof(policy))

@@ -67,7 +67,7 @@ cdef class Trying(Exchange):
     cdef int _begin(self) except -1:
         if self.hooked:
             meet_request_body(self)
-        if self.route.nowhere and self.cluster is self.route.cluster:
+        if self.cluster.nowhere:
             return self.refuse(R_NO_ROUTE)
         # What was refused is no reason to send others more often.
         self.cluster.retry.count_request()

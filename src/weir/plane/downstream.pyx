@@ -203,7 +203,7 @@ cdef class Downstream(Arrival):
 
     cdef int on_timeout(self) except -1:
         if self.state == D_HEAD:
-            return self._refuse(R_HEAD_TIMEOUT, False)
+            return self._refuse(R_HEAD_TIMEOUT, False, self.options.route)
         if self.state == D_IDLE and self.close_when_done:
             return self._say_goodbye()
         if self.state == D_IDLE:
@@ -339,18 +339,18 @@ cdef class Downstream(Arrival):
             return NEED_MORE
         self.scanned = 0
         if step == FAILED:
-            self._refuse(head.reason, False)
+            self._refuse(head.reason, False, route)
             return FAILED
         if self.believed:
             self.learn_client(p, head)
         if frame_request(p, head, &framing) == FAILED:
-            self._refuse(framing.reason, True)
+            self._refuse(framing.reason, True, route)
             return FAILED
         if self.options.router is not None:
             route = self._route(p)
         if framing.kind == B_LENGTH and route.max_body_bytes:
             if framing.length > route.max_body_bytes:
-                self._refuse(R_BODY_TOO_LARGE, True)
+                self._refuse(R_BODY_TOO_LARGE, True, route)
                 return FAILED
         self._begin(route, &framing)
         return DONE
@@ -375,7 +375,7 @@ cdef class Downstream(Arrival):
         cdef Exchange exchange
         cdef Framing mine = framing[0]
         if check_request(self.inbuf.data + self.inbuf.start, head, framing, &upgrade, &te_trailers, &expect) == FAILED:
-            return self._refuse(head.reason, True)
+            return self._refuse(head.reason, True, route)
         self.requests += 1
         if self.close_when_done or (self.options.max_requests and self.requests >= self.options.max_requests):
             self.close_when_done = True

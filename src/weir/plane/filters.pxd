@@ -38,5 +38,6 @@ cdef bint filter_is_plain(const char* p, uint32_t n) noexcept nogil
 # Writes what p[0:n] leads to, to out (n + 1 bytes), and returns its length: without percent-encoding, empty segments
 # and dot segments. Only to compare with: what is forwarded stays as it came.
 cdef uint32_t plain_path(const char* p, uint32_t n, char* out) noexcept nogil
+
 # The value of a hexadecimal digit; -1: it is none.
 cdef int filter_hex(char c) noexcept nogil

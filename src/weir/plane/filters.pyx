@@ -11,6 +11,39 @@ from libc.string cimport memcmp
 from weir.plane.head cimport F_OTHER, M_OTHER, Head, known_name
 from weir.plane.text cimport equals_lower
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+
+    /* The high bit of each byte of v that is c; exactly, and on machines of either byte order. */
+    static inline uint64_t weir_bytes_that_are(uint64_t v, unsigned char c) {
+        v ^= 0x0101010101010101ULL * c;
+        return ~(((v & 0x7F7F7F7F7F7F7F7FULL) + 0x7F7F7F7F7F7F7F7FULL) | v) & 0x8080808080808080ULL;
+    }
+    /* No percent sign in p[1:n], and no slash that a slash or a dot follows: eight pairs at a time, the last eight
+       overlapping what is done. */
+    static inline int weir_is_plain(const char *p, uint32_t n) {
+        uint64_t here, next, found = 0;
+        uint32_t i;
+        if (n < 9) {
+            for (i = 1; i < n; i++)
+                if (p[i] == '%' || (p[i - 1] == '/' && (p[i] == '/' || p[i] == '.')))
+                    return 0;
+            return 1;
+        }
+        for (i = 0; ; i = i + 17 <= n ? i + 8 : n - 9) {
+            memcpy(&here, p + i, 8);
+            memcpy(&next, p + i + 1, 8);
+            found |= weir_bytes_that_are(next, '%');
+            found |= weir_bytes_that_are(here, '/') & (weir_bytes_that_are(next, '/') | weir_bytes_that_are(next, '.'));
+            if (i + 9 == n)
+                return found == 0;
+        }
+    }
+    """
+    bint weir_is_plain(const char* p, uint32_t n) noexcept nogil
+
 _METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT")     # by Method
 
 
@@ -99,13 +132,7 @@ cdef class Filter:
 
 
 cdef bint filter_is_plain(const char* p, uint32_t n) noexcept nogil:
-    cdef uint32_t i
-    if n == 0:
-        return False
-    for i in range(n):
-        if p[i] == c"%" or (p[i] == c"/" and i + 1 < n and (p[i + 1] == c"/" or p[i + 1] == c".")):
-            return False
-    return True
+    return n != 0 and p[0] == c"/" and weir_is_plain(p, n)
 
 
 cdef int filter_hex(char c) noexcept nogil:

@@ -22,7 +22,6 @@ cdef class Route:
     cdef Hooks hooks                    # None: there are none
     cdef dict clusters                  # all of the plan, by name
     cdef Cluster find_cluster(self, str name)
-    cdef bint nowhere                   # it has no cluster: its requests are answered with 404
 
 cdef class ListenerOptions:
     cdef Route route                    # of what takes no other

@@ -14,8 +14,6 @@ from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
 from weir.plane.trust cimport Networks
 
-from weir.config.plan import NOWHERE
-
 _FORWARDED = {"replace": FWD_REPLACE, "append": FWD_APPEND, "keep": FWD_KEEP, "off": FWD_OFF}
 _REQUEST_ID = {"pass": ID_PASS, "keep": ID_KEEP, "replace": ID_REPLACE}
 _TRACE = {"pass": TRACE_PASS, "join": TRACE_JOIN, "restart": TRACE_RESTART}
@@ -31,7 +29,6 @@ cdef class Route:
         self.cluster = cluster
         self.series = series
         self.max_body_bytes = plan.max_body_bytes
-        self.nowhere = plan.cluster == NOWHERE
         self.hooks = hooks
         self.clusters = {} if clusters is None else clusters
 

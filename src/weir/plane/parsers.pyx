@@ -123,6 +123,18 @@ def parse_response(bytes data not None, *, uint32_t head_bytes=32768, uint32_t f
     return parsers_scan(scan_response, data, HeadLimits(head_bytes, 0, fields), step, repeat)
 
 
+def response_status(bytes data not None, *, uint32_t head_bytes=32768, uint32_t fields=100):
+    """(status, length of the head) of the response that `data` begins with; None: its head is not complete. Refused."""
+    cdef HeadLimits limits = HeadLimits(head_bytes, 0, fields)
+    cdef Head head
+    cdef Step step
+    head.scanned = 0
+    step = scan_response(data, <uint32_t>len(data), &limits, &head)
+    if step == FAILED:
+        raise Refused(head.reason)
+    return (head.status, head.length) if step == DONE else None
+
+
 def parse_fields(bytes data not None, *, uint32_t head_bytes=32768, uint32_t fields=100, step=None,
                  unsigned long repeat=1):
     """Scans field lines up to the empty line; as `parse_request`."""

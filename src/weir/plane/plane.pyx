@@ -46,6 +46,7 @@ cdef class Plane:
 
     def __init__(self, plan, Engine engine, Counters counters, AccessLog log, make_page, int max_connections,
                  Dialer dialer=None, route_numbers=None, rules=None, hooks=()):
+        cdef Cluster nowhere
         cdef Workspace workspace = Workspace(engine, counters, log, dialer if dialer is not None else TcpDialer())
         workspace.max_downstreams = max_connections
         self.workspace = workspace
@@ -55,8 +56,10 @@ cdef class Plane:
         if not all([0 <= number < <int>counters.routes for number in numbers]):
             raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
         series = {}     # routes that count alike have one between them
-        # A cluster of nobody stands for the one that a route does not have, so that nothing has to ask whether it has.
-        places = {NOWHERE: Cluster(workspace, roster, ClusterPlan("", ())), **dict(enumerate(self.clusters))}
+        # A cluster of nobody stands for the one that a route does not have, so that nobody has to ask whether it has.
+        nowhere = Cluster(workspace, roster, ClusterPlan("", ()))
+        nowhere.nowhere = True
+        places = {NOWHERE: nowhere, **dict(enumerate(self.clusters))}
         by_name = {cluster.name: cluster for cluster in self.clusters}
         made = [Hook(hook) for hook in hooks]
         self.routes = [

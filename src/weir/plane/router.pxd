@@ -4,7 +4,6 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from weir.plane.filters cimport Asked
-from weir.plane.keys cimport KeyRule
 from weir.plane.origin cimport Origin
 
 cdef enum:
@@ -63,15 +62,6 @@ cdef struct Walk:
     Tried* tried                # NULL: nobody wants to know
     uint32_t tried_count
     PathSegment segments[ROUTER_SEGMENTS]
-
-# Weights between sides: each request is drawn, or has the side of its key.
-cdef class Split:
-    cdef list routes                    # indices into Plan.routes
-    cdef list weights
-    cdef uint64_t total
-    cdef KeyRule rule                   # None: each is drawn
-    cdef uint64_t dice
-    cdef int32_t choose(self, const Asked* asked, const Origin* origin) noexcept
 
 cdef class Router:
     cdef readonly uint32_t routes       # how many it knows

@@ -22,19 +22,47 @@ import time
 from urllib.parse import unquote_to_bytes
 
 from cpython.ref cimport PyObject
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
-from weir.plane.balance cimport mix
 from weir.plane.codes cimport DONE
 from weir.plane.conditions cimport U_CLIENT, U_FIELD, U_METHOD, U_NONE, U_QUERY, Conditions
 from weir.plane.filters cimport Asked, Filter, filter_is_plain, plain_path
 from weir.plane.head cimport F_HOST, HEAD_MAX_FIELDS, T_ASTERISK, Head, HeadLimits, scan_request
 from weir.plane.keyed cimport weir_hash
-from weir.plane.keys cimport KEY_CLIENT, KeyRule, hash_bytes
-from weir.plane.origin cimport O_IPV4, O_IPV6, Origin, read_origin
-from weir.plane.text cimport lower
+from weir.plane.origin cimport Origin, read_origin
+from weir.plane.split cimport Split
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+
+    /* s[0:n] with small letters, to out: eight bytes at a time, the last eight overlapping what is done. */
+    static inline uint64_t weir_lower8(uint64_t v) {
+        uint64_t low = v & 0x7F7F7F7F7F7F7F7FULL;
+        uint64_t from_a = low + 0x3F3F3F3F3F3F3F3FULL, behind_z = low + 0x2525252525252525ULL;
+        return v | ((from_a ^ behind_z) & ~v & 0x8080808080808080ULL) >> 2;
+    }
+    static inline void weir_put_lower(char *out, const char *s, uint32_t n) {
+        uint64_t v;
+        uint32_t i;
+        if (n < 8) {
+            for (i = 0; i < n; i++)
+                out[i] = s[i] >= 'A' && s[i] <= 'Z' ? s[i] + 32 : s[i];
+            return;
+        }
+        for (i = 0; ; i = i + 16 <= n ? i + 8 : n - 8) {
+            memcpy(&v, s + i, 8);
+            v = weir_lower8(v);
+            memcpy(out + i, &v, 8);
+            if (i + 8 == n)
+                return;
+        }
+    }
+    """
+    void weir_put_lower(char* out, const char* s, uint32_t n) noexcept nogil
 
 cdef enum:
     # What is hashed with a text, so that kinds of them are kept apart.
@@ -104,45 +132,6 @@ class _Tree:
 def conditions_of(plan) -> int:
     """How many conditions a route has beside its host and path."""
     return bool(plan.methods) + len(plan.fields) + len(plan.query) + bool(plan.clients)
-
-
-cdef class Split:
-    """Weights between the sides of a route: (index into Plan.routes, weight), at least one of them above 0."""
-
-    def __cinit__(self, sides, str split_by not None):
-        self.routes = [route for route, _weight in sides]
-        self.weights = [weight for _route, weight in sides]
-        self.total = sum(self.weights)
-        if self.total == 0:
-            raise ValueError("every weight is 0")
-        self.rule = KeyRule(split_by) if split_by else None
-        self.dice = int.from_bytes(os.urandom(8), "little")
-
-    cdef int32_t choose(self, const Asked* asked, const Origin* origin) noexcept:
-        cdef uint64_t key = 0
-        cdef bint known = origin.family == O_IPV4 or origin.family == O_IPV6
-        cdef uint64_t place
-        cdef uint32_t i = 0
-        cdef bint keyed = False
-        if self.rule is not None and (self.rule.kind != KEY_CLIENT or known):
-            keyed = self.rule.hash(asked.p, asked.head, asked.client, asked.client_length, &key)
-        if self.rule is not None and not keyed and known:
-            # Without a cookie, or whatever it is, a client keeps its side as well.
-            key = hash_bytes(asked.client, asked.client_length)
-            keyed = True
-        if keyed:
-            # Mixed once more: the cluster's own policy may hash the same key.
-            key = mix(key ^ <uint64_t>0x5851F42D4C957F2D)
-        else:
-            self.dice += <uint64_t>0x9E3779B97F4A7C15
-            key = mix(self.dice)
-        place = (key >> 32) * self.total >> 32
-        for weight in self.weights:
-            if place < <uint64_t>weight:
-                break
-            place -= <uint64_t>weight
-            i += 1
-        return self.routes[i]
 
 
 cdef class Router:
@@ -311,8 +300,7 @@ cdef class Router:
         n = router_host_length(text, n)
         if n == 0 or n > ROUTER_HOST_BYTES:
             return NULL
-        for i in range(n):
-            host[i] = lower(text[i])
+        weir_put_lower(host, text, n)
         root = self._host(SALT_EXACT, host, n)
         if root:
             found = self._match_from(root, 0, walk)

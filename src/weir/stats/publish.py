@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from weir.stats import layout
 from weir.stats.columns import (
@@ -21,8 +22,21 @@ from weir.stats.retrywords import RETRY_WORDS
 __all__ = ["clear", "publish", "write_decisions", "write_figures"]
 
 
-def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[tuple[int, str], ...]:
-    return tuple((place, figure.name) for place, figure in enumerate(figures) if figure.kind != "counter")
+class Run(NamedTuple):
+    """Gauges that lie side by side: written in one piece."""
+
+    offset: int
+    form: struct.Struct
+    names: tuple[str, ...]
+
+
+def gauges_of(figures: tuple[FigureInfo, ...]) -> tuple[Run, ...]:
+    runs: list[Run] = []
+    for gauge, found in itertools.groupby(enumerate(figures), lambda one: one[1].kind != "counter"):
+        part = list(found)
+        if gauge:
+            runs.append(Run(part[0][0] * 8, struct.Struct(f"{len(part)}Q"), tuple(one.name for _place, one in part)))
+    return tuple(runs)
 
 
 # Of a worker's header: what is so at the moment, and is nothing when the worker is gone.
@@ -90,9 +104,9 @@ def write_decisions(memory: Any, worker: int, cluster: int, **counts: int) -> No
         struct.pack_into("Q", memory, at + places[word] * 8, count)
 
 
-def store(memory: Any, at: int, gauges: tuple[tuple[int, str], ...], numbers: Mapping[str, Any]) -> None:
-    for place, name in gauges:
-        struct.pack_into("Q", memory, at + place * 8, int(numbers.get(name, 0)))
+def store(memory: Any, at: int, gauges: tuple[Run, ...], numbers: Mapping[str, Any]) -> None:
+    for run in gauges:
+        run.form.pack_into(memory, at + run.offset, *[numbers.get(name, 0) for name in run.names])
 
 
 def clear(memory: Any, worker: int) -> None:
