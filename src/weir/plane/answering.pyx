@@ -19,6 +19,7 @@ from weir.plane.messages cimport Answer
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
 from weir.plane.options cimport Route
 from weir.plane.pace cimport pace_start
+from weir.plane.patience cimport await_response
 from weir.plane.relay cimport Relay
 from weir.plane.response cimport prepend_out, pump_response
 from weir.plane.states cimport E_BODY, MACHINE_EXCHANGE
@@ -172,6 +173,8 @@ cdef class Answering(ExchangeOwner):
         pace_start(&exchange.pace)
         if relay.send_first(self.workspace.compose, n) == FAILED:
             return exchange.abort(R_CLIENT_CLOSED)
+        relay.moved = True
+        await_response(exchange)
         return pump_response(exchange)
 
     cdef int _refuse(self, Reason reason, bint has_head, Route route) except -1:
