@@ -385,7 +385,8 @@ def test_it_is_quick(open_page: OpenPage) -> None:
         expect(page.locator("#rows tr")).to_have_count(100)
         expect(page.locator("#matched")).to_contain_text(" of 5,0")
         painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        took, server = [], []
+        took: list[float] = []
+        server: list[float] = []
         while len(took) < 5 or (len(took) < 30 and (min(took) >= 50 or min(server) >= 50)):
             tick = page.get_attribute("body", "data-tick")
             expect(page.locator("body")).not_to_have_attribute("data-tick", tick or "")

@@ -47,10 +47,14 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
+SHADOW = AddressPlan(text="203.0.113.1:80", host="203.0.113.1", port=80)
+
+
 class Scene:
     """One listener, one route, one cluster of `endpoints` endpoints, or one for each of `members` (EndpointPlan's).
 
     `matches` say which requests take which of `routes`, which are counted from 1.
+    With `shadow` (settings of a cluster) there is a second cluster, with one endpoint.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Scene:
         log_format: str = "json",
         make_page: Callable[[], bytes] = lambda: b"page\n",
         hooks: Sequence[Hook[..., Any]] = (),
+        shadow: dict[str, Any] | None = None,
     ) -> None:
         endpoints = len(members) or endpoints
         hosts = [f"192.0.2.{n + 1}" if n < 250 else f"198.51.{100 + n // 250}.{n % 250}" for n in range(endpoints)]
@@ -101,6 +106,7 @@ class Scene:
                     hedge=HedgePlan(**(hedge or {})),
                     **(cluster or {}),
                 ),
+                *([] if shadow is None else [ClusterPlan("shadow", (SHADOW,), **shadow)]),
             ),
             stats=replace(StatsPlan(rows=64, header=""), **(stats or {})),
         )
@@ -110,8 +116,8 @@ class Scene:
             self.plan.stats.rows,
             [one.name for one in self.plan.routes],
             workers=1,
-            endpoints=[("app", name.text) for name in names],
-            clusters=["app"],
+            endpoints=[("app", name.text) for name in names] + [("shadow", SHADOW.text)] * (shadow is not None),
+            clusters=[cluster.name for cluster in self.plan.clusters],
             spare_endpoints=8,
         )
         self.log = AccessLog(log_format, 1 << 20)
@@ -131,6 +137,8 @@ class Scene:
         self.listener = self.plane.listen(0, -1)
         for host in hosts:
             self.plane.set_addresses(0, f"{host}:80", [Address(host=host, port=80)])
+        if shadow is not None:
+            self.plane.set_addresses(1, SHADOW.text, [Address(host=SHADOW.host or "", port=80)])
 
     def turn(self, times: int = 4) -> None:
         """Lets the engine serve what is there."""

@@ -6,13 +6,14 @@ import contextlib
 import gc
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.plane.scene import Scene
 from weir.config.plan import AddressPlan, ClusterPlan, ListenerPlan, Plan, RoutePlan
 from weir.plane.accesslog import AccessLog
 from weir.plane.counters import Counters
@@ -203,3 +204,10 @@ def test_addresses_that_are_none() -> None:
     for path in ("", "a" * 108):
         with pytest.raises(ValueError, match="107 bytes"):
             Address(path=path)
+
+
+def test_timers_are_told(stage: Callable[..., Scene]) -> None:
+    scene = stage()
+    before = scene.plane.timers()
+    scene.client(GET)
+    assert scene.plane.timers() > before, "of the request, at least"

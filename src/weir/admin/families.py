@@ -38,6 +38,7 @@ UPSTREAM_COUNTERS: Final = (
 CLUSTER_FIGURES: Final = (
     *("queued", "in_progress", "limit", "open_breakers", "breaker_openings"),
     *("overflows", "sticky_bound", "sticky_lost", "hash_keyless", "hash_fallbacks"),
+    *("mirrored", "mirrors_skipped", "mirrors_failed"),
 )
 STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 

@@ -20,6 +20,9 @@ __all__ = ["destinations", "is_loopback", "loops"]
 MOST_SUGGESTIONS = 20
 MOST_NAMES = 8
 
+# With one of these, what comes back is not the request that took the route.
+CHANGING = {"clients", "strip_prefix", "add_prefix", "rewrite", "request"}
+
 # Where a destination is written, and what it is; None: it cannot be read.
 Sent = tuple[Loc, str | AddressPlan | None]
 
@@ -30,7 +33,8 @@ def destinations(raw: Raw) -> Iterator[Finding]:
     used: set[str] = set()
     all_known = bool(tables(raw, "listener"))
     unknown = 0
-    for loc, to in [*_of_listeners(raw), *(sent for n, route in tables(raw, "route") for sent in _of_route(n, route))]:
+    listed = tables(raw, "route")
+    for loc, to in [*_of_listeners(raw), *(sent for n, route in listed for sent in _of_route(n, route))]:
         if isinstance(to, str) and to not in clusters:
             unknown += 1
             near = closest(to, list(clusters)) if unknown <= MOST_SUGGESTIONS else None
@@ -55,6 +59,8 @@ def _of_listeners(raw: Raw) -> Iterator[Sent]:
 
 def _of_route(place: int, route: Raw) -> Iterator[Sent]:
     loc: Loc = ("route", place, "to")
+    if route.get("mirror", OFF) != OFF:
+        yield ("route", place, "mirror"), value(Route, route, "mirror")
     if route.get("to", OFF) == OFF:
         return
     sides = value(Route, route, "to")
@@ -110,7 +116,7 @@ def _by_routes(raw: Raw, listener: Raw) -> Iterator[Sent]:
     """Where the routes of a listener send requests that come back as the same: not as another client's."""
     for place, route in tables(raw, "route"):
         taken = route.get("listener", [])
-        if "clients" not in route and listener.get("address") in (taken or [listener.get("address")]):
+        if not CHANGING & set(route) and listener.get("address") in (taken or [listener.get("address")]):
             yield from _of_route(place, route)
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from weir.config import balance_kinds, kinds, process_kinds
+from weir.config.action_model import RequestEdits, Respond, ResponseEdits
 from weir.config.admin_model import Admin, History, Otlp
 from weir.config.cluster_model import Cluster, Pool, Sticky
 from weir.config.health_model import Ejection, Health
@@ -41,6 +42,9 @@ __all__ = [
     "Pool",
     "Queue",
     "RateLimit",
+    "RequestEdits",
+    "Respond",
+    "ResponseEdits",
     "Retry",
     "Route",
     "Stats",
@@ -200,7 +204,7 @@ class Config(Table):
 # Tables within the file's own.
 MODELS = (
     *(Admin, Cluster, Ejection, Fault, Health, History, Listener, Log, Otlp, Pool, Queue, RateLimit, Retry, Stats),
-    *(Breaker, Hedge, Limit, Route, Sticky),
+    *(Breaker, Hedge, Limit, RequestEdits, Respond, ResponseEdits, Route, Sticky),
 )
 
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from weir.config.action_plan import ActionPlan
+
 __all__ = [
     "ADAPTIVE",
     "NOWHERE",
@@ -270,6 +272,7 @@ class RoutePlan:
     max_body_bytes: int = 0  # 0: no limit
     paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
     openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
+    action: ActionPlan | None = None  # None: requests are sent on as they are
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from weir.config.action_checks import actions
 from weir.config.errors import quoted
 from weir.config.findings import Finding
 from weir.config.kinds import OFF, closest
@@ -57,6 +58,7 @@ def routes(raw: Raw) -> Iterator[Finding]:
     written: list[_Written] = []
     for place, route in listed:
         yield from _route(("route", place), route)
+        yield from actions(raw, ("route", place), route)
         conditions = {key: value(Route, route, key) for key in CONDITIONS}
         if None not in conditions.values():
             written.append(_of(place, route, conditions))
@@ -100,8 +102,6 @@ def _listeners(raw: Raw, addresses: list[str]) -> Iterator[Finding]:
 
 
 def _route(loc: Loc, route: Raw) -> Iterator[Finding]:
-    if route.get("to", OFF) == OFF and not set(route) - set(Route.model_fields):
-        yield Finding((*loc, "to"), "key", "missing: every [[route]] needs it", 'for example to = "app"')
     if "split_by" in route and not isinstance(route.get("to"), dict):
         message = "without effect: there are no weights"
         yield Finding((*loc, "split_by"), "key", message, "write to = { app = 95, canary = 5 }, or take it out")

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from weir.config import kinds, limit_kinds, route_kinds
+from weir.config import action_kinds, kinds, limit_kinds, route_kinds
+from weir.config.action_model import RequestEdits, Respond, ResponseEdits
+from weir.config.action_plan import ActionPlan, Phrase
 from weir.config.network_kinds import networks
-from weir.config.plan import MatchPlan, NetworkPlan, ValuePlan
+from weir.config.plan import AddressPlan, MatchPlan, NetworkPlan, ValuePlan
 from weir.config.table import Table, setting
 
 __all__ = ["Route"]
@@ -73,6 +75,45 @@ class Route(Table):
         "gets the same one. `off`: each request is drawn.",
         example="cookie:session",
     )
+    redirect: Annotated[Phrase, action_kinds.redirect()] = Field(
+        default=(),
+        description="Instead of `to`: where clients are sent, with [variables](actions.md#variables).",
+        examples=["https://{host}{target}"],
+    )
+    redirect_status: Annotated[int, action_kinds.redirect_status()] = Field(
+        default=307,
+        description="With which status. 301 and 308 are for ever, and caches keep them; 307 and 308 keep the method.",
+        examples=[308],
+    )
+    strip_prefix: Annotated[str, action_kinds.prefix("/api")] = Field(
+        default="",
+        description="The beginning of `path` that endpoints are not shown: `/api/users` becomes `/users`.",
+        examples=["/api"],
+    )
+    add_prefix: Annotated[str, action_kinds.prefix("/v1")] = setting(
+        ActionPlan, "add_prefix", "What endpoints are shown before the path.", example="/v1"
+    )
+    rewrite: Annotated[str, action_kinds.rewrite()] = Field(
+        default="",
+        description="The path that endpoints are shown, with parameters of `path`, and `/*` for what followed its own "
+        "`/*`.",
+        examples=["/people/{id}"],
+    )
+    mirror: Annotated[str | AddressPlan, action_kinds.mirror()] = Field(
+        default="",
+        description="A cluster, or an endpoint, that gets a copy of each request. Nobody waits for it, and its responses are "
+        "dropped ([what routes do](actions.md#mirrors)).",
+        examples=["shadow"],
+    )
+    mirror_percent: Annotated[int, kinds.count(1, 100)] = setting(
+        ActionPlan, "mirror_percent", "Of how many of 100 requests there is a copy.", example=10
+    )
+    mirror_max: Annotated[int, kinds.count(1, 10_000)] = setting(
+        ActionPlan,
+        "mirror_max",
+        "Copies in progress at a time, per worker. Beyond it none are made.",
+        example=20,
+    )
     max_body: Annotated[int | None, route_kinds.inherited(kinds.size(1, "1024TiB", none=True))] = Field(
         default=None, description="Size of a request body. Beyond it: 413.", examples=["10MiB"]
     )
@@ -82,3 +123,6 @@ class Route(Table):
     openapi: Annotated[tuple[str, ...] | None, kinds.openapi("listener")] = Field(
         default=None, description="Files that describe the API behind this route.", examples=["openapi.yaml"]
     )
+    respond: Respond = Field(default_factory=Respond, description="An answer of weir's own.")
+    request: RequestEdits = Field(default_factory=RequestEdits, description="What is changed in requests.")
+    response: ResponseEdits = Field(default_factory=ResponseEdits, description="What is changed in responses.")

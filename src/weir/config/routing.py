@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from weir.config.actions import action_plan
 from weir.config.model import Config, Listener, Route
-from weir.config.plan import NO_ROUTER, AddressPlan, ClusterPlan, MatchPlan, RoutePlan, ValuePlan
+from weir.config.plan import NO_ROUTER, NOWHERE, AddressPlan, ClusterPlan, MatchPlan, RoutePlan, ValuePlan
 
 __all__ = ["CONDITIONS", "Clusters", "Routing", "name_of", "side_names"]
 
@@ -64,7 +65,8 @@ class Routing:
 
     def _match(self, number: int, inherited: Inherited) -> MatchPlan:
         route, name = self._config.route[number], self._names[number]
-        sides = zip(route.to, side_names(name, [to for to, _ in route.to]), strict=True)
+        listed: tuple[tuple[str | AddressPlan | None, int], ...] = route.to or ((None, 1),)
+        sides = zip(listed, side_names(name, [to for to, _ in route.to]), strict=True)
         return MatchPlan(
             name=name,
             sides=tuple((self._side(route, side, to, inherited), weight) for (to, weight), side in sides),
@@ -77,15 +79,16 @@ class Routing:
             clients=route.clients,
         )
 
-    def _side(self, route: Route, name: str, to: str | AddressPlan, inherited: Inherited) -> int:
+    def _side(self, route: Route, name: str, to: str | AddressPlan | None, inherited: Inherited) -> int:
         """The number of what is done with a route's requests on one side; the same for all listeners that agree."""
         max_body, paths, openapi = inherited
         plan = RoutePlan(
             name=name,
-            cluster=self._clusters.number(to),
+            cluster=NOWHERE if to is None else self._clusters.number(to),
             max_body_bytes=max_body if route.max_body is None else route.max_body,
             paths=paths if route.paths is None else route.paths,
             openapi=openapi if route.openapi is None else route.openapi,
+            action=action_plan(route, self._clusters.number),
         )
         if plan not in self._numbers:
             self._numbers[plan] = self.add(plan)
@@ -94,7 +97,7 @@ class Routing:
 
 def side_names(name: str, to: list[str | AddressPlan]) -> list[str]:
     """What is counted together: a route, or each side of it, such as ``api:canary``."""
-    if len(to) == 1:
+    if len(to) <= 1:
         return [name]
     return [f"{name}:{side.text if isinstance(side, AddressPlan) else side}" for side in to]
 

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from weir.plane.accept cimport AnswerKind
+from weir.plane.answers cimport AnswerPolicy
 from weir.plane.codes cimport Reason
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport Framing
@@ -13,7 +14,7 @@ cdef class Answering(ExchangeOwner):
     cdef uint32_t lingered              # more of the client's is to be read and dropped before the close
     cdef int64_t head_started_us
 
-    cdef uint32_t _compose_own(self, Exchange exchange, Answer own, bytes lines, bint bare, bint keep) noexcept
+    cdef void _own_policy(self, Exchange exchange, AnswerPolicy* policy, bint keep, bint bare) noexcept
     cdef AnswerKind _kind_for(self, Exchange exchange) noexcept
     # Answers what is not a request that can be served, and leaves. It is counted as a request of that route.
     cdef int _refuse(self, Reason reason, bint has_head, Route route) except -1

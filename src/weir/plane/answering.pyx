@@ -1,18 +1,23 @@
 """Answers that weir gives itself, on a client's connection: errors, refusals and the statistics page."""
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
 from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
-from weir.plane.answers cimport AnswerPolicy, answer_status, write_error, write_own_head, write_page_head
+from weir.plane.action cimport BODY_MOST, LINES_MOST, Action
+from weir.plane.answers cimport (
+    AnswerPolicy, answer_status, finish_own_head, write_error, write_own_head, write_page_head,
+)
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
-    DONE, FAILED, R_CLIENT_CLOSED, R_FAULT_INJECTED, R_HOOK_FAILED, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step,
+    DONE, FAILED, R_BAD_HOST, R_CLIENT_CLOSED, R_FAULT_INJECTED, R_HOOK_FAILED, R_INTERNAL, R_NONE, R_RATE_LIMITED,
+    WOULD_BLOCK, Reason, Step,
 )
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
+from weir.plane.facts cimport gather
 from weir.plane.framing cimport B_CLOSE, B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
 from weir.plane.messages cimport Answer
@@ -20,12 +25,17 @@ from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
 from weir.plane.options cimport Route
 from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_response
+from weir.plane.phrase cimport PHRASE_TOO_LONG, V_HOST, Facts
 from weir.plane.relay cimport Relay
 from weir.plane.response cimport prepend_out, pump_response
 from weir.plane.states cimport E_BODY, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
+from weir.plane.text cimport put_bytes
 from weir.plane.workspace cimport move
+
+cdef enum:
+    OWN_HEAD_MOST = 131072      # of an answer of a route's: its begin, Location, lines, and what weir adds
 
 
 cdef bint answering_asks_head(const char* p, uint32_t n) noexcept:
@@ -34,6 +44,36 @@ cdef bint answering_asks_head(const char* p, uint32_t n) noexcept:
         p += 2
         n -= 2
     return n >= 5 and memcmp(p, b"HEAD ", 5) == 0
+
+
+cdef Reason answering_fields(Action action, const Facts* facts, char* out, uint32_t* n) noexcept:
+    """Writes status line and fields of an answer to out, up to where framing begins."""
+    cdef uint32_t length = <uint32_t>len(action.begin)
+    cdef uint32_t skip = 0
+    cdef char* place
+    memcpy(out, <const char*>action.begin, length)
+    n[0] = length
+    if action.location is not None:
+        # HTTP/1.0 need not say a host: "https:///path" would be no address.
+        if action.location.wants_head and facts.said[<int>V_HOST].n == 0:
+            return R_BAD_HOST
+        place = put_bytes(out + n[0], b"Location: ", 10)
+        length = action.location.put(facts, place, LINES_MOST)
+        if length == PHRASE_TOO_LONG:
+            return R_INTERNAL
+        # "//name", and to browsers "/\\name" too, would lead to another host.
+        while place[0] == c"/" and skip + 1 < length and (place[skip + 1] == c"/" or place[skip + 1] == c"\\"):
+            skip += 1
+        if skip:
+            length -= skip
+            memmove(place + 1, place + 1 + skip, length - 1)
+        n[0] = <uint32_t>(put_bytes(place + length, b"\r\n", 2) - out)
+    if action.response is not None:
+        length = action.response.put(facts, out + n[0])
+        if length == PHRASE_TOO_LONG:
+            return R_INTERNAL
+        n[0] += length
+    return R_NONE
 
 
 cdef class Answering(ExchangeOwner):
@@ -119,9 +159,8 @@ cdef class Answering(ExchangeOwner):
             self.lingered = 1       # whatever the client still sends must not reset the answer away
         return status
 
-    cdef uint32_t _compose_own(self, Exchange exchange, Answer own, bytes lines, bint bare, bint keep) noexcept:
-        cdef AnswerPolicy policy
-        memset(&policy, 0, sizeof(policy))
+    cdef void _own_policy(self, Exchange exchange, AnswerPolicy* policy, bint keep, bint bare) noexcept:
+        memset(policy, 0, sizeof(AnswerPolicy))
         policy.keep = keep
         policy.old_client = exchange.version_minor == 0
         policy.head_only = exchange.method == M_HEAD or bare
@@ -129,16 +168,18 @@ cdef class Answering(ExchangeOwner):
         policy.counter_length = <uint32_t>len(self.options.counter)
         policy.counter_value = self.workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
         policy.identity = &exchange.identity
-        return write_own_head(self.workspace, lines, <uint64_t>len(own.body), bare, &policy, self.workspace.compose)
 
     cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1:
         cdef Answer own = <Answer>answer
+        cdef AnswerPolicy policy
+        cdef uint32_t n
         cdef uint64_t length = <uint64_t>len(own.body)
         cdef bint bare = own.status in (204, 205, 304) or own.pieces is not None
-        cdef uint32_t n = self._compose_own(exchange, own, own.lines, bare, keep)
+        self._own_policy(exchange, &policy, keep, bare)
+        n = write_own_head(self.workspace, own.lines, length, bare, &policy, self.workspace.compose)
         if self.send_small(self.workspace.compose, n) == FAILED:
             return 0
-        if exchange.method != M_HEAD and not bare and length:
+        if not policy.head_only and length:
             if self.send_small(<const char*>own.body, <uint32_t>length) == FAILED:
                 return 0
             exchange.response.payload = length
@@ -152,6 +193,7 @@ cdef class Answering(ExchangeOwner):
         cdef bint old = exchange.version_minor == 0
         cdef bint keep = exchange.may_keep() and not old
         cdef bytes lines = own.lines if old else own.lines + b"Transfer-Encoding: chunked\r\n"
+        cdef AnswerPolicy policy
         cdef uint32_t n
         exchange.status = own.status
         exchange.keep_client = keep
@@ -166,7 +208,8 @@ cdef class Answering(ExchangeOwner):
         relay.start(B_CLOSE, 0, not old, False)
         if exchange.bytes_per_s:
             relay.pace(exchange.bytes_per_s)
-        n = self._compose_own(exchange, own, lines, True, keep)
+        self._own_policy(exchange, &policy, keep, True)
+        n = write_own_head(self.workspace, lines, 0, True, &policy, self.workspace.compose)
         if self.out is not None:
             n = prepend_out(exchange, n)
         exchange.state = move(self.workspace, MACHINE_EXCHANGE, exchange.state, E_BODY)
@@ -176,6 +219,38 @@ cdef class Answering(ExchangeOwner):
         relay.moved = True
         await_response(exchange)
         return pump_response(exchange)
+
+    cdef int answer_action(self, Exchange exchange, bint keep) except -1:
+        cdef Action action = exchange.route.action
+        cdef AnswerPolicy policy
+        cdef Facts facts
+        cdef char* out = self.workspace.compose
+        cdef const char* body = action.body.text
+        cdef uint32_t length = <uint32_t>len(action.body.text)
+        cdef uint32_t n = 0
+        cdef bint bare = action.status in (204, 205, 304)
+        exchange.reason = R_INTERNAL if not gather(exchange, &facts, True) else R_NONE
+        if exchange.reason == R_NONE:
+            exchange.reason = answering_fields(action, &facts, out, &n)
+        if exchange.reason == R_NONE and not action.body.constant:
+            body = out + OWN_HEAD_MOST
+            length = action.body.put(&facts, out + OWN_HEAD_MOST, BODY_MOST)
+            if length == PHRASE_TOO_LONG:
+                exchange.reason = R_INTERNAL
+        if exchange.reason != R_NONE:
+            return self.answer_error(exchange, exchange.reason, keep, 0)
+        self._own_policy(exchange, &policy, keep, bare)
+        n = finish_own_head(self.workspace, n, length, bare, &policy, out)
+        if not policy.head_only and length:
+            memmove(out + n, body, length)      # a body that was filled in stands further behind
+            n += length
+            exchange.response.payload = length
+        if self.send_small(out, n) == FAILED:
+            exchange.response.payload = 0
+            return 0
+        if not keep:
+            self.lingered = 1
+        return action.status
 
     cdef int _refuse(self, Reason reason, bint has_head, Route route) except -1:
         """Answers what is not a request that can be served, and closes."""

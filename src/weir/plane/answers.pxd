@@ -46,5 +46,9 @@ cdef uint32_t write_error(
 cdef uint32_t write_own_head(
     Workspace workspace, bytes lines, uint64_t length, bint bare, const AnswerPolicy* policy, char* out
 ) noexcept
+# The same, where out[0:n] has those lines already.
+cdef uint32_t finish_own_head(
+    Workspace workspace, uint32_t n, uint64_t length, bint bare, const AnswerPolicy* policy, char* out
+) noexcept
 # The head of a 200 with a text body of `length` bytes.
 cdef uint32_t write_page_head(Workspace workspace, uint64_t length, const AnswerPolicy* policy, char* out) noexcept

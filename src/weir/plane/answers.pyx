@@ -181,6 +181,12 @@ cdef uint32_t write_own_head(
 ) noexcept:
     cdef uint32_t n = <uint32_t>len(lines)
     memcpy(out, <const char*>lines, n)
+    return finish_own_head(workspace, n, length, bare, policy, out)
+
+
+cdef uint32_t finish_own_head(
+    Workspace workspace, uint32_t n, uint64_t length, bint bare, const AnswerPolicy* policy, char* out
+) noexcept:
     n = <uint32_t>(put_request_id(out + n, policy.identity) - out)
     if not bare:
         n += <uint32_t>snprintf(out + n, ANSWER_HEAD_BYTES, b"Content-Length: %llu\r\n", <unsigned long long>length)

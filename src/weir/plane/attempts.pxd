@@ -8,6 +8,7 @@ cdef class Trying(Exchange):
     # It is let in: its hooks first, then to an endpoint.
     cdef int _go_on(self) except -1
     cdef int _begin(self) except -1
+    cdef int _answer(self) except -1
     # Goes and gets a connection.
     cdef int _acquire(self) except -1
     # The whole request is sent.

@@ -7,21 +7,24 @@ have had, and what was read of the request stays where it is until there is no a
 
 from libc.stdint cimport int64_t, uint16_t
 
+from weir.plane.action cimport Action
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
 from weir.plane.codes cimport DONE, R_INTERNAL, R_NO_ROUTE, R_RESPONSE_TIMEOUT, Reason
 from weir.plane.exchange cimport Exchange, SecondTry, is_of_endpoint
+from weir.plane.facts cimport fill_edits
 from weir.plane.framing cimport B_NONE
 from weir.plane.head cimport M_GET, M_HEAD, M_OPTIONS, Head, HeadLimits, scan_response
 from weir.plane.hedge cimport Hedge
 from weir.plane.hold cimport let_in
 from weir.plane.hooks cimport PHASE_REQUEST
 from weir.plane.meeting cimport MEET_GO, choose_hooks, meet, meet_log, meet_request_body
+from weir.plane.mirror cimport mirror
 from weir.plane.pool cimport Pool
 from weir.plane.response cimport on_response_head, read_response
 from weir.plane.retry cimport ON_BAD_RESPONSE, ON_CONNECT, ON_RESET, ON_REUSED, ON_TIMEOUT, Attempt, Retries
 from weir.plane.retrywords cimport RETRIED_MASK, RW_DEADLINE
-from weir.plane.states cimport E_PAUSE, MACHINE_EXCHANGE
+from weir.plane.states cimport E_HELD, E_OVER, E_PAUSE, MACHINE_EXCHANGE
 from weir.plane.upstream cimport Upstream
 from weir.plane.workspace cimport move
 
@@ -47,6 +50,8 @@ cdef class Trying(Exchange):
             if self.workspace.request_owner is not self and not self.restore_head():
                 return self.fail(R_INTERNAL)
             choose_hooks(self)
+            if self.hooked and self.route.action is not None and fill_edits(self):
+                return self.refuse(R_INTERNAL)
             if self.hooked & self.route.hooks.masks[<int>PHASE_REQUEST] and meet(self, PHASE_REQUEST) != MEET_GO:
                 return 0
         return self._begin()
@@ -68,10 +73,24 @@ cdef class Trying(Exchange):
         if self.hooked:
             meet_request_body(self)
         if self.cluster.nowhere:
-            return self.refuse(R_NO_ROUTE)
+            return self._answer()
+        if self.route.mirrors is not None:
+            mirror(self)
         # What was refused is no reason to send others more often.
         self.cluster.retry.count_request()
         return self._acquire()
+
+    cdef int _answer(self) except -1:
+        """Its route sends nothing on: it answers, or there is none."""
+        cdef Action action = self.route.action
+        cdef bint keep
+        if action is None or action.status == 0:
+            return self.refuse(R_NO_ROUTE)
+        if self.state == E_OVER:
+            self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_HELD)
+        keep = self.may_keep()
+        self.status = self.owner.answer_action(self, keep)
+        return self.finish(False, keep and self.status != 0)
 
     cdef int _acquire(self) except -1:
         raise NotImplementedError(f"{type(self).__name__}._acquire")

@@ -23,7 +23,8 @@ cdef class Cluster(PoolOwner):
     cdef Workspace workspace
     cdef Roster roster
     cdef readonly str name
-    cdef bint nowhere                   # it stands for none: its requests are answered with 404
+    cdef bytes text                         # its name
+    cdef bint nowhere                       # it stands for none: its requests are answered with 404
     cdef object plan
     cdef GroupEntry group                   # this worker's figures of it
     cdef list pools                         # of Pool: its members

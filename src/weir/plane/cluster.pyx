@@ -54,6 +54,7 @@ cdef class Cluster(PoolOwner):
         self.workspace = workspace
         self.roster = roster
         self.name = plan.name
+        self.text = plan.name.encode()
         self.plan = plan
         self.group = roster.group(plan.name)
         self.queue = Line()

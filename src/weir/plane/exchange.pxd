@@ -54,6 +54,8 @@ cdef class ExchangeOwner(StreamOwner):
     cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1
     # The same, with a body that is made piece by piece: response_passage.
     cdef int answer_pieces(self, Exchange exchange, object answer) except -1
+    # Answers as its route says (action.Action); likewise.
+    cdef int answer_action(self, Exchange exchange, bint keep) except -1
     # Sends a few bytes, or keeps them in `out`. FAILED: the client is gone.
     cdef Step send_small(self, const char* p, uint32_t n) except *
 
@@ -147,6 +149,7 @@ cdef class Exchange(UpstreamUser):
     cdef bint meets_response            # hooks see its response head, now
     cdef bint response_met              # ... have seen it
     cdef ExchangeView view              # None: no hook has seen it
+    cdef bint filled                    # what its route does with the request's head is in request_edits
     cdef Edits request_edits            # None: none
     cdef Edits response_edits
     cdef Passage request_passage        # None: the body does not meet Python

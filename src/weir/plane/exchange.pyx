@@ -80,6 +80,9 @@ cdef class ExchangeOwner(StreamOwner):
     cdef int answer_pieces(self, Exchange exchange, object answer) except -1:
         raise NotImplementedError(f"{type(self).__name__}.answer_pieces")
 
+    cdef int answer_action(self, Exchange exchange, bint keep) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.answer_action")
+
     cdef Step send_small(self, const char* p, uint32_t n) except *:
         raise NotImplementedError(f"{type(self).__name__}.send_small")
 
@@ -460,6 +463,7 @@ cdef class Exchange(UpstreamUser):
         self.meets_response = False
         self.response_met = False
         self.view = None
+        self.filled = False
         self.request_edits = None
         self.response_edits = None
         self.request_passage = None

@@ -11,6 +11,7 @@ What is hard here: the endpoint may close a connection just as a request is writ
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
+from weir.plane.action cimport Action
 from weir.plane.attempts cimport Trying
 from weir.plane.bodied cimport send_body
 from weir.plane.buffer cimport Buffer
@@ -37,6 +38,7 @@ from weir.plane.codes cimport (
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner
+from weir.plane.facts cimport append_lines, apply_target
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
@@ -230,6 +232,7 @@ cdef class Forward(Trying):
         cdef RequestPolicy policy
         cdef char hop[CLIENT_TEXT]
         cdef Edits edits = self.request_edits
+        cdef Action action = None if self.filled else self.route.action
         cdef uint32_t more = 0
         cdef uint32_t n = 0
         if workspace.request_owner is not self and not self.restore_head():
@@ -239,6 +242,8 @@ cdef class Forward(Trying):
         policy.host = self.cluster.host
         policy.host_length = <uint32_t>len(self.cluster.host)
         policy.target_length = 0
+        if action is not None:
+            more = apply_target(self, &policy)
         if edits is not None:
             if edits.host is not None:
                 policy.host = edits.host
@@ -246,8 +251,11 @@ cdef class Forward(Trying):
             if edits.target is not None:
                 policy.target = edits.target
                 policy.target_length = <uint32_t>len(edits.target)
-            more = edits.bound()
-        if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
+            more += edits.bound()
+        if (
+            policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0
+            and self.pool is not None      # of a mirror none is chosen yet
+        ):
             # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
             # name that weir knows them by (RFC 9112 section 3.3).
             policy.host = self.pool.host_text
@@ -268,6 +276,8 @@ cdef class Forward(Trying):
             drop_named(owner.inbuf.data + self.head.at, head, b"X-Request-Start", 15)
         if self.cluster.sticky is not None and self.cluster.sticky.removes:
             self.cluster.sticky.drop(owner.inbuf.data + self.head.at, head)
+        if action is not None and action.request is not None:
+            action.request.mark(owner.inbuf.data + self.head.at, head)
         if edits is not None:
             edits.mark(owner.inbuf.data + self.head.at, head)
         if self.cluster.proxy_header and self.upstream.requests == 1:
@@ -280,7 +290,9 @@ cdef class Forward(Trying):
             n = self._add_times(n)
         if self.cluster.sticky is not None and self.cluster.sticky.removes:
             n = self.cluster.sticky.put_others(owner.inbuf.data + self.head.at, head, workspace.compose, n)
-        if edits is not None:
+        if action is not None and action.request is not None:
+            n = append_lines(self, action.request, n)
+        if edits is not None and n:
             n = edits.put(workspace.compose, n)
         return n
 

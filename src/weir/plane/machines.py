@@ -110,6 +110,18 @@ MACHINES: tuple[Machine, ...] = (
         ),
     ),
     Machine(
+        "mirror",
+        "over",
+        ("over",),
+        ("over", "waiting", "sent"),
+        (
+            ("over", "waiting"),
+            ("waiting", "sent"),
+            ("waiting", "over"),
+            ("sent", "over"),
+        ),
+    ),
+    Machine(
         "breaker",
         "closed",
         ("closed", "open", "half_open"),

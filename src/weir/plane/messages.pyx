@@ -19,20 +19,12 @@ from weir.plane.exchange cimport Exchange, ExchangeView
 from weir.plane.head cimport Field, Head, HeadLimits, scan_response
 from weir.plane.codes cimport DONE
 
+from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _NOT_IN_TARGETS = re.compile(r"[^\x21-\x7e]")
-
-# What only weir can write: the framing, what ends at this hop, and who the client is.
-_HOP = (
-    *("connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "te", "trailer"),
-    *("upgrade", "via"),
-)
-_REQUEST_ONLY = (
-    *("host", "expect", "http2-settings", "forwarded"),
-    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
-)
 
 
 cdef bytes checked_name(str name):
@@ -157,7 +149,7 @@ cdef class Message(Bodied):
         return None
 
     cdef tuple reserved(self):
-        return _HOP
+        return HOP_FIELDS
 
 
 cdef Exchange messages_exchange(ExchangeView view):
@@ -188,7 +180,7 @@ cdef class Request(Message):
         return &exchange.workspace.request_head
 
     cdef tuple reserved(self):
-        return _HOP + _REQUEST_ONLY
+        return HOP_FIELDS + REQUEST_FIELDS
 
     cdef Body body_of(self):
         cdef Exchange exchange = messages_exchange(self)
@@ -485,7 +477,7 @@ cdef class Answer:
         names = set()
         lines = [status_line(status)]
         for name, value in self.headers:
-            if name.lower() in _HOP:
+            if name.lower() in HOP_FIELDS:
                 raise ValueError(f"{name}: only weir writes this field")
             names.add(name.lower())
             lines += [checked_name(name), b": ", checked_value(value), b"\r\n"]

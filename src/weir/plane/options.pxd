@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from weir.plane.action cimport Action
 from weir.plane.admission cimport Admission
 from weir.plane.answers cimport ErrorPages
 from weir.plane.clients cimport ClientTable
@@ -9,6 +10,7 @@ from weir.plane.cluster cimport Cluster
 from weir.plane.head cimport HeadLimits
 from weir.plane.hooks cimport Hooks
 from weir.plane.ids cimport IdPolicy, TracePolicy
+from weir.plane.mirrors cimport Mirrors
 from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
 from weir.plane.trust cimport Networks
@@ -16,10 +18,13 @@ from weir.plane.trust cimport Networks
 cdef class Route:
     cdef readonly str name
     cdef readonly uint32_t number
+    cdef bytes text                     # its name
     cdef Cluster cluster
     cdef SeriesNames series
     cdef uint64_t max_body_bytes        # 0: no limit
     cdef Hooks hooks                    # None: there are none
+    cdef Action action                  # None: it sends requests on as they are
+    cdef Mirrors mirrors                # None: its requests are not copied
     cdef dict clusters                  # all of the plan, by name
     cdef Cluster find_cluster(self, str name)
 

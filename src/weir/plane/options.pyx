@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
+from weir.plane.action cimport Action
 from weir.plane.admission cimport Admission
 from weir.plane.answers cimport ErrorPages
 from weir.plane.clients cimport ClientTable
@@ -10,6 +11,7 @@ from weir.plane.fields cimport FWD_APPEND, FWD_KEEP, FWD_OFF, FWD_REPLACE
 from weir.plane.head cimport HEAD_MAX_FIELDS
 from weir.plane.hooks cimport Hooks
 from weir.plane.ids cimport ID_KEEP, ID_PASS, ID_REPLACE, TRACE_JOIN, TRACE_PASS, TRACE_RESTART
+from weir.plane.mirrors cimport Mirrors
 from weir.plane.router cimport Router
 from weir.plane.series cimport SeriesNames
 from weir.plane.trust cimport Networks
@@ -23,13 +25,16 @@ cdef class Route:
     """A route; `number` is its place in the plan and in the statistics table."""
 
     def __cinit__(self, plan, int number, Cluster cluster not None, SeriesNames series not None, Hooks hooks=None,
-                  dict clusters=None):
+                  dict clusters=None, Mirrors mirrors=None):
         self.name = plan.name
+        self.text = self.name.encode()
         self.number = number
         self.cluster = cluster
         self.series = series
         self.max_body_bytes = plan.max_body_bytes
         self.hooks = hooks
+        self.mirrors = mirrors
+        self.action = None if plan.action is None else Action(plan.action)
         self.clusters = {} if clusters is None else clusters
 
     cdef Cluster find_cluster(self, str name):

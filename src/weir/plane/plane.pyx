@@ -13,6 +13,8 @@ from weir.plane.fake cimport FakeStream
 from weir.plane.hooks cimport Hook, Hooks
 from weir.plane.listener cimport Listener
 from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.mirror cimport end_copies
+from weir.plane.mirrors cimport Mirrors
 from weir.plane.pool cimport Pool
 from weir.plane.roster cimport Roster
 from weir.plane.router cimport Router
@@ -65,7 +67,7 @@ cdef class Plane:
         self.routes = [
             Route(
                 route, number, places[route.cluster], series_of(plan.stats, route, series),
-                Hooks(made) if made else None, by_name,
+                Hooks(made) if made else None, by_name, mirrors_of(route, self.clusters),
             )
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
@@ -204,6 +206,9 @@ cdef class Plane:
         self.workspace.on_log_wanted = None
         for listener in self.listeners:
             listener.close_all()
+        for route in self.routes:
+            if (<Route>route).mirrors is not None:
+                end_copies((<Route>route).mirrors)
         for cluster in self.clusters:
             for pool in cluster.pools:
                 pool.close_all()
@@ -365,3 +370,10 @@ def series_of(stats, route, made) -> SeriesNames:
     if (exact, templates) not in made:
         made[exact, templates] = SeriesNames(exact, templates)
     return made[exact, templates]
+
+
+def mirrors_of(route, clusters):
+    """Where a route's requests are copied to; None: nowhere."""
+    if route.action is None or route.action.mirror == NOWHERE:
+        return None
+    return Mirrors(clusters[route.action.mirror], route.action.mirror_percent, route.action.mirror_max)

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove, memset
 
 from weir.plane.accesslog cimport LEDGER_PARTS
+from weir.plane.action cimport Action
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -27,6 +28,7 @@ from weir.plane.codes cimport (
 from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner, SecondTry
+from weir.plane.facts cimport append_lines, overrule
 from weir.plane.fields cimport (
     ResponsePolicy,
     check_response,
@@ -62,7 +64,7 @@ from weir.plane.syscalls cimport ECONNRESET, ssize_t
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 cdef enum:
-    OWN_ROOM = 65536        # what weir adds to MAX_INTERIM interim heads, and edits to one head, at most
+    OWN_ROOM = 98304        # what weir adds to MAX_INTERIM interim heads, and hooks and routes to one head, at most
     HOLD_HEAD_MS = 4        # of a response whose body has not begun: no person notices, and its server is long done
 
 
@@ -314,6 +316,8 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     ):
         # The rest of the request will not be wanted: say so while there is a head to say it in.
         exchange.keep_client = False
+    if exchange.response_edits is not None and exchange.route.action is not None:
+        overrule(exchange)
     n = compose_response(exchange, buf.data + begin, framing)
     if n == 0:
         return exchange.fail(R_INTERNAL)
@@ -344,6 +348,7 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     cdef ListenerOptions options = exchange.owner.options
     cdef Head* head = &workspace.response_head
     cdef Edits edits = exchange.response_edits
+    cdef Action action = exchange.route.action
     cdef ResponsePolicy policy
     cdef uint32_t n
     cdef int64_t parts_us[LEDGER_PARTS]
@@ -359,6 +364,8 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
             policy.status_line = edits.status_line
             policy.status_line_length = <uint32_t>len(edits.status_line)
             exchange.status = edits.status
+    if action is not None and action.response is not None:
+        action.response.mark(p, head)
     policy.via = options.via_response
     policy.close = not exchange.keep_client
     policy.keep_alive = exchange.keep_client and exchange.version_minor == 0
@@ -374,7 +381,9 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     n = write_response_head(p, head, &policy, workspace.compose)
     if edits is not None:
         n = edits.put(workspace.compose, n)
-    return stick(exchange, n)
+    if action is not None and action.response is not None:
+        n = append_lines(exchange, action.response, n)
+    return stick(exchange, n) if n else 0
 
 
 cdef inline uint32_t stick(Exchange exchange, uint32_t n) noexcept:

@@ -62,6 +62,15 @@ cdef enum HedgeState:
     # the request is on its way, no final response head yet
     H_SENT = 2
 
+# A copy of a request, for a mirror.
+cdef enum MirrorState:
+    # its response is over, or it was given up
+    MI_OVER = 0
+    # for a connection: in a pool's line
+    MI_WAITING = 1
+    # the request is on its way, or its response, which is dropped
+    MI_SENT = 2
+
 # The circuit breaker of a cluster, in one worker.
 cdef enum BreakerState:
     # requests go on, and what comes of them is counted
@@ -76,10 +85,11 @@ cdef enum Machine:
     MACHINE_EXCHANGE = 1
     MACHINE_UPSTREAM = 2
     MACHINE_HEDGE = 3
-    MACHINE_BREAKER = 4
+    MACHINE_MIRROR = 4
+    MACHINE_BREAKER = 5
 
 cdef enum:
-    MACHINE_COUNT = 5
+    MACHINE_COUNT = 6
     STATE_PLACES = 8
 
 # Whether the table has this move: bit 8 x old + new of a machine's mask.
@@ -92,6 +102,8 @@ cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexce
     elif machine == MACHINE_UPSTREAM:
         mask = <uint64_t>0x0030007620323836
     elif machine == MACHINE_HEDGE:
+        mask = <uint64_t>0x0000000000010502
+    elif machine == MACHINE_MIRROR:
         mask = <uint64_t>0x0000000000010502
     elif machine == MACHINE_BREAKER:
         mask = <uint64_t>0x0000000000030402

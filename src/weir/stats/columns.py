@@ -93,4 +93,7 @@ CLUSTER_FIGURES: tuple[FigureInfo, ...] = (
     FigureInfo("sticky_lost", "counter", "Attempts at another endpoint than the client's cookie names: it is unknown, may not be asked, is full or has failed."),
     FigureInfo("hash_keyless", "counter", "Attempts without a key, of clusters that hash: they go round."),
     FigureInfo("hash_fallbacks", "counter", "Attempts at another endpoint than the key's own: it may not be asked, is full or has failed."),
+    FigureInfo("mirrored", "counter", "Copies of requests that were sent to it, as the mirror of a route."),
+    FigureInfo("mirrors_skipped", "counter", "Copies that were not made: too many in progress, a body that had not come with its head, or no room at an endpoint."),
+    FigureInfo("mirrors_failed", "counter", "Copies that came to nothing: no connection, a broken one, no valid response, or none in time."),
 )

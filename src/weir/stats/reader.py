@@ -180,6 +180,9 @@ class ClusterState(NamedTuple):
     sticky_lost: int = 0
     hash_keyless: int = 0
     hash_fallbacks: int = 0
+    mirrored: int = 0
+    mirrors_skipped: int = 0
+    mirrors_failed: int = 0
     # How often each decision about a retry (`weir.stats.retrywords.RETRY_WORDS`, in order) was made.
     decisions: tuple[int, ...] = (0,) * len(RETRY_WORDS)
 

@@ -1,0 +1,107 @@
+"""Paths that are forwarded as other ones: prefixes and patterns, whatever the encoding, and never another host."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.plane.scene import OK, Scene
+from weir.config.action_plan import ActionPlan
+from weir.plane.filters import plain
+from weir.plane.retarget import Retarget
+
+STRIP = Retarget(1)
+MOVE = Retarget(1, "/v1")
+ADD = Retarget(0, "/v1")
+PATTERN = Retarget(2, "", ["/people/", 1, "/card"], rest=True)
+
+# Pieces of paths that somebody reads differently from somebody else.
+PIECES = st.sampled_from(
+    [b"/", b"//", b"%2F", b"%2f", b".", b"..", b"%2e", b"%2E", b"a", b"api", b"%41", b"%", b"%2", b"~", b"\\", b"\xff"]
+)
+PATHS = st.lists(PIECES, max_size=12).map(lambda pieces: b"/" + b"".join(pieces))
+
+
+@pytest.mark.parametrize(
+    ("retarget", "path", "becomes"),
+    [
+        (STRIP, b"/api/users", b"/users"),
+        (STRIP, b"/api", b"/"),
+        (STRIP, b"/api/", b"/"),
+        (STRIP, b"/a%70i/a%2Fb%20c", b"/a%2Fb%20c"),
+        (STRIP, b"//api//host/x", b"/host/x"),
+        (STRIP, b"/api%2Fx//y", b"/x//y"),
+        (STRIP, b"/api/%2fhost", b"/host"),
+        (STRIP, b"/x/../api/users/./me", b"/users/me"),
+        (STRIP, b"/api/a/..", b"/"),
+        (MOVE, b"/api/users", b"/v1/users"),
+        (MOVE, b"/api", b"/v1"),
+        (MOVE, b"/api/", b"/v1/"),
+        (MOVE, b"/api/a/../../api/x", b"/v1/x"),
+        (MOVE, b"/api/a%2F%2e%2E%2f..%2fapi/x", b"/v1/x"),
+        (ADD, b"/", b"/v1/"),
+        (ADD, b"", b"/v1"),
+        (ADD, b"/x/../../admin", b"/v1/admin"),
+        (ADD, b"/x/", b"/v1/x/"),
+        (Retarget(0), b"", b"/"),
+        (PATTERN, b"/users/17/a/b", b"/people/17/card/a/b"),
+        (PATTERN, b"/users/a%2fb/", b"/people/a/card/b/"),
+        (PATTERN, b"/users/%C3%A4", b"/people/%C3%A4/card"),
+        (PATTERN, b"/users/x/../y/z", b"/people/y/card/z"),
+        (Retarget(2, "", ["/people/", 1], rest=False), b"/users/17/a/b", b"/people/17"),
+    ],
+)
+def test_what_a_path_becomes(retarget: Retarget, path: bytes, becomes: bytes) -> None:
+    assert retarget.path_of(path) == becomes
+
+
+def stripped(path: bytes, strips: int) -> bytes:
+    """What a path leads to, without its first segments."""
+    parts = plain(path).split(b"/")[1:]
+    return b"/" + b"/".join(parts[strips:])
+
+
+@given(PATHS, st.integers(0, 3))
+def test_a_stripped_path_leads_where_the_rest_of_the_path_does(path: bytes, strips: int) -> None:
+    assert plain(Retarget(strips).path_of(path)).rstrip(b"/") == stripped(path, strips).rstrip(b"/")
+
+
+@given(PATHS, st.integers(0, 3))
+def test_nothing_leaves_an_added_prefix(path: bytes, strips: int) -> None:
+    became = Retarget(strips, "/v1/x").path_of(path)
+    assert plain(became).rstrip(b"/") == (b"/v1/x" + stripped(path, strips)).rstrip(b"/")
+
+
+@given(PATHS, st.sampled_from([STRIP, MOVE, ADD, PATTERN, Retarget(3), Retarget(0)]))
+def test_the_result_begins_with_one_slash_and_is_bounded(path: bytes, retarget: Retarget) -> None:
+    became = retarget.path_of(path)
+    assert became.startswith(b"/")
+    assert not became.startswith((b"//", b"/%2f", b"/%2F"))
+    assert len(became) <= len(path) + 20
+
+
+@given(PATHS)
+def test_what_has_no_dot_segments_goes_on_as_it_came(path: bytes) -> None:
+    if b"." in path or b"%2e" in path.lower() or path.startswith((b"//", b"/%2f", b"/%2F")):
+        return
+    assert Retarget(0).path_of(path) == path
+
+
+@given(
+    PATHS.filter(lambda path: b"\xff" not in path and b"\\" not in path),
+    st.sampled_from([b"", b"?", b"?a=/../b&c=%00"]),
+)
+def test_a_rewritten_target_is_read_as_it_was_written(path: bytes, query: bytes) -> None:
+    action = ActionPlan(strip_segments=1, add_prefix="/v1")
+    scene = Scene(route={"action": action})
+    again = Scene()
+    client = scene.client(b"GET %s%s HTTP/1.1\r\nHost: h\r\n\r\n" % (path, query))
+    sent = scene.endpoint().take_sent()
+    assert sent.split(b" ")[1] == MOVE.path_of(path) + query
+    again.client(sent)
+    assert again.endpoint().take_sent() == sent, "the next proxy takes it for the same request"
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+    scene.close()
+    again.close()
