@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 
 class Headers:
     def __getitem__(self, name: str) -> str: ...
@@ -71,6 +71,6 @@ class Answer:
     def __init__(
         self,
         status: int = 200,
-        body: str | bytes | bytearray | memoryview = b"",
+        body: str | bytes | bytearray | memoryview | AsyncIterable[bytes] = b"",
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     ) -> None: ...

@@ -188,7 +188,7 @@ cdef class Request(Message):
             raise RuntimeError("the request has gone on: read and change its body in a hook of phase \"request\"")
         return request_body(exchange, self)
 
-    cdef int may_be_given(self) except -1:
+    cdef int may_be_given(self, bint whole) except -1:
         if messages_exchange(self).upgrade:
             raise ValueError("a request for another protocol has no body")
         return 0
@@ -389,6 +389,8 @@ cdef class Response(Message):
         cdef const char* p = NULL
         if exchange.response_edits is not None and exchange.response_edits.status:
             return exchange.response_edits.status
+        if exchange.status and not exchange.meets_response:
+            return exchange.status
         return self.parsed(&p).status
 
     @status.setter
@@ -430,12 +432,10 @@ cdef class Response(Message):
 
     cdef Body body_of(self):
         cdef Exchange exchange = messages_exchange(self)
-        cdef const char* p = NULL
-        self.parsed(&p)
         return response_body(exchange, self)
 
-    cdef int may_be_given(self) except -1:
-        if self.status in (204, 205, 206, 304):
+    cdef int may_be_given(self, bint whole) except -1:
+        if self.status == 206 or (whole and self.status in (204, 205, 304)):
             raise ValueError(f"a response with status {self.status} has no body, or a part of one")
         return 0
 
@@ -455,7 +455,8 @@ def status_line(int status):
 cdef class Answer:
     """What weir answers by itself, instead of an endpoint.
 
-    `body` is text (sent as UTF-8) or bytes, 16 MiB at most; `headers` a mapping or pairs of names and values.
+    `body` is text (sent as UTF-8) or bytes, 16 MiB at most, or an async iterator of bytes, sent on as they come;
+    `headers` a mapping or pairs of names and values.
     Content-Type is text/plain (of text) unless it is given; framing is weir's. ValueError for a status that is not 200
     to 599, a body where the status has none (204, 304), and fields that cannot be.
     """
@@ -463,9 +464,11 @@ cdef class Answer:
     def __init__(self, int status=200, body=b"", headers=()):
         if not 200 <= status <= 599:
             raise ValueError(f"status {status}: 200 to 599")
+        self.pieces = body if hasattr(body, "__aiter__") else None
+        body = body if self.pieces is None else b""
         text = isinstance(body, str)
         self.body = body.encode() if text else bytes(body)
-        if self.body and status in (204, 205, 304):
+        if (self.body or self.pieces is not None) and status in (204, 205, 304):
             raise ValueError(f"a response with status {status} has no body")
         if len(self.body) > ANSWER_MOST:
             raise ValueError(f"a body of {len(self.body)} bytes; an answer has {ANSWER_MOST} at most")
