@@ -14,6 +14,7 @@ import logging
 
 from libc.stdint cimport int64_t
 
+from weir.plane.answer cimport Answer
 from weir.plane.bodied cimport Bodied, made_body
 from weir.plane.bodies cimport Body
 from weir.plane.codes cimport (
@@ -28,7 +29,7 @@ from weir.plane.hooks cimport (
     PHASE_LOG, PHASE_REQUEST, PHASE_REQUEST_BODY, PHASE_RESPONSE, PHASE_RESPONSE_BODY, PHASE_UPSTREAM, Hook, Hooks,
     Phase,
 )
-from weir.plane.messages cimport Answer, Request
+from weir.plane.messages cimport Request
 from weir.plane.passage cimport Passage
 from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
 from weir.plane.tally cimport HC_CALLS, HC_FAILURES, HC_TIMEOUTS, MC_ASKED, MC_MET, tally_ns
