@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from weir.control.errors import StartError
     from weir.embedding import Proxy
     from weir.hooks import hook
+    from weir.hooks.life import background, shutdown, startup
     from weir.plane.answer import Answer
     from weir.plane.messages import Headers, Request, Response
     from weir.plane.piecewise import BodyCut, BodyTooLarge
@@ -32,8 +33,11 @@ __all__ = [
     "Response",
     "StartError",
     "__version__",
+    "background",
     "hook",
     "run",
+    "shutdown",
+    "startup",
     "testing",
 ]
 
@@ -48,8 +52,11 @@ _HOMES: Final = {
     "Request": "weir.plane.messages",
     "Response": "weir.plane.messages",
     "StartError": "weir.control.errors",
+    "background": "weir.hooks.life",
     "hook": "weir.hooks",
     "run": "weir.running",
+    "shutdown": "weir.hooks.life",
+    "startup": "weir.hooks.life",
     "testing": "",
 }
 

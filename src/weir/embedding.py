@@ -18,8 +18,7 @@ from weir.config.load import Settings, from_mapping, load_file
 from weir.config.plan import LogPlan, Plan
 from weir.control.errors import StartError
 from weir.control.worker import Host, LogSink, Worker, drain_or_stop, make_table, own_seat
-from weir.hooks import Hook
-from weir.hooks.loading import HooksError, hooks_of, load
+from weir.hooks.loading import Found, HooksError, hooks_of, load
 from weir.plane.engine import Engine
 from weir.plane.guest import Guest
 from weir.stats.layout import Table
@@ -31,7 +30,7 @@ __all__ = ["Configuration", "Hooks", "Proxy"]
 Configuration = str | os.PathLike[str] | Mapping[str, Any]
 
 # A module, the path of a file, or the functions themselves.
-Hooks = ModuleType | str | os.PathLike[str] | Sequence[Hook[..., Any]]
+Hooks = ModuleType | str | os.PathLike[str] | Sequence[Found]
 
 # What an application at hand is called: in the configuration, and as an endpoint in statistics and logs.
 GIVEN = "asgi:given:app"
@@ -190,7 +189,7 @@ def read_plan(config: Configuration, *, hooked: bool = False) -> Plan:
     return compile_plan(load_file(os.fspath(config), settings), os.path.dirname(os.path.abspath(config)))
 
 
-def read_hooks(hooks: Hooks | None) -> Sequence[Hook[..., Any]] | None:
+def read_hooks(hooks: Hooks | None) -> Sequence[Found] | None:
     """The hooks themselves; None: those of the configuration. weir.StartError for a file that cannot be imported."""
     if hooks is None:
         return None

@@ -8,6 +8,7 @@ cdef enum:
 cdef class Answer:
     cdef readonly uint16_t status
     cdef readonly bytes body
+    cdef object pieces                  # an async iterator, in place of the body; None: there is none
     cdef readonly list headers          # (name, value)
     cdef bytes lines                    # status line and fields, without framing
 

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 
 class Answer:
     status: int  # as it was given
@@ -7,6 +7,6 @@ class Answer:
     def __init__(
         self,
         status: int = 200,
-        body: str | bytes | bytearray | memoryview = b"",
+        body: str | bytes | bytearray | memoryview | AsyncIterable[bytes] = b"",
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     ) -> None: ...

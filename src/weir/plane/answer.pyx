@@ -37,7 +37,8 @@ cdef bytes status_line(int status):
 cdef class Answer:
     """What weir answers by itself, instead of an endpoint.
 
-    `body` is text (sent as UTF-8) or bytes, 16 MiB at most; `headers` a mapping or pairs of names and values.
+    `body` is text (sent as UTF-8) or bytes, 16 MiB at most, or an async iterator of bytes, sent on as they come;
+    `headers` a mapping or pairs of names and values.
     Content-Type is text/plain (of text) unless it is given; framing is weir's. ValueError for a status that is not 200
     to 599, a body where the status has none (204, 304), and fields that cannot be.
     """
@@ -45,9 +46,11 @@ cdef class Answer:
     def __init__(self, int status=200, body=b"", headers=()):
         if not 200 <= status <= 599:
             raise ValueError(f"status {status}: 200 to 599")
+        self.pieces = body if hasattr(body, "__aiter__") else None
+        body = body if self.pieces is None else b""
         text = isinstance(body, str)
         self.body = body.encode() if text else bytes(body)
-        if self.body and status in (204, 205, 304):
+        if (self.body or self.pieces is not None) and status in (204, 205, 304):
             raise ValueError(f"a response with status {status} has no body")
         if len(self.body) > ANSWER_MOST:
             raise ValueError(f"a body of {len(self.body)} bytes; an answer has {ANSWER_MOST} at most")

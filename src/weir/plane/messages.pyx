@@ -183,7 +183,7 @@ cdef class Request(Message):
             raise RuntimeError("the request has gone on: read and change its body in a hook of phase \"request\"")
         return request_body(exchange, self)
 
-    cdef int may_be_given(self) except -1:
+    cdef int may_be_given(self, bint whole) except -1:
         if messages_exchange(self).upgrade:
             raise ValueError("a request for another protocol has no body")
         return 0
@@ -413,6 +413,8 @@ cdef class Response(Message):
         cdef const char* p = NULL
         if exchange.response_edits is not None and exchange.response_edits.status:
             return exchange.response_edits.status
+        if exchange.status and not exchange.meets_response:
+            return exchange.status
         return self.parsed(&p).status
 
     @status.setter
@@ -454,12 +456,10 @@ cdef class Response(Message):
 
     cdef Body body_of(self):
         cdef Exchange exchange = messages_exchange(self)
-        cdef const char* p = NULL
-        self.parsed(&p)
         return response_body(exchange, self)
 
-    cdef int may_be_given(self) except -1:
-        if self.status in (204, 205, 206, 304):
+    cdef int may_be_given(self, bint whole) except -1:
+        if self.status == 206 or (whole and self.status in (204, 205, 304)):
             raise ValueError(f"a response with status {self.status} has no body, or a part of one")
         return 0
 
