@@ -48,6 +48,11 @@ LARGEST = 512 * 1024  # of a request
 redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://127.0.0.1"), socket_timeout=1, socket_connect_timeout=1)
 
 
+@weir.shutdown
+async def close() -> None:
+    await redis.aclose()
+
+
 # Without Redis nobody comes in: what is not counted would not be limited.
 @weir.hook("request")
 async def admit(request: weir.Request) -> weir.Answer | None:
