@@ -140,9 +140,9 @@ def test_what_routes_do_themselves(home: Path) -> None:
     found = said(home, "GET", "http://h:8080/shop/x")
     assert found["edits"] == [
         "strip_prefix: 1 segment of the path",
-        "request: without x-item",
+        "request: without X-Item",
         "request: X-Item: {segment:1}",
-        "response: without server",
+        "response: without Server",
     ]
     assert (found["answer"], found["cluster"]["name"]) == (None, "app")
     lines = weir("explain", "-c", "weir.toml", "GET", "http://h:8080/old/x", cwd=home).stdout.splitlines()
