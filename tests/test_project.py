@@ -31,7 +31,7 @@ PLANE_ORDER = (
     *("edits",),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
     *("filters", "tally", "hooks", "attend", "piecewise", "fault"),
-    *("workspace", "fake", "account", "answers", "admission"),
+    *("workspace", "fake", "account", "answers", "answer", "admission"),
     *(
         "upstream",
         "roster",
@@ -118,7 +118,7 @@ MAY_IMPORT = {
     "weir.testing": ("weir.embedding", "weir.stats"),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
-        *("weir.hooks", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
+        *("weir.hooks", "weir.plane.answer", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
     ),
 }
 
@@ -194,11 +194,9 @@ TESTED_IN = {
     "plane/mirrors.pyx": "plane/test_mirror.py",
     "plane/phrase.pyx": "plane/test_action.py",
     "plane/attend.py": "plane/test_meeting.py",
-    "plane/bodied.pyx": "plane/test_bodies.py",
     "plane/passage.pyx": "plane/test_bodies.py",
-    "plane/piecewise.py": "plane/test_bodies.py",
-    "plane/pipe.pyx": "plane/test_bodies.py",
     "plane/account.pyx": "plane/test_exchange.py",
+    "plane/answer.pyx": "plane/test_messages.py",
     "plane/answering.pyx": "plane/test_answers.py",
     "plane/arrival.pyx": "plane/test_clients.py",
     "plane/clock.pyx": "plane/test_timers.py",

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from weir.embedding import Proxy
     from weir.hooks import hook
     from weir.hooks.life import background, shutdown, startup
-    from weir.plane.messages import Answer, Headers, Request, Response
+    from weir.plane.answer import Answer
+    from weir.plane.messages import Headers, Request, Response
     from weir.plane.piecewise import BodyCut, BodyTooLarge
     from weir.running import run
 
@@ -42,7 +43,7 @@ __all__ = [
 
 # Where each name is; with "", a module.
 _HOMES: Final = {
-    "Answer": "weir.plane.messages",
+    "Answer": "weir.plane.answer",
     "BodyCut": "weir.plane.piecewise",
     "BodyTooLarge": "weir.plane.piecewise",
     "ConfigError": "weir.config.errors",

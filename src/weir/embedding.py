@@ -14,7 +14,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from weir.config.compile import compile_plan
-from weir.config.load import from_mapping, load_file
+from weir.config.load import Settings, from_mapping, load_file
 from weir.config.plan import LogPlan, Plan
 from weir.control.errors import StartError
 from weir.control.worker import Host, LogSink, Worker, drain_or_stop, make_table, own_seat
@@ -98,7 +98,7 @@ class Proxy:
     async def __aenter__(self) -> Self:
         if self._memory is not None:
             raise RuntimeError("this proxy has served already: make another one")
-        plan = read_plan(self._config)
+        plan = read_plan(self._config, hooked=self._hooks is not None)
         if self._sink is not None:
             plan = replace(plan, log=LogPlan())
         engine = self._engine = Engine()
@@ -181,11 +181,12 @@ class Proxy:
         return snapshot(self._memory)
 
 
-def read_plan(config: Configuration) -> Plan:
-    """The plan of a configuration. weir.ConfigError."""
+def read_plan(config: Configuration, *, hooked: bool = False) -> Plan:
+    """The plan of a configuration. With `hooked` there are hooks, whatever it says of them. weir.ConfigError."""
     if isinstance(config, Mapping):
-        return compile_plan(from_mapping(config))
-    return compile_plan(load_file(os.fspath(config)), os.path.dirname(os.path.abspath(config)))
+        return compile_plan(from_mapping({**config, "hooks": "given"} if hooked else config))
+    settings: Settings | None = {("hooks",): ("hooks", "given")} if hooked else None
+    return compile_plan(load_file(os.fspath(config), settings), os.path.dirname(os.path.abspath(config)))
 
 
 def read_hooks(hooks: Hooks | None) -> Sequence[Found] | None:

@@ -14,18 +14,22 @@ import logging
 
 from libc.stdint cimport int64_t
 
-from weir.plane.bodied cimport Bodied
+from weir.plane.answer cimport Answer
+from weir.plane.bodied cimport Bodied, made_body
 from weir.plane.bodies cimport Body
 from weir.plane.codes cimport (
     R_BODY_TOO_LARGE, R_HOOK_FAILED, R_HOOK_TIMEOUT, R_NONE, R_RESPONSE_TOO_LARGE, Reason,
 )
+from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner
+from weir.plane.framing cimport B_NONE
 from weir.plane.filters cimport Asked
+from weir.plane.head cimport M_HEAD
 from weir.plane.hooks cimport (
     PHASE_LOG, PHASE_REQUEST, PHASE_REQUEST_BODY, PHASE_RESPONSE, PHASE_RESPONSE_BODY, PHASE_UPSTREAM, Hook, Hooks,
     Phase,
 )
-from weir.plane.messages cimport Answer, Request
+from weir.plane.messages cimport Request
 from weir.plane.passage cimport Passage
 from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
 from weir.plane.tally cimport HC_CALLS, HC_FAILURES, HC_TIMEOUTS, MC_ASKED, MC_MET, tally_ns
@@ -209,6 +213,11 @@ cdef Reason meeting_reason(Exchange exchange, object error):
 cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
     cdef bint keep
     meeting_hold(exchange)
+    if answer.pieces is not None and exchange.method != M_HEAD:
+        exchange.meets_response = False
+        made_body(exchange, meeting_view(exchange), answer.pieces)
+        exchange.owner.answer_pieces(exchange, answer)
+        return MEET_OVER
     keep = exchange.may_keep()
     exchange.status = exchange.owner.answer_own(exchange, answer, keep)
     exchange.finish(False, keep and exchange.status != 0)
@@ -216,13 +225,25 @@ cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
 
 
 cdef int meet_request_body(Exchange exchange) except -1:
-    return meeting_add(exchange, meeting_view(exchange), PHASE_REQUEST_BODY)
+    if exchange.framing.kind != B_NONE:
+        meeting_add(exchange, meeting_view(exchange), PHASE_REQUEST_BODY)
+    if exchange.hooked & (<Hooks>exchange.route.hooks).masks[<int>PHASE_RESPONSE_BODY]:
+        # A hook of bodies is for whole ones: who asks for a part is sent all of it.
+        if exchange.request_edits is None:
+            exchange.request_edits = Edits()
+        exchange.request_edits.remove_field(b"range")
+        exchange.request_edits.remove_field(b"if-range")
+    return 0
 
 
 cdef int meet_response_body(Exchange exchange) except -1:
     exchange.meets_response = True
     exchange.workspace.response_owner = exchange
-    return meeting_add(exchange, meeting_view(exchange).response_view(), PHASE_RESPONSE_BODY)
+    try:
+        meeting_add(exchange, meeting_view(exchange).response_view(), PHASE_RESPONSE_BODY)
+    except ValueError as error:
+        return meeting_failed(exchange, meeting_view(exchange).answered.calls, error)
+    return MEET_GO
 
 
 cdef int meeting_add(Exchange exchange, Bodied message, Phase phase) except -1:
