@@ -51,7 +51,7 @@ ifneq ($(words $(MAKECMDGOALS)),1)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test figures sanitize sanitized coverage reloads idle faults links differential fuzz lint format bench soak everything keepalive build docs pictures clean
+.PHONY: help demo test figures sanitize sanitized coverage reloads idle faults leaks links differential fuzz lint format bench soak everything keepalive build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz packages-links
 
 help:
@@ -64,6 +64,7 @@ help:
 	@echo "make reloads  RELOADS=$(RELOADS) reloads under every load, and a worker killed every second, KILLS=$(KILLS) times"
 	@echo "make idle     IDLE=$(IDLE) idle connections over several workers: memory of each"
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
+	@echo "make leaks    a million requests of each way in which a body meets Python: no object is left (half an hour)"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
 	@echo "make soak     ten million requests over a million paths: memory, counts, cost (ten minutes; SOAK=\"more options\")"
 	@echo "make everything  everything on at once, and nothing may grow: ten minutes (DURATION=seconds)"
@@ -129,6 +130,9 @@ reloads: packages-test $(VENV)/.dev
 links: packages-links $(VENV)/.dev
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin:/sbin" WEIR_LINKS=1 $(BIN)/python -m pytest -s tests/links $(PYTEST)
 
+leaks: $(VENV)/.dev
+	@WEIR_LEAK_REQUESTS=1000000 $(BIN)/python -m pytest -s -k nothing_is_left tests/plane/test_pipe.py $(PYTEST)
+
 faults: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults $(FAULTS)
 
@@ -143,6 +147,7 @@ lint: $(VENV)/.dev
 	@$(BIN)/python tools/gen_tables.py --check
 	@$(BIN)/python tools/gen_proto.py --check
 	@$(BIN)/python tools/gen_config_docs.py --check
+	@$(BIN)/python tools/gen_api_docs.py --check
 	@$(BIN)/python tools/render_site.py --check
 
 format: $(VENV)/.dev
@@ -173,6 +178,7 @@ docs: $(VENV)/.dev $(DOCUMENTS)
 	$(BIN)/python tools/gen_tables.py
 	$(BIN)/python tools/gen_proto.py
 	$(BIN)/python tools/gen_config_docs.py
+	$(BIN)/python tools/gen_api_docs.py
 	$(BIN)/python tools/render_site.py
 
 pictures: packages-test $(VENV)/.bench

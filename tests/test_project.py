@@ -30,8 +30,8 @@ PLANE_ORDER = (
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "deadline", "chunked", "accept"),
     *("edits",),
     *("keepalive", "origin", "proxyproto", "trust", "clients", "pace", "parsers"),
-    *("filters", "hooks", "attend", "piecewise", "fault"),
-    *("workspace", "fake", "account", "answers", "admission"),
+    *("filters", "tally", "hooks", "attend", "piecewise", "fault"),
+    *("workspace", "fake", "account", "answers", "answer", "admission"),
     *(
         "upstream",
         "roster",
@@ -81,6 +81,7 @@ PLANE_ORDER = (
         "arrival",
         "downstream",
         "listener",
+        "explain",
         "plane",
     ),
 )
@@ -93,7 +94,7 @@ MAY_IMPORT = {
     "weir.stats": ("weir.reasons", "weir.config.plan", "weir.plane.columns"),
     "weir.plane": (
         *("weir.reasons", "weir.config.plan", "weir.config.action_plan"),
-        *("weir.stats.columns", "weir.stats.ejection", "weir.stats.layout", "weir.stats.rules"),
+        *("weir.stats.columns", "weir.stats.ejection", "weir.stats.hooks", "weir.stats.layout", "weir.stats.rules"),
     ),
     "weir.config": (),
     "weir.hooks": (),
@@ -110,6 +111,7 @@ MAY_IMPORT = {
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": (
         *("weir", "weir.admin", "weir.config", "weir.control", "weir.demo", "weir.plane", "weir.running", "weir.stats"),
+        *("weir.hooks", "weir.reasons"),
     ),
     "weir.__main__": ("weir.cli.main",),
     "weir.running": ("weir.admin", "weir.config", "weir.control", "weir.hooks"),
@@ -117,7 +119,7 @@ MAY_IMPORT = {
     "weir.testing": ("weir.embedding", "weir.stats"),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
-        *("weir.hooks", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
+        *("weir.hooks", "weir.plane.answer", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
     ),
 }
 
@@ -194,11 +196,9 @@ TESTED_IN = {
     "plane/mirrors.pyx": "plane/test_mirror.py",
     "plane/phrase.pyx": "plane/test_action.py",
     "plane/attend.py": "plane/test_meeting.py",
-    "plane/bodied.pyx": "plane/test_bodies.py",
     "plane/passage.pyx": "plane/test_bodies.py",
-    "plane/piecewise.py": "plane/test_bodies.py",
-    "plane/pipe.pyx": "plane/test_bodies.py",
     "plane/account.pyx": "plane/test_exchange.py",
+    "plane/answer.pyx": "plane/test_messages.py",
     "plane/answering.pyx": "plane/test_answers.py",
     "plane/arrival.pyx": "plane/test_clients.py",
     "plane/clock.pyx": "plane/test_timers.py",
@@ -219,6 +219,7 @@ TESTED_IN = {
     "plane/vouch.pyx": "plane/test_trust.py",
     "plane/workspace.pyx": "plane/test_exchange.py",
     "plane/buffer.pyx": "plane/test_relay.py",
+    "hooks/life.py": "control/test_life.py",
     "control/child.py": "e2e/test_workers.py",
     "control/expand.py": "e2e/test_names.py",
     "control/crew.py": "control/test_supervisor.py",

@@ -1,72 +1,25 @@
-"""Bodies that Python reads, replaces, changes piece by piece, or makes."""
+"""Bodies that Python reads, replaces, changes piece by piece, or makes: responses."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 import weir
+import weir.hooks
+from tests.plane.messages import (
+    CLOSED,
+    FRAMINGS,
+    LENGTH,
+    OLD_GET,
+    TRANSFORMS,
+    answer,
+    told,
+    upper,
+)
 from tests.plane.scene import GET, Scene
 from tests.plane.test_meeting import in_loop, turns
-
-POST = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabcdef"
-CHUNKED_POST = b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"
-OLD_GET = GET.replace(b"1.1", b"1.0")
-
-# The same body, framed in each way.
-LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef"
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n4\r\ncdef\r\n0\r\n\r\n"
-CLOSED = b"HTTP/1.1 200 OK\r\n\r\nabcdef"
-FRAMINGS = pytest.mark.parametrize("framed", [LENGTH, CHUNKED, CLOSED], ids=["length", "chunked", "closed"])
-
-
-class Told(NamedTuple):
-    """A message as it was sent."""
-
-    first: bytes
-    fields: dict[bytes, bytes]
-    body: bytes
-    whole: bool
-    rest: bytes
-
-
-def told(sent: bytes, *, bare: bool = False) -> Told:
-    """Reads one message; `bare`: it has no body."""
-    head, _, rest = sent.partition(b"\r\n\r\n")
-    first, *lines = head.split(b"\r\n")
-    fields = {name.lower(): value for name, _, value in (line.partition(b": ") for line in lines)}
-    if bare:
-        return Told(first, fields, b"", True, rest)
-    if b"content-length" in fields:
-        n = int(fields[b"content-length"])
-        return Told(first, fields, rest[:n], len(rest) >= n, rest[n:])
-    if b"transfer-encoding" not in fields:
-        return Told(first, fields, rest, False, b"")
-    body = b""
-    while b"\r\n" in rest:
-        size, _, rest = rest.partition(b"\r\n")
-        n = int(size, 16)
-        if n == 0:
-            return Told(first, fields, body, rest.startswith(b"\r\n"), rest[2:])
-        body += rest[:n]
-        if len(rest) < n + 2:
-            break
-        assert rest[n : n + 2] == b"\r\n"
-        rest = rest[n + 2 :]
-    return Told(first, fields, body, False, b"")
-
-
-def answer(scene: Scene, response: bytes, step: int = 0) -> None:
-    """The endpoint sends a response, whole or in steps; one that has no length ends by the close."""
-    endpoint = scene.endpoint()
-    for at in range(0, len(response), step or len(response)):
-        scene.send(endpoint, response[at : at + (step or len(response))])
-    if b"Content-Length" not in response and b"chunked" not in response:
-        scene.end(endpoint)
-
 
 # -- whole -----------------------------------------------------------------------------------------------------------
 
@@ -119,22 +72,6 @@ def test_a_response_body_is_read_and_goes_on(framed: bytes, step: int) -> None:
 # -- piece by piece --------------------------------------------------------------------------------------------------
 
 
-def upper(piece: bytes) -> bytes:
-    """A plain function."""
-    return piece.upper() if piece else b"."
-
-
-async def upper_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """An async generator."""
-    async for piece in pieces:
-        await asyncio.sleep(0)
-        yield piece.upper()
-    yield b"."
-
-
-TRANSFORMS = pytest.mark.parametrize("function", [upper, upper_of], ids=["plain", "generator"])
-
-
 @FRAMINGS
 @TRANSFORMS
 @pytest.mark.parametrize("step", [0, 1])
@@ -160,3 +97,110 @@ def test_a_response_body_is_transformed(framed: bytes, function: Any, step: int,
         scene.close()
 
     in_loop(play)
+
+
+# -- what is said of a body ------------------------------------------------------------------------------------------
+
+SAID = b'HTTP/1.1 200 OK\r\nETag: "x"\r\nAccept-Ranges: bytes\r\nContent-MD5: y\r\nContent-Digest: z\r\n'
+
+
+@pytest.mark.parametrize("how", ["body", "transform", "read"])
+def test_what_is_no_longer_true_is_not_said(how: str) -> None:
+    @weir.hook("response")
+    async def changes(response: weir.Response) -> None:
+        if how == "body":
+            response.body = b"new"
+        elif how == "transform":
+            response.transform(upper)
+        else:
+            await response.read()
+
+    async def play() -> None:
+        scene = Scene(hooks=[changes])
+        client = scene.client(GET)
+        answer(scene, SAID + b"Content-Length: 6\r\n\r\nabcdef")
+        await turns(scene)
+        fields = told(client.take_sent()).fields
+        if how == "read":
+            assert fields.keys() == {b"etag", b"accept-ranges", b"content-md5", b"content-digest", b"content-length"}
+            assert fields[b"etag"] == b'"x"'
+        else:
+            assert fields[b"etag"] == b'W/"x"'
+            assert fields.keys() == {b"etag", b"transfer-encoding" if how == "transform" else b"content-length"}
+        scene.close()
+
+    in_loop(play)
+
+
+def test_what_a_hook_says_of_its_body_stays() -> None:
+    @weir.hook("response")
+    def changes(response: weir.Response) -> None:
+        response.body = b"new"
+        response.headers["ETag"] = '"mine"'
+        response.headers["Content-Digest"] = "mine"
+
+    scene = Scene(hooks=[changes])
+    client = scene.client(GET)
+    answer(scene, SAID + b"Content-Length: 6\r\n\r\nabcdef")
+    fields = told(client.take_sent()).fields
+    assert fields == {b"etag": b'"mine"', b"content-digest": b"mine", b"content-length": b"3"}
+    scene.close()
+
+
+@pytest.mark.parametrize("how", ["transform", "phase"])
+@pytest.mark.parametrize(
+    ("asked", "head"),
+    [
+        (GET.replace(b"GET", b"HEAD"), b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"),
+        (GET, b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n"),
+        (GET, b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ],
+)
+def test_what_has_no_body_is_not_transformed(how: str, asked: bytes, head: bytes) -> None:
+    def never(piece: bytes) -> bytes:
+        raise AssertionError(piece)
+
+    @weir.hook("response")
+    def transforms(response: weir.Response) -> None:
+        response.transform(never)
+
+    @weir.hook("response_body")
+    def body(piece: bytes, _response: weir.Response) -> bytes:
+        raise AssertionError(piece)
+
+    scene = Scene(hooks=[body if how == "phase" else transforms])
+    client = scene.client(asked + asked)
+    for _ in range(2):
+        scene.send(scene.endpoint(), head)
+        assert client.take_sent() == head.replace(b"Content-Length: 6\r\n", b"")
+    scene.close()
+
+
+def test_head_tells_the_length_of_the_new_body() -> None:
+    @weir.hook("response")
+    def replaces(response: weir.Response) -> None:
+        response.body = b"new"
+
+    scene = Scene(hooks=[replaces])
+    client = scene.client(GET.replace(b"GET", b"HEAD") + GET)
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+    assert client.take_sent() == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+    scene.send(scene.endpoint(), LENGTH)
+    assert told(client.take_sent()).body == b"new"
+    scene.close()
+
+
+def test_a_part_of_a_body_is_not_changed() -> None:
+    @weir.hook("response_body")
+    def body(piece: bytes, _response: weir.Response) -> bytes:
+        return piece
+
+    scene = Scene(hooks=[body])
+    client = scene.client(GET[:-2] + b"Range: bytes=1-2\r\nIf-Range: x\r\n\r\n")
+    assert scene.endpoint().take_sent() == GET, "a part is not asked for"
+    scene.send(
+        scene.endpoint(), b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 1-2/6\r\nContent-Length: 2\r\n\r\nbc"
+    )
+    assert client.take_sent().startswith(b"HTTP/1.1 500")
+    assert scene.reasons() == {"hook_failed": 1}
+    scene.close()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from weir.config.action_plan import Phrase
     from weir.config.plan import FaultPlan, ListenerPlan, Plan, RateLimitPlan
 
-__all__ = ["command", "summary"]
+__all__ = ["command", "fault_text", "limit_text", "summary"]
 
 MOST_DOUBLES = 10
 
@@ -100,26 +100,34 @@ def _destination(plan: Plan, listener: ListenerPlan) -> str:
 
 def _rules(listener: ListenerPlan) -> list[str]:
     """A listener's rate limits and faults, in words."""
-    from weir.config.limit_kinds import abort, delay, rate
+    lines = [f"  {limit_text(limit)}" for limit in listener.rate_limits]
+    return lines + [f"  FAULT: {fault_text(fault)}" for fault in listener.faults]
+
+
+def limit_text(limit: RateLimitPlan) -> str:
+    """A rate limit in words."""
+    from weir.config.limit_kinds import rate
+
+    whom = {"client": "each client", "path": "each path", "all": "all requests together"}
+    text = f"{whom.get(limit.by) or f'each value of {limit.by[6:]}'}: {rate().show(limit.rate)}"
+    text += f", {limit.burst or limit.rate[0]} at once"
+    text += f", {limit.delay} more wait" if limit.delay else ""
+    return f"{text}{_whose(limit)}{'; counted only (dry run)' if limit.dry_run else ''}"
+
+
+def fault_text(fault: FaultPlan) -> str:
+    """An injected fault in words."""
+    from weir.config.limit_kinds import abort, delay
     from weir.config.units import format_size
 
-    lines = []
-    for limit in listener.rate_limits:
-        whom = {"client": "each client", "path": "each path", "all": "all requests together"}
-        text = f"{whom.get(limit.by) or f'each value of {limit.by[6:]}'}: {rate().show(limit.rate)}"
-        text += f", {limit.burst or limit.rate[0]} at once"
-        text += f", {limit.delay} more wait" if limit.delay else ""
-        lines.append(f"  {text}{_whose(limit)}{'; counted only (dry run)' if limit.dry_run else ''}")
-    for fault in listener.faults:
-        parts = []
-        if fault.delay_ms[1]:
-            parts.append(f"{fault.delay_percent} % wait {delay().show(fault.delay_ms)}")
-        if fault.abort:
-            parts.append(f"{fault.abort_percent} % are {_aborted(abort().show(fault.abort))}")
-        if fault.bandwidth_bytes:
-            parts.append(f"{fault.bandwidth_percent} % get {format_size(fault.bandwidth_bytes)} a second")
-        lines.append(f"  FAULT: {', '.join(parts)}{_whose(fault)}{f'; {fault.field}' if fault.field else ''}")
-    return lines
+    parts = []
+    if fault.delay_ms[1]:
+        parts.append(f"{fault.delay_percent} % wait {delay().show(fault.delay_ms)}")
+    if fault.abort:
+        parts.append(f"{fault.abort_percent} % are {_aborted(abort().show(fault.abort))}")
+    if fault.bandwidth_bytes:
+        parts.append(f"{fault.bandwidth_percent} % get {format_size(fault.bandwidth_bytes)} a second")
+    return f"{', '.join(parts)}{_whose(fault)}{f'; {fault.field}' if fault.field else ''}"
 
 
 def _actions(plan: Plan, listener: ListenerPlan) -> list[str]:

@@ -7,26 +7,32 @@ from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
 from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
 from weir.plane.action cimport BODY_MOST, LINES_MOST, Action
+from weir.plane.answer cimport Answer
 from weir.plane.answers cimport (
     AnswerPolicy, answer_status, finish_own_head, write_error, write_own_head, write_page_head,
 )
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
-    DONE, FAILED, R_BAD_HOST, R_FAULT_INJECTED, R_INTERNAL, R_NONE, R_RATE_LIMITED, WOULD_BLOCK, Reason, Step,
+    DONE, FAILED, R_BAD_HOST, R_CLIENT_CLOSED, R_FAULT_INJECTED, R_HOOK_FAILED, R_INTERNAL, R_NONE, R_RATE_LIMITED,
+    WOULD_BLOCK, Reason, Step,
 )
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.facts cimport gather
-from weir.plane.framing cimport B_NONE, Framing
+from weir.plane.framing cimport B_CLOSE, B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
-from weir.plane.messages cimport Answer
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
 from weir.plane.options cimport Route
+from weir.plane.pace cimport pace_start
+from weir.plane.patience cimport await_response
 from weir.plane.phrase cimport PHRASE_TOO_LONG, V_HOST, Facts
+from weir.plane.relay cimport Relay
+from weir.plane.response cimport prepend_out, pump_response
+from weir.plane.states cimport E_BODY, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
 from weir.plane.text cimport put_bytes
-
+from weir.plane.workspace cimport move
 
 cdef enum:
     OWN_HEAD_MOST = 131072      # of an answer of a route's: its begin, Location, lines, and what weir adds
@@ -168,7 +174,7 @@ cdef class Answering(ExchangeOwner):
         cdef AnswerPolicy policy
         cdef uint32_t n
         cdef uint64_t length = <uint64_t>len(own.body)
-        cdef bint bare = own.status in (204, 205, 304)
+        cdef bint bare = own.status in (204, 205, 304) or own.pieces is not None
         self._own_policy(exchange, &policy, keep, bare)
         n = write_own_head(self.workspace, own.lines, length, bare, &policy, self.workspace.compose)
         if self.send_small(self.workspace.compose, n) == FAILED:
@@ -180,6 +186,39 @@ cdef class Answering(ExchangeOwner):
         if not keep:
             self.lingered = 1
         return own.status
+
+    cdef int answer_pieces(self, Exchange exchange, object answer) except -1:
+        cdef Answer own = <Answer>answer
+        cdef Relay relay = exchange.response
+        cdef bint old = exchange.version_minor == 0
+        cdef bint keep = exchange.may_keep() and not old
+        cdef bytes lines = own.lines if old else own.lines + b"Transfer-Encoding: chunked\r\n"
+        cdef AnswerPolicy policy
+        cdef uint32_t n
+        exchange.status = own.status
+        exchange.keep_client = keep
+        exchange.upstream_keep_alive = False
+        # What the client still sends is nobody's, and what it has sent is taken.
+        exchange.upload_broken = True
+        exchange.request.done = keep
+        relay.source = exchange.response_passage.pipe
+        relay.destination = self.stream
+        relay.end_reason = R_HOOK_FAILED
+        relay.limit = 0
+        relay.start(B_CLOSE, 0, not old, False)
+        if exchange.bytes_per_s:
+            relay.pace(exchange.bytes_per_s)
+        self._own_policy(exchange, &policy, keep, True)
+        n = write_own_head(self.workspace, lines, 0, True, &policy, self.workspace.compose)
+        if self.out is not None:
+            n = prepend_out(exchange, n)
+        exchange.state = move(self.workspace, MACHINE_EXCHANGE, exchange.state, E_BODY)
+        pace_start(&exchange.pace)
+        if relay.send_first(self.workspace.compose, n) == FAILED:
+            return exchange.abort(R_CLIENT_CLOSED)
+        relay.moved = True
+        await_response(exchange)
+        return pump_response(exchange)
 
     cdef int answer_action(self, Exchange exchange, bint keep) except -1:
         cdef Action action = exchange.route.action

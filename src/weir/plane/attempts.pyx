@@ -17,7 +17,7 @@ from weir.plane.framing cimport B_NONE
 from weir.plane.head cimport M_GET, M_HEAD, M_OPTIONS, Head, HeadLimits, scan_response
 from weir.plane.hedge cimport Hedge
 from weir.plane.hold cimport let_in
-from weir.plane.hooks cimport PHASE_REQUEST, PHASE_REQUEST_BODY
+from weir.plane.hooks cimport PHASE_REQUEST
 from weir.plane.meeting cimport MEET_GO, choose_hooks, meet, meet_log, meet_request_body
 from weir.plane.mirror cimport mirror
 from weir.plane.pool cimport Pool
@@ -70,9 +70,8 @@ cdef class Trying(Exchange):
         return meet_log(self)
 
     cdef int _begin(self) except -1:
-        if self.hooked and self.hooked & self.route.hooks.masks[<int>PHASE_REQUEST_BODY]:
-            if self.framing.kind != B_NONE:
-                meet_request_body(self)
+        if self.hooked:
+            meet_request_body(self)
         if self.cluster.nowhere:
             return self._answer()
         if self.route.mirrors is not None:

@@ -15,7 +15,8 @@ cdef enum:
 cdef class Bodied(ExchangeView):
     cdef Hook calls             # the hook that is called with it now
     cdef Body body_of(self)     # made if there is none. RuntimeError when it has gone on
-    cdef int may_be_given(self) except -1           # ValueError if a body cannot be replaced
+    # ValueError if it can have no other body in place of its own, made of its own or (`whole`) a new one.
+    cdef int may_be_given(self, bint whole) except -1
     cdef Edits edits(self)
     # Its parsed head, and in p[0] what offsets count from. RuntimeError when it is gone.
     cdef const Head* parsed(self, const char** p) except NULL

@@ -9,8 +9,8 @@ from weir.plane.codes cimport (
 )
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner, ExchangeView
-from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_NONE, frame_response
-from weir.plane.head cimport Head
+from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_NONE, Framing, frame_response
+from weir.plane.head cimport M_HEAD, Head
 from weir.plane.relay cimport Relay
 
 from weir.plane.piecewise import read_whole
@@ -56,9 +56,9 @@ cdef Body response_body(Exchange exchange, Bodied view):
     cdef const char* p = NULL
     cdef const Head* head
     cdef uint32_t rest
+    head = view.parsed(&p)
     if exchange.response_passage is not None:
         return <Body>exchange.response_passage
-    head = view.parsed(&p)
     body = bodies_new(exchange, True)
     feed = body.feed
     frame_response(p, head, exchange.method, exchange.upgrade, &body.framing)
@@ -101,11 +101,18 @@ cdef Step send_body(Exchange exchange) except *:
 
 
 cdef Body made_body(Exchange exchange, Bodied view, object source):
-    cdef Body body = bodies_new(exchange, True)
+    cdef Body body
+    cdef Framing framing
+    if exchange.response_passage is not None:
+        exchange.response_passage.end()     # of what is not sent now
+    body = bodies_new(exchange, True)
     body.source = source
     body.feed.start(B_NONE, 0, False, False)
+    body.feed.done = True
     body.fill(exchange, NULL, 0)
-    body.hooks = [view.calls]
+    body.hooks.append(view.calls)
+    framing.kind = B_CLOSE
+    body.depart(&framing)
     exchange.response_passage = body
     return body
 
@@ -116,7 +123,7 @@ cdef class Bodied(ExchangeView):
     cdef Body body_of(self):
         raise NotImplementedError(f"{type(self).__name__}.body_of")
 
-    cdef int may_be_given(self) except -1:
+    cdef int may_be_given(self, bint whole) except -1:
         return 0
 
     cdef Edits edits(self):
@@ -152,7 +159,7 @@ cdef class Bodied(ExchangeView):
             raise TypeError(f"a body is bytes, not {type(value).__name__}")
         if len(value) > BODY_MOST:
             raise ValueError(f"a body of {len(value)} bytes; one that is given has {BODY_MOST} at most")
-        self.may_be_given()
+        self.may_be_given(True)
         body = self.body_of()
         body.new = bytes(value)
         body.stages = []
@@ -166,9 +173,9 @@ cdef class Bodied(ExchangeView):
         cdef Body body
         if not callable(function):
             raise TypeError(f"{function!r} is not a function")
-        self.may_be_given()
+        self.may_be_given(False)
         body = self.body_of()
-        if body.framing.kind == B_NONE and not body.of_response:
+        if body.framing.kind == B_NONE and not (body.of_response and body.exchange.method == M_HEAD):
             return
         body.stages.append(function)
         body.hooks.append(self.calls)

@@ -52,6 +52,8 @@ cdef class ExchangeOwner(StreamOwner):
     cdef int answer_error(self, Exchange exchange, Reason reason, bint keep, int64_t retry_after_s) except -1
     # Answers as a hook or a rule of the configuration says (messages.Answer); the status that was sent.
     cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1
+    # The same, with a body that is made piece by piece: response_passage.
+    cdef int answer_pieces(self, Exchange exchange, object answer) except -1
     # Answers as its route says (action.Action); likewise.
     cdef int answer_action(self, Exchange exchange, bint keep) except -1
     # Sends a few bytes, or keeps them in `out`. FAILED: the client is gone.

@@ -77,6 +77,9 @@ cdef class ExchangeOwner(StreamOwner):
     cdef int answer_own(self, Exchange exchange, object answer, bint keep) except -1:
         raise NotImplementedError(f"{type(self).__name__}.answer_own")
 
+    cdef int answer_pieces(self, Exchange exchange, object answer) except -1:
+        raise NotImplementedError(f"{type(self).__name__}.answer_pieces")
+
     cdef int answer_action(self, Exchange exchange, bint keep) except -1:
         raise NotImplementedError(f"{type(self).__name__}.answer_action")
 

@@ -55,6 +55,7 @@ MACHINES: tuple[Machine, ...] = (
             ("over", "waiting"),
             ("over", "held"),
             ("held", "waiting"),
+            ("held", "body"),
             ("held", "over"),
             ("waiting", "sent"),
             ("waiting", "over"),

@@ -13,5 +13,7 @@ cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1
 # Goes on with the body. State BODY.
 cdef int pump_response(Exchange exchange) except -1
 cdef int resume_response(Exchange exchange) except -1
+# What waits in the owner's `out` comes before the n bytes of the compose buffer: how many they are with it.
+cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept
 # Goes on with both directions. State TUNNEL.
 cdef int pump_tunnel(Exchange exchange) except -1

@@ -265,7 +265,8 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     cdef Framing mine
     cdef Step step
     if exchange.hooked and exchange.hooked & exchange.route.hooks.masks[<int>PHASE_RESPONSE_BODY]:
-        meet_response_body(exchange)
+        if meet_response_body(exchange) != MEET_GO:
+            return 0
     passage = exchange.response_passage
     mine = framing[0]
     framing = &mine
@@ -330,10 +331,9 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     step = relay.send_first(workspace.compose, n)
     if relay.reason != R_NONE and step != FAILED:
         step = FAILED       # what came with the head was cut off: told after what was good
-    relay.moved = True
     if step == NEED_MORE:
         step = pump_on(exchange)
-        relay.moved = True
+    relay.moved = True
     return after_pump(exchange, step)
 
 

@@ -98,7 +98,7 @@ cdef inline bint is_legal_move(Machine machine, uint8_t old, uint8_t new) noexce
     if machine == MACHINE_DOWNSTREAM:
         mask = <uint64_t>0x0021002030213d7e
     elif machine == MACHINE_EXCHANGE:
-        mask = <uint64_t>0x00030301013b2542
+        mask = <uint64_t>0x000b0301013b2542
     elif machine == MACHINE_UPSTREAM:
         mask = <uint64_t>0x0030007620323836
     elif machine == MACHINE_HEDGE:
