@@ -186,6 +186,7 @@ TESTED_IN = {
     "client/sync.py": "client/test_client.py",
     "stats/names.py": "stats/test_view.py",
     "stats/publish.py": "stats/test_reader.py",
+    "cli/actions.py": "config/test_actions.py",
     "config/action_checks.py": "config/test_actions.py",
     "config/action_kinds.py": "config/test_actions.py",
     "config/action_model.py": "config/test_actions.py",
