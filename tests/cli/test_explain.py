@@ -165,6 +165,23 @@ def test_what_would_be_refused(home: Path, arguments: tuple[str, ...], reason: s
     assert f"refused           {status}, {reason}: " in done.stdout
 
 
+def test_what_a_route_does(tmp_path: Path) -> None:
+    routes = (
+        '[[route]]\npath = "/old/{id}"\nredirect = "https://{host}/new/{id}"\n'
+        '[[route]]\npath = "/api/*"\nto = "app"\nstrip_prefix = "/api"\nrequest = { set = { X-A = "1" } }\n'
+    )
+    (tmp_path / "weir.toml").write_text(
+        routes
+        + '[[listener]]\naddress = ":8080"\nto = "app"\n[[cluster]]\nname = "app"\nendpoints = ["127.0.0.1:8081"]\n'
+    )
+    found = said(tmp_path, "GET", "/old/7")
+    assert (found["refused"], found["cluster"]) == (None, None)
+    assert found["route"]["does"] == "307 to https://{host}/new/{id}"
+    done = weir("explain", "-c", "weir.toml", "GET", "/api/x", cwd=tmp_path)
+    assert "                  path without 1 segment; request +X-A" in done.stdout.splitlines()
+    assert "does" not in said(tmp_path, "GET", "/")["route"]
+
+
 def test_without_a_configuration_file(tmp_path: Path) -> None:
     done = weir("explain", "-l", ":8080", "-t", "127.0.0.1:8081", "GET", "/", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["cluster"]["name"] == "app"

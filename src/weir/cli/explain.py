@@ -190,6 +190,7 @@ def _listener(plan: Plan, at: str | None, url: str) -> int:
 
 
 def _routes(plan: Plan, listener: ListenerPlan, asked: dict[str, Any]) -> dict[str, Any]:
+    from weir.cli.actions import action_text
     from weir.config.plan import NO_ROUTER
 
     matches = plan.routers[listener.router] if listener.router != NO_ROUTER else ()
@@ -202,6 +203,8 @@ def _routes(plan: Plan, listener: ListenerPlan, asked: dict[str, Any]) -> dict[s
         if unmet:
             passed.append({"name": match.name, "unmet": unmet})
             continue
+        does = action_text(plan, asked["route"], match.path)
+        route |= {"does": does} if does else {}
         route |= {"of": "route", "hosts": list(match.hosts), "path": match.path or "/*", "methods": list(match.methods)}
         if len(match.sides) > 1:
             route["split_by"] = match.split_by or "chance"
@@ -307,6 +310,7 @@ def _lines(said: dict[str, Any]) -> list[str]:
     rows += [("passed over", f"{one['name']}: {MISMATCHES[one['unmet']]}") for one in said["passed_over"]]
     if said["route"] is not None:
         rows.append(("route", _route_text(said["route"])))
+        rows += [("route", said["route"]["does"])] if "does" in said["route"] else []
     if said["refused"]:
         refused = said["refused"]
         rows.append(("refused", f"{refused['status'] or 'no answer'}, {refused['reason']}: {refused['text']}"))
