@@ -314,8 +314,8 @@ cdef class Request(Message):
 
     @property
     def idempotent(self) -> bool:
-        """Whether it may be sent twice: as its method says. May be set in phase "request": a POST that does no harm twice
-        is tried again as a PUT would be."""
+        """Whether it may be sent twice: as its method says. May be set in phase "request": a POST that does no harm
+        twice is tried again as a PUT would be."""
         return messages_exchange(self).idempotent
 
     @idempotent.setter

@@ -24,7 +24,7 @@ from weir.plane.codes cimport (
     Step,
 )
 from weir.plane.columns cimport EF_RACES_SAVED
-from weir.plane.compose cimport compose_response, stick
+from weir.plane.compose cimport compose_response
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner, SecondTry
 from weir.plane.facts cimport overrule
 from weir.plane.fields cimport (
@@ -323,8 +323,6 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
         step = pump_on(exchange)
     relay.moved = True
     return after_pump(exchange, step)
-
-
 
 
 cdef inline Step pump_on(Exchange exchange) except *:

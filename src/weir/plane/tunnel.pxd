@@ -12,6 +12,6 @@ cdef int start_tunnel(Exchange exchange, Buffer buf) except -1
 # Goes on with both directions. State TUNNEL.
 cdef int pump_tunnel(Exchange exchange) except -1
 
-# Puts what waits in the owner's `out` before the n bytes of a head in the workspace's compose buffer; how many there are
-# then.
+# Puts what waits in the owner's `out` before the head in the workspace's compose buffer, of n bytes; how many there
+# are then.
 cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept
