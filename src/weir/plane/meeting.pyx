@@ -106,12 +106,11 @@ cdef int meet(Exchange exchange, Phase phase) except -1:
 
 cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) except -1:
     cdef int64_t begun = time.perf_counter_ns()
+    cdef Bodied message = view.response_view() if phase == PHASE_RESPONSE else view
     hook.calls += 1
-    view.calls = hook
-    if view.answered is not None:
-        view.answered.calls = hook
+    message.calls = hook
     try:
-        said = hook.function(view.response_view() if phase == PHASE_RESPONSE else view)
+        said = hook.function(message)
     except Exception as error:
         hook.spent_ns += <int64_t>time.perf_counter_ns() - begun
         return meeting_failed(exchange, hook, error)
