@@ -147,6 +147,7 @@ lint: $(VENV)/.dev
 	@$(BIN)/python tools/gen_tables.py --check
 	@$(BIN)/python tools/gen_proto.py --check
 	@$(BIN)/python tools/gen_config_docs.py --check
+	@$(BIN)/python tools/gen_api_docs.py --check
 	@$(BIN)/python tools/render_site.py --check
 
 format: $(VENV)/.dev
@@ -177,6 +178,7 @@ docs: $(VENV)/.dev $(DOCUMENTS)
 	$(BIN)/python tools/gen_tables.py
 	$(BIN)/python tools/gen_proto.py
 	$(BIN)/python tools/gen_config_docs.py
+	$(BIN)/python tools/gen_api_docs.py
 	$(BIN)/python tools/render_site.py
 
 pictures: packages-test $(VENV)/.bench

@@ -281,6 +281,23 @@ async def test_hooks_run_in_ones_own_loop(tmp_path: Path) -> None:
         assert slept == [asyncio.get_running_loop()] * 5
     async with weir.Proxy(app=App(), hooks=sys.modules[__name__]) as proxy:
         assert (await get(f"{proxy.url}/teapot")).status_code == 418
+    # Clusters that only hooks choose.
+    tables: dict[str, list[dict[str, object]]] = {
+        "listener": [{"address": "127.0.0.1:0", "to": "app"}],
+        "cluster": [{"name": name, "endpoints": ["127.0.0.1:1"]} for name in ("app", "other")],
+    }
+    (tmp_path / "weir.toml").write_text(
+        "".join(
+            f"[[{table}]]\n" + "".join(f"{key} = {value!r}\n" for key, value in each.items())
+            for table, several in tables.items()
+            for each in several
+        )
+    )
+    for config in (tables, tmp_path / "weir.toml"):
+        async with weir.Proxy(config, hooks=[teapot]) as proxy:
+            assert (await get(f"{proxy.url}/teapot")).status_code == 418
+        with pytest.raises(weir.ConfigError, match="hooks if they choose it"):
+            await weir.Proxy(config).__aenter__()
     path = tmp_path / "wrong_hooks.py"
     path.write_text("1 / 0\n")
     with pytest.raises(weir.StartError, match="ZeroDivisionError"):

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from weir.control.errors import StartError
     from weir.embedding import Proxy
     from weir.hooks import hook
-    from weir.plane.messages import Answer, Headers, Request, Response
+    from weir.hooks.life import background, shutdown, startup
+    from weir.plane.answer import Answer
+    from weir.plane.messages import Headers, Request, Response
     from weir.plane.piecewise import BodyCut, BodyTooLarge
     from weir.running import run
 
@@ -31,14 +33,17 @@ __all__ = [
     "Response",
     "StartError",
     "__version__",
+    "background",
     "hook",
     "run",
+    "shutdown",
+    "startup",
     "testing",
 ]
 
 # Where each name is; with "", a module.
 _HOMES: Final = {
-    "Answer": "weir.plane.messages",
+    "Answer": "weir.plane.answer",
     "BodyCut": "weir.plane.piecewise",
     "BodyTooLarge": "weir.plane.piecewise",
     "ConfigError": "weir.config.errors",
@@ -47,8 +52,11 @@ _HOMES: Final = {
     "Request": "weir.plane.messages",
     "Response": "weir.plane.messages",
     "StartError": "weir.control.errors",
+    "background": "weir.hooks.life",
     "hook": "weir.hooks",
     "run": "weir.running",
+    "shutdown": "weir.hooks.life",
+    "startup": "weir.hooks.life",
     "testing": "",
 }
 

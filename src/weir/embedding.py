@@ -14,12 +14,11 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from weir.config.compile import compile_plan
-from weir.config.load import from_mapping, load_file
+from weir.config.load import Settings, from_mapping, load_file
 from weir.config.plan import LogPlan, Plan
 from weir.control.errors import StartError
 from weir.control.worker import Host, LogSink, Worker, drain_or_stop, make_table, own_seat
-from weir.hooks import Hook
-from weir.hooks.loading import HooksError, hooks_of, load
+from weir.hooks.loading import Found, HooksError, hooks_of, load
 from weir.plane.engine import Engine
 from weir.plane.guest import Guest
 from weir.stats.layout import Table
@@ -31,7 +30,7 @@ __all__ = ["Configuration", "Hooks", "Proxy"]
 Configuration = str | os.PathLike[str] | Mapping[str, Any]
 
 # A module, the path of a file, or the functions themselves.
-Hooks = ModuleType | str | os.PathLike[str] | Sequence[Hook[..., Any]]
+Hooks = ModuleType | str | os.PathLike[str] | Sequence[Found]
 
 # What an application at hand is called: in the configuration, and as an endpoint in statistics and logs.
 GIVEN = "asgi:given:app"
@@ -99,7 +98,7 @@ class Proxy:
     async def __aenter__(self) -> Self:
         if self._memory is not None:
             raise RuntimeError("this proxy has served already: make another one")
-        plan = read_plan(self._config)
+        plan = read_plan(self._config, hooked=self._hooks is not None)
         if self._sink is not None:
             plan = replace(plan, log=LogPlan())
         engine = self._engine = Engine()
@@ -182,14 +181,15 @@ class Proxy:
         return snapshot(self._memory)
 
 
-def read_plan(config: Configuration) -> Plan:
-    """The plan of a configuration. weir.ConfigError."""
+def read_plan(config: Configuration, *, hooked: bool = False) -> Plan:
+    """The plan of a configuration. With `hooked` there are hooks, whatever it says of them. weir.ConfigError."""
     if isinstance(config, Mapping):
-        return compile_plan(from_mapping(config))
-    return compile_plan(load_file(os.fspath(config)), os.path.dirname(os.path.abspath(config)))
+        return compile_plan(from_mapping({**config, "hooks": "given"} if hooked else config))
+    settings: Settings | None = {("hooks",): ("hooks", "given")} if hooked else None
+    return compile_plan(load_file(os.fspath(config), settings), os.path.dirname(os.path.abspath(config)))
 
 
-def read_hooks(hooks: Hooks | None) -> Sequence[Hook[..., Any]] | None:
+def read_hooks(hooks: Hooks | None) -> Sequence[Found] | None:
     """The hooks themselves; None: those of the configuration. weir.StartError for a file that cannot be imported."""
     if hooks is None:
         return None

@@ -11,7 +11,9 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from weir.config.plan import Plan
     from weir.control.passed import Passed
 
-__all__ = ["read_beside", "run", "serve", "try_hooks"]
+__all__ = ["read_beside", "run", "serve", "with_hooks"]
 
 
 def run(
@@ -57,8 +59,7 @@ def run(
                 plan = compile_plan(load_file(os.fspath(config), settings), os.path.dirname(os.path.abspath(config)))
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
-        try_hooks(plan)
-        return plan
+        return with_hooks(plan)
 
     from weir.config.errors import ConfigError, Problem
     from weir.control.errors import PlanRefused
@@ -102,17 +103,22 @@ def say_listening(addresses: list[str]) -> None:
         say(f"listening on {address}")
 
 
-def try_hooks(plan: Plan) -> None:
-    """Imports the plan's hooks, in this process, which has nothing else to do: an error then refuses the plan."""
+def with_hooks(plan: Plan) -> Plan:
+    """The plan, with what its hooks are called.
+
+    They are imported in this process, which has nothing else to do: an error then refuses the plan.
+    """
     if not plan.hooks:
-        return
+        return plan
     from weir.control.errors import PlanRefused
+    from weir.hooks import Hook
     from weir.hooks.loading import HooksError, load
 
     try:
-        load(plan.hooks)
+        found = load(plan.hooks)
     except HooksError as error:
         raise PlanRefused(str(error)) from None
+    return replace(plan, hooked=tuple((hook.phase, hook.name) for hook in found if isinstance(hook, Hook)))
 
 
 def read_beside(read: Callable[[], Plan]) -> Plan:
@@ -128,10 +134,11 @@ def read_beside(read: Callable[[], Plan]) -> Plan:
     return plan
 
 
-def serve(plan: Plan, read: Callable[[], Plan]) -> int:
+def serve(plan: Plan, read: Callable[[], Plan], watched: Sequence[str] | None = None) -> int:
     """Serves a plan, with a supervisor or in this process alone, until it is told to end; returns the exit status.
 
-    `read` reads the plan anew. Raises StartError.
+    `read` reads the plan anew; that is done as well when one of the `watched` files, or the hooks, are saved (None:
+    nothing is watched). Raises StartError.
     """
     from weir.control.errors import StartError
     from weir.control.passed import Passed
@@ -150,7 +157,12 @@ def serve(plan: Plan, read: Callable[[], Plan]) -> int:
 
         return main(*given)
 
-    return run(plan, read, admin, on_ready=say_listening, passed=passed, predecessor=predecessor)
+    watching = None
+    if watched is not None:
+        from weir.control.watching import Watching
+
+        watching = Watching(watched, time.monotonic(), plan.hooks)
+    return run(plan, read, admin, on_ready=say_listening, passed=passed, predecessor=predecessor, watching=watching)
 
 
 def _run_alone(plan: Plan, passed: Passed) -> int:

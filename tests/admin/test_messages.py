@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 
 from hypothesis import given
@@ -19,6 +20,7 @@ from weir.stats.columns import REASONS_AT
 from weir.stats.ejection import eject
 from weir.stats.frame import take
 from weir.stats.happened import Notes
+from weir.stats.hooks import BUCKETS_AT, HEADER_BYTES, ROW_BYTES
 from weir.stats.names import TableNames
 from weir.stats.publish import publish, write_decisions
 from weir.stats.reader import BUCKETS_USED
@@ -104,6 +106,26 @@ async def test_status_has_rate_limits_and_faults() -> None:
         (":8080", "all", "all", True, 0),
     ]
     assert [(fault.listener, fault.name) for fault in status.faults] == [(":8080", "fault 1"), (":8080", "slow")]
+
+
+async def test_status_has_hooks() -> None:
+    hooked = (("request", "app.guard"), ("log", "app.note"))
+    rules = RuleBook(Plan((), (), (), hooked=hooked), workers=2)
+    (guard, _note), together = rules.hooks.memories(hooked), rules.hooks.together()
+    for number in range(2):
+        struct.pack_into("6Q", guard, HEADER_BYTES + number * ROW_BYTES, 10, 1, 2, 3, 4, 5_000_000)
+        struct.pack_into("I", guard, HEADER_BYTES + number * ROW_BYTES + BUCKETS_AT + 4 * 8 * 9, 10)
+        struct.pack_into("2Q", together, HEADER_BYTES + number * ROW_BYTES, 50, 10)
+    status = status_message(AdminState(PLAN, layout.create(8, ["main"], workers=2), rules))
+    assert status.hooks is not None
+    assert (status.hooks.requests, status.hooks.requests_met) == (100, 20)
+    first, second = status.hooks.hooks
+    assert (first.phase, first.name, first.calls, first.failures, first.timeouts) == ("request", "app.guard", 20, 2, 4)
+    assert (first.skipped, first.over_budget) == (6, 8)
+    assert first.time is not None
+    assert (first.time.count, first.time.sum_us, first.time.mean_us) == (20, 10_000, 500)
+    assert 512 < first.time.p99_us < 560
+    assert (second.name, second.calls) == ("app.note", 0)
 
 
 async def test_status_has_the_endpoints_health_and_what_became_of_them() -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import socket
+import struct
 import subprocess
 import time
 import urllib.parse
@@ -35,6 +36,7 @@ from weir.reasons import Reason
 from weir.stats import layout
 from weir.stats.columns import COUNTERS, REASONS_AT
 from weir.stats.frame import take
+from weir.stats.hooks import BUCKETS_AT, HEADER_BYTES, ROW_BYTES
 from weir.stats.publish import publish, write_decisions, write_figures
 from weir.stats.reader import BUCKETS_USED
 from weir.stats.rules import RuleBook
@@ -138,6 +140,26 @@ async def test_rate_limits_and_faults_are_summed_over_listeners_of_the_same_name
     assert got["weir_rate_limit_evictions_total", own] == 0
     for kind in ("abort", "bandwidth", "delay"):
         assert got["weir_faults_injected_total", (("kind", kind), route, ("rule", "fault 1"))] == 0
+
+
+async def test_hooks() -> None:
+    hooked = (("request", "app.guard"), ("log", "app.note"))
+    rules = RuleBook(Plan((), (), (), hooked=hooked), workers=2)
+    (guard, _note), together = rules.hooks.memories(hooked), rules.hooks.together()
+    for number in range(2):
+        struct.pack_into("6Q", guard, HEADER_BYTES + number * ROW_BYTES, 10, 1, 2, 3, 4, 5_000_000)
+        struct.pack_into("I", guard, HEADER_BYTES + number * ROW_BYTES + BUCKETS_AT + 4 * 8 * 9, 10)
+        struct.pack_into("2Q", together, HEADER_BYTES + number * ROW_BYTES, 50, 10)
+    got = samples(as_text(collect(AdminState(Plan((), (), ()), made(), rules))))
+    labels = (("hook", "app.guard"), ("phase", "request"))
+    assert got["weir_hook_duration_seconds_count", labels] == 20
+    assert got["weir_hook_duration_seconds_sum", labels] == 0.01
+    assert got["weir_hook_failures_total", (labels[0], ("kind", "error"), labels[1])] == 2
+    assert got["weir_hook_failures_total", (labels[0], ("kind", "timeout"), labels[1])] == 4
+    assert got["weir_hook_skipped_total", labels] == 6
+    assert got["weir_hook_over_budget_total", labels] == 8
+    assert got["weir_hooked_requests_total", (("met", "true"),)] == 20
+    assert got["weir_hooked_requests_total", (("met", "false"),)] == 80
 
 
 async def test_openmetrics_says_the_same() -> None:

@@ -204,3 +204,4 @@ async def test_clusters_rules_and_retries(traffic: Traffic) -> None:
 async def test_without_rules_there_are_none(traffic: Traffic) -> None:
     data = await ask(live_of(traffic))
     assert (data["limits"], data["faults"]) == ([], [])
+    assert data["hooks"] == {"requests": 0, "met": 0, "hooks": []}

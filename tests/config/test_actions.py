@@ -233,6 +233,10 @@ def test_a_body_from_a_file(tmp_path: Path) -> None:
         ),
         ('to = "app"\nrequest = { set = { X-A = "a" }, remove = ["x-a"] }', "without effect: set says what x-a is"),
         ('to = "app"\nresponse.set = { X-Bytes = "a" }', "X-Bytes: weir writes this field itself ([stats] header)"),
+        (
+            'redirect = "/x"\nresponse.set = { Location = "a" }',
+            "3:18: response.set.Location: Location: weir's own answers have this field already; take it out",
+        ),
         ('to = "app"\nmirror = "shadw"', '3:10: mirror: there is no cluster "shadw"; did you mean "shadow"?'),
         ('to = "app"\nmirror = "app"', '3:10: mirror: "app" gets the requests already: each would come twice'),
         ('to = "app"\nmirror_max = 5', '3:1: mirror_max: without effect: nothing is mirrored; add mirror = "shadow"'),

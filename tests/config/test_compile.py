@@ -40,6 +40,7 @@ KEYS: list[tuple[tuple[str, ...], str, str, str, Any]] = [
     ((), "user", '"nobody"', "user", "nobody"),
     ((), "pid_file", '"/run/weir.pid"', "pid_file", "/run/weir.pid"),
     ((), "hooks", '"package.module"', "hooks", "package.module"),
+    ((), "hook_block_after", '"1s"', "hook_block_after_ms", 1_000),
     ((), "upgrade_program", '"/opt/weir/bin/weir"', "upgrade_program", "/opt/weir/bin/weir"),
     (("admin",), "token", '"0123456789abcdef"', "admin.token", "0123456789abcdef"),
     (("log",), "access", '"/var/log/a.log"', "log.access", "/var/log/a.log"),
@@ -318,7 +319,7 @@ def test_every_field_of_the_plan_can_be_set() -> None:
     tested = {name for *_, name, _ in KEYS}
     structure = {"listener.address", "listener.route", "listener.unix_mode", "route.name", "route.cluster"}
     structure |= {"listener.router", "routers"}
-    structure |= {"admin.address", "admin.written", "group", "directory"}
+    structure |= {"admin.address", "admin.written", "group", "directory", "hooked"}
     structure |= {"cluster.hedge.after_ms"}  # written as the same key
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
     structure |= {"route.action"}

@@ -68,7 +68,7 @@ POOL = CLUSTER + "[cluster.pool]\n"
         (
             LISTENER.replace("app", "10.0.0.1:80") + CLUSTER,
             '5:8: cluster.app.name: nothing sends requests to this cluster; write to = "app" in a [[listener]] or '
-            "[[route]], or take the cluster out",
+            "[[route]], hooks if they choose it, or take it out",
         ),
         (
             LISTENER.replace(":8080", "unix:/w") + 'notsent_lowat = "64KiB"\n' + CLUSTER,
@@ -213,6 +213,8 @@ def test_contradictions(refusals: Refusals, text: str, said: str) -> None:
         # one port, different addresses
         LISTENER.replace(":8080", "127.0.0.1:8080") + LISTENER.replace(":8080", "[::1]:8080") + CLUSTER,
         LISTENER.replace(":8080", ":0") + LISTENER.replace(":8080", ":0") + CLUSTER,
+        # hooks may choose any cluster
+        'hooks = "app.hooks"\n' + LISTENER + CLUSTER + CLUSTER.replace('"app"', '"other"'),
         # a log that is visibly off
         '[log]\naccess = "off"\nformat = "json"\n' + LISTENER + CLUSTER,
         # one of several endpoints has a name

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.peers import Endpoint
+from tests.examples.parts import RedisServer
 from tests.examples.support import Part, StartPart
 
 
@@ -41,3 +43,16 @@ def start(tmp_path: Path, endpoint: Endpoint) -> Iterator[StartPart]:
             if part.process.poll() is None:
                 part.process.kill()
                 part.process.wait()
+
+
+@pytest.fixture
+def redis_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """Redis, where REDIS_URL says."""
+    # Not in pytest's directory: the path of a socket has 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="weir-") as directory:
+        server = RedisServer(Path(directory))
+        monkeypatch.setenv("REDIS_URL", server.url)
+        try:
+            yield server
+        finally:
+            server.stop()

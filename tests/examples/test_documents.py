@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.proxy import python_path
+from tests.examples.parts import HOOKS
+from tools import gen_api_docs
+from weir.config.compile import compile_plan
+from weir.config.load import load_text
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SHOWN = [
     pytest.param(block, id=f"{name}-{place}")
-    for name in ("embedding", "testing")
+    for name in ("coming-from", "embedding", "testing")
     for place, block in enumerate(re.findall(r"```python\n(.*?)```", (DOCS / f"{name}.md").read_text(), re.DOTALL))
 ]
 # What a person who writes async tests has in pyproject.toml.
@@ -36,3 +40,19 @@ def test_it_runs(block: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
+
+
+def test_the_guide_shows_every_example() -> None:
+    shown = re.findall(r"^<!-- examples/hooks/(\S+) -->$", (DOCS / "guide.md").read_text(), re.MULTILINE)
+    assert sorted(shown) == sorted(path.name for path in HOOKS.glob("*.py"))
+    # What is shown is the text of the files, and each has its tests.
+    assert gen_api_docs.main(["--check"]) == 0
+    for name in shown:
+        assert (Path(__file__).parent / f"test_{name}").is_file()
+
+
+def test_configurations_are_good() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "coming-from.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        assert compile_plan(load_text(block, "shown.toml")).listeners

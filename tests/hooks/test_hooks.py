@@ -20,6 +20,12 @@ def test_it_can_be_called_as_before_and_knows_its_name() -> None:
     assert mine.name.endswith(".mine")
     assert (mine.phase, mine.path, mine.hosts, mine.methods) == ("request", "/a/*", ("*.example.com",), ("GET",))
     assert (mine.field, mine.on_error, mine.timeout_ms) == ("X: y", "fail", 1500)
+    assert (mine.budget_us, mine.on_exceed) == (0, "log")
+
+
+def test_budgets_are_times() -> None:
+    for text, us in (("500us", 500), ("2ms", 2000), ("1.5s", 1_500_000)):
+        assert weir.hook("log", budget=text, on_exceed="skip")(print).budget_us == us
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,11 @@ def test_it_can_be_called_as_before_and_knows_its_name() -> None:
         ({"methods": ["G ET"]}, "not a method"),
         ({"on_error": "ignore"}, "neither 'fail' nor 'skip'"),
         ({"timeout": 0}, "0.001 to 3600"),
+        ({"budget": "2"}, "budget '2' is no time"),
+        ({"budget": "0us"}, "is no time"),
+        ({"budget": "2h"}, "is no time"),
+        ({"budget": "2ms", "on_exceed": "stop"}, "none of 'log', 'skip', 'fail'"),
+        ({"on_exceed": "skip"}, "without a budget"),
     ],
 )
 def test_what_cannot_be(given: dict[str, Any], said: str) -> None:

@@ -39,6 +39,7 @@ from weir.plane.plane import Plane
 from weir.plane.stream import Address
 from weir.reasons import Reason
 from weir.stats import layout
+from weir.stats.hooks import HookCounts
 from weir.stats.reader import snapshot
 from weir.stats.retrywords import RETRY_WORDS
 from weir.stats.rules import RuleBook
@@ -109,6 +110,7 @@ class Scene:
                 *([] if shadow is None else [ClusterPlan("shadow", (SHADOW,), **shadow)]),
             ),
             stats=replace(StatsPlan(rows=64, header=""), **(stats or {})),
+            hooked=tuple((hook.phase, hook.name) for hook in hooks),
         )
         self.clock = Clock(fake=True)
         self.engine = Engine(self.clock)
@@ -184,6 +186,10 @@ class Scene:
         """The peer resets the connection."""
         stream.break_off()
         self.turn()
+
+    def hooked(self, name: str) -> HookCounts:
+        """What was counted of a hook."""
+        return next(counts for counts in self.rules.hooks.counts() if counts.name == name)
 
     def reasons(self) -> dict[str, int]:
         """What ended otherwise than well, by word."""

@@ -9,6 +9,7 @@ import pytest
 import weir
 from tests.plane.scene import OK, Scene
 from weir.plane.hooks import Hook, Hooks
+from weir.stats.hooks import create
 
 REQUEST = "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{field}\r\n"
 
@@ -80,4 +81,4 @@ def test_a_route_has_64_hooks_and_no_more() -> None:
     assert met == list(range(64))
     scene.close()
     with pytest.raises(ValueError, match="65 hooks for one route; there may be 64"):
-        Hooks([Hook(number(n)) for n in range(65)])
+        Hooks([Hook(number(n), create(1), 0) for n in range(65)], create(1), 0)

@@ -428,3 +428,29 @@ def test_another_cluster_is_chosen() -> None:
     scene.send(scene.endpoint(), OK)
     assert client.take_sent() == OK
     scene.close()
+
+
+def test_a_cluster_chosen_after_waiting_looks_at_this_requests_head() -> None:
+    go = asyncio.Event()
+
+    @weir.hook("request", path="/a")
+    async def choose(request: weir.Request) -> None:
+        await go.wait()
+        request.cluster = "app"
+
+    async def play() -> None:
+        scene = Scene(endpoints=2, hooks=[choose], retry={"idempotency_key": True})
+        client = scene.client(POST.replace(b"\r\n\r\n", b"\r\nIdempotency-Key: k\r\n\r\n"))
+        other = scene.client(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n")  # its head is in the workspace now
+        scene.send(scene.endpoint(), OK)
+        assert other.take_sent() == OK
+        go.set()
+        await turns(scene)
+        scene.reset(scene.endpoint())
+        scene.wait_ms(50)
+        scene.send(scene.endpoint(), OK)
+        assert client.take_sent() == OK
+        assert scene.counters()["retries"] == 1
+        scene.close()
+
+    in_loop(play)

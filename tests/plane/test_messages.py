@@ -106,6 +106,10 @@ def test_what_was_changed_is_what_is_read() -> None:
         (lambda r: setattr(r, "target", "/" + "a" * 9000), "8192"),
         (lambda r: setattr(r, "path", "/a?b"), "has a query"),
         (lambda r: setattr(r, "cluster", "nowhere"), "no cluster 'nowhere'"),
+        (lambda r: setattr(r, "series", ""), "cannot be a series"),
+        (lambda r: setattr(r, "series", "a" * 9000), "cannot be a series"),
+        (lambda r: setattr(r, "series", "(other)"), "cannot be a series"),
+        (lambda r: setattr(r, "series", "a\nb"), "cannot be a series"),
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(change: Callable[[weir.Request], object], said: str) -> None:
@@ -116,6 +120,76 @@ def test_what_cannot_be_is_refused_and_changes_nothing(change: Callable[[weir.Re
         return before == (request.headers.items(), request.target, request.host)
 
     assert seen(look) is True
+
+
+def test_a_request_is_counted_under_the_series_that_it_is_given() -> None:
+    late: list[weir.Request] = []
+
+    @weir.hook("request")
+    def name(request: weir.Request) -> None:
+        assert request.series == request.path
+        request.series = "query First"
+        request.series = request.headers["X-Operation"]
+        assert request.series == request.headers["X-Operation"]
+
+    @weir.hook("request", path="/own")
+    def answer(request: weir.Request) -> weir.Answer:
+        return weir.Answer(204)
+
+    @weir.hook("response")
+    def respond(response: weir.Response) -> None:
+        late.append(response.request)
+        with pytest.raises(RuntimeError, match="has gone on"):
+            response.request.series = "late"
+
+    @weir.hook("log")
+    def log(request: weir.Request) -> None:
+        late.append(request)
+        with pytest.raises(RuntimeError, match="has gone on"):
+            request.series = "late"
+
+    scene = Scene(hooks=[name, answer, respond, log], stats={"rows": 8, "header": "X-Bytes"})
+    client = scene.client(b"GET /a HTTP/1.1\r\nHost: h\r\nX-Operation: query GetUser\r\n\r\n")
+    scene.send(scene.endpoint(), OK)
+    assert b"X-Bytes: 2\r\n" in client.take_sent()
+    scene.send(client, b"GET /own HTTP/1.1\r\nHost: h\r\nX-Operation: query GetUser\r\n\r\n")
+    assert scene.counters("query GetUser")["requests"] == 2
+    assert scene.counters("/a")["requests"] == scene.counters("query First")["requests"] == 0
+    assert len(late) == 3
+    # As paths: the table is bounded, and what finds no room is counted together.
+    for number in range(10):
+        scene.send(client, f"GET /own HTTP/1.1\r\nHost: h\r\nX-Operation: {number}\r\n\r\n".encode())
+    assert scene.counters("(other)")["requests"] > 0
+    assert scene.counters("late") == {}
+    scene.close()
+
+
+def test_its_series_is_the_template_that_it_would_be_counted_under() -> None:
+    assert seen(lambda request: request.series, b"GET /users/17?a HTTP/1.1\r\nHost: h\r\n\r\n") == "/users/{id}"
+    exact = {"stats": {"paths": "exact"}}
+    assert seen(lambda request: request.series, b"GET /users/17?a HTTP/1.1\r\nHost: h\r\n\r\n", **exact) == "/users/17"
+
+
+def test_a_post_that_a_hook_calls_idempotent_is_tried_again() -> None:
+    post = b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
+
+    @weir.hook("request", path="/again")
+    def again(request: weir.Request) -> None:
+        assert not request.idempotent
+        request.idempotent = True
+        assert request.idempotent
+
+    scene = Scene(endpoints=2, hooks=[again])
+    client = scene.client(post % b"/once")
+    scene.end(scene.endpoint())
+    assert client.take_sent().startswith(b"HTTP/1.1 502")
+    scene.send(client, post % b"/again")
+    scene.end(scene.endpoint())
+    scene.wait_ms(50)
+    assert b"hi" in scene.endpoint().take_sent()
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+    scene.close()
 
 
 def test_another_head_parsed_meanwhile_does_not_confuse_it() -> None:

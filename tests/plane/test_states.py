@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from weir.config.action_plan import ActionPlan
 from weir.config.plan import RateLimitPlan
 from weir.plane.machines import MACHINES, Machine
 
@@ -267,10 +268,21 @@ def breaker(stage: Stage) -> Scene:
     return scene
 
 
+def mirrored(stage: Stage) -> Scene:
+    scene = stage(route={"action": ActionPlan(mirror=1)}, shadow={})
+    client = scene.client(GET)
+    scene.send(scene.endpoint(0), OK)
+    scene.send(scene.endpoint(1), OK)
+    scene.dialer.mode = errno.ECONNREFUSED
+    scene.reset(scene.endpoint(0))
+    scene.send(client, GET)
+    return scene
+
+
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
     *(dials, surplus, surplus_taken, probe, in_line, introduced, breaker, held),
-    *(paused, paused_since_nobody_else_is_there, hedged, hedged_in_vain),
+    *(paused, paused_since_nobody_else_is_there, hedged, hedged_in_vain, mirrored),
 )
 
 

@@ -23,6 +23,7 @@ from weir.reasons import REASONS
 from weir.stats import layout, reader, roster
 from weir.stats.columns import COUNTERS
 from weir.stats.frame import Frame
+from weir.stats.hooks import HookCounts
 from weir.stats.page import printable
 from weir.stats.reader import PARTS_OF_TIME
 from weir.stats.retrywords import RETRY_WORDS
@@ -75,6 +76,7 @@ def collect(state: AdminState, paths: int = 0) -> list[Family]:
     collect_workers(state, families)
     collect_endpoints(state, families)
     collect_rules(state, families)
+    collect_hooks(state, families)
     collect_paths(state, families, paths)
     for name, value in process_figures(os.getpid()).items():
         families[f"process_{name}"].add(value)
@@ -231,6 +233,27 @@ def collect_rules(state: AdminState, families: dict[str, Family]) -> None:
             sums["weir_faults_injected", *labels, kind] += counts[counter]
     for (metric, *values), count in sums.items():
         families[metric].add(count, *values)
+
+
+def collect_hooks(state: AdminState, families: dict[str, Family]) -> None:
+    if state.rules is None:
+        return
+    # Hooks of one name at one phase: there is one sample for them.
+    alike: dict[tuple[str, str], list[HookCounts]] = {}
+    for hook in state.rules.hooks.counts():
+        alike.setdefault((hook.phase, printable(hook.name)), []).append(hook)
+    for labels, hooks in alike.items():
+        buckets = [sum(column) for column in zip(*(hook.buckets for hook in hooks), strict=True)]
+        spent_us = sum(hook.spent_ns for hook in hooks) // 1000
+        families["weir_hook_duration_seconds"].add(Distribution(buckets, spent_us), *labels)
+        families["weir_hook_failures"].add(sum(hook.failures for hook in hooks), *labels, "error")
+        families["weir_hook_failures"].add(sum(hook.timeouts for hook in hooks), *labels, "timeout")
+        families["weir_hook_over_budget"].add(sum(hook.over_budget for hook in hooks), *labels)
+        families["weir_hook_skipped"].add(sum(hook.skipped for hook in hooks), *labels)
+    if alike:
+        asked, met = state.rules.hooks.share()
+        families["weir_hooked_requests"].add(met, "true")
+        families["weir_hooked_requests"].add(max(asked - met, 0), "false")
 
 
 def collect_paths(state: AdminState, families: dict[str, Family], most: int) -> None:

@@ -17,7 +17,7 @@ from weir.stats import layout, reader, roster
 from weir.stats.happened import happened
 from weir.stats.reader import Counts
 from weir.stats.retrywords import RETRY_WORDS
-from weir.stats.view import RELATIVE_ERROR, Quantiles, Row, View
+from weir.stats.view import RELATIVE_ERROR, Quantiles, Row, View, times_of
 
 __all__ = ["point_message", "status_message", "timestamp", "view_message"]
 
@@ -162,7 +162,20 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
             pb.Fault(listener=listener, name=name, **counts)
             for listener, name, _rule, counts in (state.rules.fault_counts() if state.rules is not None else ())
         ],
+        hooks=hooks_message(state),
     )
+
+
+def hooks_message(state: AdminState) -> pb.Hooks:
+    if state.rules is None:
+        return pb.Hooks()
+    found = []
+    for hook in state.rules.hooks.counts():
+        figures = {name: getattr(hook, name) for name in ("calls", "failures", "timeouts", "skipped", "over_budget")}
+        time_ = quantiles_message(times_of(hook.buckets, hook.spent_ns // 1000))
+        found.append(pb.Hook(phase=hook.phase, name=hook.name, time=time_, **figures))
+    asked, met = state.rules.hooks.share()
+    return pb.Hooks(hooks=found, requests=asked, requests_met=met)
 
 
 def endpoint_messages(state: AdminState) -> list[pb.Endpoint]:

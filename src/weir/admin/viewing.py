@@ -18,7 +18,7 @@ from weir.stats.frame import Frame
 from weir.stats.names import Name
 from weir.stats.reader import BUCKETS_USED, PARTS_OF_TIME, Counts
 from weir.stats.retrywords import RETRY_WORDS
-from weir.stats.view import Filter, Quantiles, Row, Sort, View, make_row, query
+from weir.stats.view import Filter, Quantiles, Row, Sort, View, make_row, query, times_of
 
 __all__ = ["LIMITS", "SORTS", "Question", "QuestionError", "answer"]
 
@@ -121,6 +121,7 @@ def _answer(live: Live, question: Question) -> dict[str, Any]:
         "clusters": live.memo("clusters", lambda: _clusters(live)),
         "limits": live.memo("limits", lambda: _limits(live)),
         "faults": live.memo("faults", lambda: _faults(live)),
+        "hooks": live.memo("hooks", lambda: _hooks(live)),
         "path": _one(live, frame, question) if question.path else None,
     }
 
@@ -151,6 +152,18 @@ def _limits(live: Live) -> list[dict[str, Any]]:
         {"listener": listener, "name": name, "by": rule.by, "dry_run": rule.dry_run, **counted}
         for listener, name, rule, counted in counts
     ]
+
+
+def _hooks(live: Live) -> dict[str, Any]:
+    if live.rules is None:
+        return {"requests": 0, "met": 0, "hooks": []}
+    asked, met = live.rules.hooks.share()
+    found = []
+    for hook in live.rules.hooks.counts():
+        about = {name: value for name, value in hook._asdict().items() if name != "buckets"}
+        times = times_of(hook.buckets, hook.spent_ns // 1000)
+        found.append({**about, "mean_us": times.mean_us, "p99_us": times.p99_us})
+    return {"requests": asked, "met": met, "hooks": found}
 
 
 def _faults(live: Live) -> list[dict[str, Any]]:

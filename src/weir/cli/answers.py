@@ -29,6 +29,8 @@ __all__ = [
     "duration_of",
     "moment_of",
     "moment_text",
+    "number_of",
+    "object_of",
     "objects_of",
     "status_of",
     "text_of",
@@ -171,10 +173,10 @@ def answer_of(message: Json) -> Answer:
     return Answer(
         moment_of(message, "since"),
         moment_of(message, "taken"),
-        row_of(_object(message, "total")),
+        row_of(object_of(message, "total")),
         tuple(map(row_of, objects_of(message, "series"))),
         count_of(message, "matched"),
-        _real(message, "relativeError") or RELATIVE_ERROR,
+        number_of(message, "relativeError") or RELATIVE_ERROR,
         tuple(map(_other_of, objects_of(message, "others"))),
     )
 
@@ -192,7 +194,7 @@ def status_of(message: Json) -> Status:
     workers, endpoints, table = (
         objects_of(message, "workers"),
         objects_of(message, "endpoints"),
-        _object(message, "table"),
+        object_of(message, "table"),
     )
     return Status(
         text_of(message, "version"),
@@ -212,14 +214,14 @@ def status_of(message: Json) -> Status:
 
 def row_of(series: Json) -> Row:
     """Reads a Series."""
-    statuses, ledger = _object(series, "status"), _object(series, "ledger")
+    statuses, ledger = object_of(series, "status"), object_of(series, "ledger")
     return Row(
         text_of(series, "route"),
         text_of(series, "path"),
         series.get("other") is True,
         series.get("truncated") is True,
         count_of(series, "requests"),
-        _real(series, "requestsPerSecond"),
+        number_of(series, "requestsPerSecond"),
         count_of(series, "responseBodyBytes"),
         count_of(series, "requestBodyBytes"),
         tuple(count_of(statuses, name) for _word, name in STATUS_CLASSES),
@@ -227,10 +229,10 @@ def row_of(series: Json) -> Row:
         tuple((text_of(item, "reason"), count_of(item, "count")) for item in objects_of(series, "reasons")),
         count_of(series, "retries"),
         Ledger(tuple(count_of(ledger, name) for _word, name, _meaning in LEDGER_PARTS), count_of(ledger, "totalUs")),
-        _quantiles_of(_object(series, "total")),
-        _quantiles_of(_object(series, "firstByte")),
-        _histogram_of(_object(series, "totalHistogram")),
-        _histogram_of(_object(series, "firstByteHistogram")),
+        _quantiles_of(object_of(series, "total")),
+        _quantiles_of(object_of(series, "firstByte")),
+        _histogram_of(object_of(series, "totalHistogram")),
+        _histogram_of(object_of(series, "firstByteHistogram")),
     )
 
 
@@ -240,11 +242,11 @@ def _quantiles_of(message: Json) -> Quantiles:
     return Quantiles(
         count_of(message, "count"),
         count_of(message, "sumUs"),
-        _real(message, "meanUs"),
-        _real(message, "p50Us"),
-        _real(message, "p90Us"),
-        _real(message, "p99Us"),
-        _real(message, "p999Us"),
+        number_of(message, "meanUs"),
+        number_of(message, "p50Us"),
+        number_of(message, "p90Us"),
+        number_of(message, "p99Us"),
+        number_of(message, "p999Us"),
     )
 
 
@@ -266,9 +268,9 @@ def _other_of(message: Json) -> Other:
     return Other(
         text_of(message, "route"),
         count_of(message, "requests"),
-        _real(message, "share"),
+        number_of(message, "share"),
         count_of(message, "distinctPaths"),
-        _real(message, "distinctRelativeError"),
+        number_of(message, "distinctRelativeError"),
     )
 
 
@@ -304,7 +306,8 @@ def duration_of(message: Json, name: str) -> float:
     return seconds
 
 
-def _object(message: Json, name: str) -> Json:
+def object_of(message: Json, name: str) -> Json:
+    """An object; an empty one where there is none."""
     value = message.get(name)
     if value is None:
         return {}
@@ -345,7 +348,8 @@ def _whole(value: object, name: str) -> int:
     return value
 
 
-def _real(message: Json, name: str) -> float:
+def number_of(message: Json, name: str) -> float:
+    """A number that is not negative; 0 where there is none."""
     value = message.get(name, 0.0)
     if type(value) not in (int, float):
         raise AnswerError(f"{name} is no number: {value!r:.60}")

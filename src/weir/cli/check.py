@@ -10,10 +10,9 @@ import click
 from weir.cli.common import config_path_type, fail
 
 if TYPE_CHECKING:
-    from weir.config.action_plan import Phrase
     from weir.config.plan import FaultPlan, ListenerPlan, Plan, RateLimitPlan
 
-__all__ = ["command", "summary"]
+__all__ = ["command", "fault_text", "limit_text", "summary"]
 
 MOST_DOUBLES = 10
 
@@ -100,80 +99,46 @@ def _destination(plan: Plan, listener: ListenerPlan) -> str:
 
 def _rules(listener: ListenerPlan) -> list[str]:
     """A listener's rate limits and faults, in words."""
-    from weir.config.limit_kinds import abort, delay, rate
+    lines = [f"  {limit_text(limit)}" for limit in listener.rate_limits]
+    return lines + [f"  FAULT: {fault_text(fault)}" for fault in listener.faults]
+
+
+def limit_text(limit: RateLimitPlan) -> str:
+    """A rate limit in words."""
+    from weir.config.limit_kinds import rate
+
+    whom = {"client": "each client", "path": "each path", "all": "all requests together"}
+    text = f"{whom.get(limit.by) or f'each value of {limit.by[6:]}'}: {rate().show(limit.rate)}"
+    text += f", {limit.burst or limit.rate[0]} at once"
+    text += f", {limit.delay} more wait" if limit.delay else ""
+    return f"{text}{_whose(limit)}{'; counted only (dry run)' if limit.dry_run else ''}"
+
+
+def fault_text(fault: FaultPlan) -> str:
+    """An injected fault in words."""
+    from weir.config.limit_kinds import abort, delay
     from weir.config.units import format_size
 
-    lines = []
-    for limit in listener.rate_limits:
-        whom = {"client": "each client", "path": "each path", "all": "all requests together"}
-        text = f"{whom.get(limit.by) or f'each value of {limit.by[6:]}'}: {rate().show(limit.rate)}"
-        text += f", {limit.burst or limit.rate[0]} at once"
-        text += f", {limit.delay} more wait" if limit.delay else ""
-        lines.append(f"  {text}{_whose(limit)}{'; counted only (dry run)' if limit.dry_run else ''}")
-    for fault in listener.faults:
-        parts = []
-        if fault.delay_ms[1]:
-            parts.append(f"{fault.delay_percent} % wait {delay().show(fault.delay_ms)}")
-        if fault.abort:
-            parts.append(f"{fault.abort_percent} % are {_aborted(abort().show(fault.abort))}")
-        if fault.bandwidth_bytes:
-            parts.append(f"{fault.bandwidth_percent} % get {format_size(fault.bandwidth_bytes)} a second")
-        lines.append(f"  FAULT: {', '.join(parts)}{_whose(fault)}{f'; {fault.field}' if fault.field else ''}")
-    return lines
+    parts = []
+    if fault.delay_ms[1]:
+        parts.append(f"{fault.delay_percent} % wait {delay().show(fault.delay_ms)}")
+    if fault.abort:
+        parts.append(f"{fault.abort_percent} % are {_aborted(abort().show(fault.abort))}")
+    if fault.bandwidth_bytes:
+        parts.append(f"{fault.bandwidth_percent} % get {format_size(fault.bandwidth_bytes)} a second")
+    return f"{', '.join(parts)}{_whose(fault)}{f'; {fault.field}' if fault.field else ''}"
 
 
 def _actions(plan: Plan, listener: ListenerPlan) -> list[str]:
     """What a listener's routes do beside sending requests on, a line for each that does; in words."""
-    from weir.config.phrases import write
+    from weir.cli.actions import action_text
     from weir.config.plan import NO_ROUTER
 
     lines = []
     for match in plan.routers[listener.router] if listener.router != NO_ROUTER else ():
-        action = plan.routes[match.sides[0][0]].action
-        if action is None:
-            continue
-        parts = []
-        if action.location:
-            parts.append(f"{action.status} to {write(_named(action.location, match.path))}")
-        elif action.status:
-            parts.append(f"answer {action.status}")
-        if action.rewrite:
-            parts.append(f"path {write(_named(action.rewrite, match.path))}{'/*' if action.rewrite_rest else ''}")
-        elif action.strip_segments or action.add_prefix:
-            taken = f"without {action.strip_segments} segment{'s' if action.strip_segments > 1 else ''}"
-            parts.append(
-                "path "
-                + " ".join(
-                    filter(
-                        None,
-                        [
-                            taken if action.strip_segments else "",
-                            f"behind {action.add_prefix}" if action.add_prefix else "",
-                        ],
-                    )
-                )
-            )
-        for what, added, dropped in (
-            ("request", action.request_lines, action.request_drops),
-            ("response", action.response_lines, action.response_drops),
-        ):
-            signs = [f"+{name}" for name, _ in added]
-            gone = [f"-{name}" for name in dropped if name not in [one for one, _ in added]]
-            parts += [f"{what} {' '.join(signs + gone)}"] if signs or gone else []
-        parts += [f"Host {action.host}"] if action.host else []
-        if action.mirror >= 0:
-            part = f" {action.mirror_percent} % of it" if action.mirror_percent < 100 else ""
-            parts.append(f"mirror{part} to {plan.clusters[action.mirror].name}")
-        lines.append(f"  {match.name}: {'; '.join(parts)}")
+        text = action_text(plan, match.sides[0][0], match.path)
+        lines += [f"  {match.name}: {text}"] if text else []
     return lines
-
-
-def _named(phrase: Phrase, path: str) -> Phrase:
-    """A phrase with names of parameters in place of numbers of segments."""
-    segments = path.split("/")[1:]
-    return tuple(
-        ("parameter", segments[int(what)][1:-1]) if kind == "segment" else (kind, what) for kind, what in phrase
-    )
 
 
 def _aborted(how: object) -> str:

@@ -9,7 +9,7 @@ import click
 __all__ = ["COMMANDS", "main"]
 
 # In the order of --help. The module weir.cli.<name> has the click command as its attribute `command`.
-COMMANDS = ("run", "stats", "top", "diff", "endpoint", "check", "files", "demo", "version")
+COMMANDS = ("run", "stats", "top", "diff", "endpoint", "check", "explain", "files", "demo", "version")
 
 
 class LazyGroup(click.Group):

@@ -8,7 +8,7 @@ from typing import Final
 from weir.cli.answers import Json, counts_of
 from weir.cli.units import shown, width_of
 
-__all__ = ["rule_lines"]
+__all__ = ["aligned", "rule_lines"]
 
 LIMIT_COLUMNS: Final = ("passed", "delayed", "limited", "evicted", "crowded")
 FAULT_COLUMNS: Final = ("matched", "delayed", "aborted", "paced")
@@ -32,7 +32,12 @@ def rule_lines(message: Json) -> list[str]:
 def _table(what: str, columns: Sequence[str], rows: Sequence[tuple[str, str, Sequence[int]]]) -> list[str]:
     heading = ["LISTENER", what, *(column.upper() for column in columns)]
     cells = [heading, *([shown(listener), shown(name), *map(str, counts)] for listener, name, counts in rows)]
-    widths = [max(width_of(line[column]) for line in cells) for column in range(len(heading))]
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first two columns to the left, figures to the right."""
+    widths = [max(width_of(line[column]) for line in cells) for column in range(len(cells[0]))]
     return ["  ".join(_fill(line, widths)).rstrip() for line in cells]
 
 

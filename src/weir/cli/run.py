@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from weir.config.model import Config
     from weir.config.plan import Plan
 
-__all__ = ["command"]
+__all__ = ["check_usage", "command", "configuration"]
 
 # The way to a key in the configuration.
 Setting = tuple[str, ...]
@@ -30,6 +30,7 @@ Setting = tuple[str, ...]
 @click.option("--log-format", metavar="FORMAT", help="combined, common, json, short or ledger. [default: combined]")
 @click.option("--stats-page", metavar="PATH", help="Serve the statistics page on this path. [default: none]")
 @click.option("--hooks", metavar="FILE", help="Python functions that requests meet: a file or a module. [default: off]")
+@click.option("--reload", is_flag=True, help="For development: reload when the hooks or the configuration are saved.")
 @click.option("--workers", metavar="N", help="Processes that serve. [default: auto, one for each processor]")
 @click.option("--single-process", is_flag=True, help="Serve in this very process, without a supervisor.")
 @click.option("--pid-file", metavar="FILE", help="Where the process's number is written while it runs. [default: off]")
@@ -42,6 +43,7 @@ def command(
     log_format: str | None,
     stats_page: str | None,
     hooks: str | None,
+    reload: bool,
     workers: str | None,
     single_process: bool,
     pid_file: str | None,
@@ -62,13 +64,20 @@ def command(
         "--log-format": log_format,
         "--stats-page": stats_page,
     }
-    _check_usage(config, inline)
+    check_usage(config, inline)
     settings: dict[Setting, tuple[str, object]] = {}
     if workers is not None:
         number = workers.isascii() and workers.isdigit() and len(workers) < 10
         settings[("workers",)] = ("--workers", int(workers) if number else workers)
     if hooks is not None:
         settings[("hooks",)] = ("--hooks", hooks)
+    if reload:
+        if single_process:
+            raise click.UsageError("--reload needs a supervisor, which --single-process leaves out.")
+        settings[("single_process",)] = ("--reload", False)
+        settings.setdefault(("workers",), ("--reload", 1))
+        # Two saves within a second look alike to Python if the file stays as long as it was.
+        sys.dont_write_bytecode = True
     if single_process:
         settings[("single_process",)] = ("--single-process", True)
     if pid_file is not None:
@@ -84,18 +93,18 @@ def command(
 
         try:
             directory = os.path.abspath(config.parent if config is not None else "")
-            found = _configuration(config, listen, to, access_log, log_format, stats_page, settings)
+            found = configuration(config, listen, to, access_log, log_format, stats_page, settings)
             plan = compile_plan(found, directory)
         except ConfigError as error:
             raise PlanRefused(str(error)) from None
-        try_hooks(plan)
-        return plan
+        return with_hooks(plan)
 
     from weir.control.errors import PlanRefused, StartError
-    from weir.running import read_beside, serve, try_hooks
+    from weir.running import read_beside, serve, with_hooks
 
     try:
-        status = serve(read_beside(read), read)
+        files = [str(config)] if config is not None else []
+        status = serve(read_beside(read), read, files if reload else None)
     except PlanRefused as error:
         fail(str(error), status=2)
     except StartError as error:
@@ -103,7 +112,7 @@ def command(
     sys.exit(status)
 
 
-def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
+def check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | None]) -> None:
     given = [name for name, value in inline.items() if value]
     if config is not None and given:
         raise click.UsageError(f"--config and {', '.join(given)} exclude each other: put it into {config}.")
@@ -115,7 +124,7 @@ def _check_usage(config: Path | None, inline: dict[str, tuple[str, ...] | str | 
         raise click.UsageError("Missing --to ADDRESS: the endpoint to send requests to.")
 
 
-def _configuration(
+def configuration(
     path: Path | None,
     listen: tuple[str, ...],
     to: tuple[str, ...],
@@ -124,6 +133,7 @@ def _configuration(
     stats_page: str | None,
     settings: Mapping[Setting, tuple[str, object]],
 ) -> Config:
+    """What a file or the options say; `settings` come before what is in the file. Raises ConfigError."""
     from weir.config.load import from_options, load_file
 
     if path is not None:

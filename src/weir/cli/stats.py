@@ -66,6 +66,7 @@ GRACE_S = 10.0
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save a snapshot, for weir diff.")
 @click.option("--endpoints", is_flag=True, help="Show the endpoints with their health, and how it has changed.")
 @click.option("--rules", is_flag=True, help="Rate limits and injected faults, with what they have counted.")
+@click.option("--hooks", is_flag=True, help="Python hooks: their calls, failures and times.")
 @click.option("--reset", is_flag=True, help="Let counting begin anew, for everybody who asks without --since.")
 @click.option("--retries", is_flag=True, help="Show what was decided about further attempts, by cluster.")
 @click.option("--clusters", is_flag=True, help="How busy clusters are, and how their endpoints were chosen.")
@@ -84,6 +85,7 @@ def command(
     save: Path | None,
     endpoints: bool,
     rules: bool,
+    hooks: bool,
     reset: bool,
     retries: bool,
     clusters: bool,
@@ -102,8 +104,9 @@ def command(
     if endpoints and (path or since or watch or form == "csv" or save or reset or contains or prefix or route):
         raise click.UsageError("--endpoints stands alone, or with --json: it is not about paths.")
     _check_usage(path, since, watch, form, save, reset, contains or prefix)
-    if rules and (path or since or watch or form or save or reset or contains or prefix or route):
-        raise click.UsageError("--rules stands alone: what rate limits and faults have counted is not by path.")
+    if (rules or hooks) and (path or since or watch or form or save or reset or contains or prefix or route):
+        what = "what rate limits and faults have counted" if rules else "what hooks have done"
+        raise click.UsageError(f"--{'rules' if rules else 'hooks'} stands alone: {what} is not by path.")
     calling = caller(admin, token_file, timeout)
     if retries or clusters:
         alone = not (path or since or watch or form or save or reset or contains or prefix or (retries and clusters))
@@ -121,6 +124,10 @@ def command(
             from weir.cli.rules import rule_lines
 
             click.echo("\n".join(rule_lines(calling.call("GetStatus", {}))))
+        elif hooks:
+            from weir.cli.hooks import hook_lines
+
+            click.echo("\n".join(hook_lines(calling.call("GetStatus", {}))))
         elif save is not None:
             _save(calling, save, chosen, since or {})
         elif watch is not None:

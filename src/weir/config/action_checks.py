@@ -20,6 +20,7 @@ __all__ = ["ACTIONS", "actions"]
 # Each says by itself what becomes of a request.
 ACTIONS = ("to", "redirect", "respond")
 ONLY_WITH_TO = ("strip_prefix", "add_prefix", "rewrite", "mirror", "request")
+OWN_ANSWERS = ("content-type", "date", "location", "server")
 BODILESS = (204, 205, 304)
 
 
@@ -99,6 +100,11 @@ def _fields(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
             if key == "response" and counter and name.lower() == counter:
                 message = f"{name}: weir writes this field itself ([stats] header)"
                 yield Finding((*loc, key, where, name), "key", message, "choose another name, or switch that off")
+            if key == "response" and name.lower() in OWN_ANSWERS and {"redirect", "respond"} & set(route):
+                hint = "write content_type in respond" if name.lower() == "content-type" else "take it out"
+                yield Finding(
+                    (*loc, key, where, name), "key", f"{name}: weir's own answers have this field already", hint
+                )
             if name.lower() == "x-request-id" and any(
                 value(Listener, one, "request_id") not in (None, "pass") for one in listeners
             ):

@@ -119,6 +119,7 @@ def compile_plan(config: Config, directory: str = "") -> Plan:
         group=config.group,
         pid_file=config.pid_file,
         hooks=config.hooks,
+        hook_block_after_ms=config.hook_block_after,
         upgrade_program=config.upgrade_program,
         directory=directory,
     )

@@ -43,11 +43,13 @@ def destinations(raw: Raw) -> Iterator[Finding]:
             all_known = False
         elif isinstance(to, str):
             used.add(to)
-    # Where something leads nowhere, the cluster it was meant for is not the mistake.
-    if all_known:
+    # Where something leads nowhere, the cluster it was meant for is not the mistake; and hooks may choose any.
+    if all_known and raw.get("hooks", OFF) in (OFF, ""):
         for name, place in clusters.items():
             if name not in used:
-                hint = f"write to = {quoted(name)} in a [[listener]] or [[route]], or take the cluster out"
+                hint = (
+                    f"write to = {quoted(name)} in a [[listener]] or [[route]], hooks if they choose it, or take it out"
+                )
                 yield Finding(("cluster", place, "name"), "value", "nothing sends requests to this cluster", hint)
 
 

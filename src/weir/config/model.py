@@ -181,6 +181,13 @@ class Config(Table):
         "a module is looked for, is taken from the directory weir was started in.",
         example="package.module",
     )
+    hook_block_after: Annotated[int, kinds.duration("10ms", "1m", none=True)] = setting(
+        Plan,
+        "hook_block_after_ms",
+        "A hook that blocks its worker for so long is named in the log, with its stack "
+        "([hooks](hooks.md#what-blocks-a-worker)).",
+        example="1s",
+    )
     zone: Annotated[str, balance_kinds.zone()] = Field(
         default="",
         description="Where this weir runs. Endpoints of the same `zone` are preferred, see "

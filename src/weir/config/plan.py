@@ -467,5 +467,7 @@ class Plan:
     group: str = ""  # the same of the group; "": the user's own
     pid_file: str = ""  # absolute path; "": none
     hooks: str = ""  # absolute path of a file, or a module, with Python functions that requests meet; "": none
+    hook_block_after_ms: int = 250  # a hook that blocks its worker for so long is named in the log; 0: none is
+    hooked: tuple[tuple[str, str], ...] = ()  # phase and name of each hook, by whoever has imported them
     upgrade_program: str = ""  # absolute path of the weir that USR2 starts; "": the one that was started
     directory: str = ""  # absolute path of the configuration's, where applications are looked for first; "": none

@@ -101,8 +101,8 @@ class Route(Table):
     )
     mirror: Annotated[str | AddressPlan, action_kinds.mirror()] = Field(
         default="",
-        description="A cluster, or an endpoint, that gets a copy of each request. Nobody waits for it, and its responses are "
-        "dropped ([what routes do](actions.md#mirrors)).",
+        description="A cluster, or an endpoint, that gets a copy of each request. Nobody waits for it, and its "
+        "responses are dropped ([what routes do](actions.md#mirrors)).",
         examples=["shadow"],
     )
     mirror_percent: Annotated[int, kinds.count(1, 100)] = setting(

@@ -33,6 +33,7 @@ from weir.control.stock import Stock
 from weir.control.takeover import Predecessor
 from weir.control.upgrade import Upgrading
 from weir.control.waiting import Waiting
+from weir.control.watching import Watching
 from weir.control.worker import HEARTBEAT_S, Seat, make_rules, name_plan
 from weir.stats import layout
 
@@ -58,7 +59,7 @@ class Supervisor:
 
     `read` reads the plan anew; it runs in a process of its own. `on_ready` gets the bound addresses once, when all
     workers accept. `admin` is the life of the admin process. `passed` are sockets of a service manager, `predecessor`
-    is a weir to take over from. Raises StartError.
+    is a weir to take over from, `watching` says when to reload without being told. Raises StartError.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class Supervisor:
         on_ready: Callable[[list[str]], None] | None = None,
         passed: Passed | None = None,
         predecessor: Predecessor | None = None,
+        watching: Watching | None = None,
     ) -> None:
         self.read = read
+        self.watching = watching
         self.on_ready = on_ready
         self.holdings = Holdings(plan, admin, passed, predecessor)
         self.predecessor = predecessor
@@ -264,6 +267,8 @@ class Supervisor:
 
     def _work_started(self, now: float) -> None:
         """What is due when it has begun."""
+        if self.watching is not None and self.watching.look(now, self.crew.plan.hooks):
+            self.reloading.wanted = True
         before = self.predecessor
         if before is not None:
             self._work_takeover(before)
@@ -471,9 +476,10 @@ def run(
     on_ready: Callable[[list[str]], None] | None = None,
     passed: Passed | None = None,
     predecessor: Predecessor | None = None,
+    watching: Watching | None = None,
 ) -> int:
     """Supervises the workers of a plan until TERM or INT has drained them; returns the exit status.
 
     Raises StartError when an address cannot be bound.
     """
-    return Supervisor(plan, read, admin, on_ready, passed, predecessor).run()
+    return Supervisor(plan, read, admin, on_ready, passed, predecessor, watching).run()

@@ -22,13 +22,17 @@ from weir.control.errors import StartError
 from weir.control.expand import Expander
 from weir.control.health import Duty
 from weir.control.heart import HEARTBEAT_S, Heart
+from weir.control.life import Life
 from weir.control.logs import LogWriter
 from weir.control.members import Members
 from weir.control.passed import Passed
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, descriptor_limit, raise_descriptor_limit, unbind
 from weir.control.status import say_faults
+from weir.control.watchdog import Watchdog
 from weir.hooks import Hook
+from weir.hooks.life import Step
+from weir.hooks.loading import Found
 from weir.plane.accesslog import AccessLog
 from weir.plane.counters import Counters
 from weir.plane.engine import Engine
@@ -122,7 +126,7 @@ class Worker:
         plan: Plan,
         engine: Engine,
         seat: Seat | None = None,
-        hooks: Sequence[Hook[..., Any]] | None = None,
+        hooks: Sequence[Found] | None = None,
         host: Host | None = None,
     ) -> None:
         self.plan = plan
@@ -140,6 +144,7 @@ class Worker:
         limit = raise_descriptor_limit() if host is None else descriptor_limit()
         clients = max(limit - _OWN_DESCRIPTORS, 1) * 8 // 10
         counters = Counters(seat.memory, seat.worker)
+        found = read_hooks(plan) if hooks is None else hooks
         self.plane = Plane(
             plan,
             engine,
@@ -149,8 +154,10 @@ class Worker:
             max(clients, 1),
             route_numbers=seat.routes,
             rules=seat.rules,
-            hooks=read_hooks(plan) if hooks is None else hooks,
+            hooks=[one for one in found if isinstance(one, Hook)],
         )
+        self.life = Life([one for one in found if isinstance(one, Step)])
+        self.watchdog = Watchdog(engine, found, plan.hook_block_after_ms / 1000)
         self.plane.on_log_wanted(self.flush_log)
         self.apps = make_apps(plan, host)
         self.resolver = Resolver(self.plane, plan.clusters)
@@ -192,14 +199,19 @@ class Worker:
     async def start(self) -> None:
         """Resolves, accepts and serves; bind() or adopt() comes before.
 
-        Raises StartError, after stop(), when an application cannot be started.
+        Raises StartError, after stop(), when a startup hook has failed or an application cannot be started.
         """
-        if self.apps is not None:
-            try:
+        self.watchdog.start()
+        alive = asyncio.create_task(self._show_life())
+        try:
+            await self.life.begin()
+            if self.apps is not None:
                 await self._start_apps(self.apps)
-            except BaseException:
-                await self.stop()
-                raise
+        except BaseException:
+            await self.stop()
+            raise
+        finally:
+            alive.cancel()
         self.resolver.start()
         self.members.keep()
         self.expander.start()
@@ -209,6 +221,12 @@ class Worker:
         if self.writer is not None:
             self._schedule_flush()
         self._beat()
+
+    async def _show_life(self) -> None:
+        """As long as it may take to begin, the worker shows that it lives."""
+        while True:
+            self._heart.beat()
+            await asyncio.sleep(HEARTBEAT_S)
 
     async def _start_apps(self, apps: Apps) -> None:
         await apps.start()
@@ -241,10 +259,12 @@ class Worker:
         return True
 
     async def stop(self) -> None:
-        """Ends at once: what is still in progress is cut, the log is written out."""
+        """Ends at once: what is still in progress is cut, shutdown hooks are called, the log is written out."""
         self._duty.release()
         self.plane.close()
         self._unbind()
+        await self.life.end()
+        self.watchdog.stop()
         await self.expander.stop()
         await self.resolver.stop()
         if self.apps is not None:
@@ -351,8 +371,8 @@ def make_rules(plan: Plan, workers: int, before: RuleBook | None = None) -> Rule
         raise StartError(f"no memory for the rate limits: {(error.strerror or str(error)).lower()}") from error
 
 
-def read_hooks(plan: Plan) -> list[Hook[..., Any]]:
-    """The hooks of a plan, imported now. Raises StartError."""
+def read_hooks(plan: Plan) -> list[Found]:
+    """The hooks of a plan, with what is called at the start and the end, imported now. Raises StartError."""
     if not plan.hooks:
         return []
     from weir.hooks.loading import HooksError, load

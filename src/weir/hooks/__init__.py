@@ -20,6 +20,7 @@ __all__ = [
     "Hook",
     "LineSplitter",
     "OnError",
+    "OnExceed",
     "PhaseName",
     "events",
     "gunzip",
@@ -30,11 +31,14 @@ __all__ = [
 
 PhaseName = Literal["request", "request_body", "upstream", "response", "response_body", "log"]
 OnError = Literal["fail", "skip"]
+OnExceed = Literal["log", "skip", "fail"]
 
 PHASES: Final[tuple[PhaseName, ...]] = ("request", "request_body", "upstream", "response", "response_body", "log")
 _METHOD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST: Final = re.compile(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 MOST_TIMEOUT_S: Final = 3600
+_BUDGET: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
+_UNITS_US: Final = {"us": 1, "ms": 1_000, "s": 1_000_000}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +57,8 @@ class Hook(Generic[P, R]):
     field: str = ""
     on_error: OnError = "fail"
     timeout_ms: int = 30_000
+    budget_us: int = 0  # 0: there is none
+    on_exceed: OnExceed = "log"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -67,6 +73,8 @@ def hook(
     field: str = "",
     on_error: OnError = "fail",
     timeout: float = 30.0,
+    budget: str = "",
+    on_exceed: OnExceed = "log",
     name: str = "",
 ) -> Callable[[Callable[P, R]], Hook[P, R]]:
     """Makes a function a hook, called with a `weir.Request` (phase "response": with a `weir.Response`).
@@ -84,7 +92,10 @@ def hook(
     to), `host` ("*.example.com": any name below it), `methods`, `field` ("Name", or "Name: value"). Without any: all.
 
     `on_error`: "fail" answers 500 when it raises, or 504 when an `async def` takes longer than `timeout` seconds;
-    "skip" goes on without it. `name` is what logs and figures call it (default: module and function).
+    "skip" goes on without it. `budget` ("500us", "2ms") is what a call may take, of an `async def` with all that it
+    awaits; it is looked at after the call. `on_exceed`: "log" says so in the log, "skip" passes the hook over for 10
+    seconds when its last calls took longer on average, "fail" has the call that took longer fail as if it had raised.
+    `name` is what logs and figures call it (default: module and function).
 
     ValueError for what cannot be.
     """
@@ -104,6 +115,13 @@ def hook(
             raise ValueError(f"method {method!r} is not a method")
     if on_error not in ("fail", "skip"):
         raise ValueError(f"on_error {on_error!r} is neither 'fail' nor 'skip'")
+    if on_exceed not in ("log", "skip", "fail"):
+        raise ValueError(f"on_exceed {on_exceed!r} is none of 'log', 'skip', 'fail'")
+    if on_exceed != "log" and not budget:
+        raise ValueError(f"on_exceed {on_exceed!r} without a budget")
+    if budget and phase.endswith("_body"):
+        raise ValueError("budget: what hooks of bodies take is not measured")
+    budget_us = _microseconds(budget) if budget else 0
     if on_error == "skip" and phase.endswith("_body"):
         raise ValueError("on_error 'skip': half a changed body is none, a hook of a body cannot be passed over")
     if not 0.001 <= timeout <= MOST_TIMEOUT_S:
@@ -112,6 +130,26 @@ def hook(
     def decorate(function: Callable[P, R]) -> Hook[P, R]:
         called: Any = function
         known_as = name or f"{called.__module__}.{called.__qualname__}"
-        return Hook(function, phase, known_as, path, hosts, methods, field, on_error, round(timeout * 1000))
+        return Hook(
+            function=function,
+            phase=phase,
+            name=known_as,
+            path=path,
+            hosts=hosts,
+            methods=methods,
+            field=field,
+            on_error=on_error,
+            timeout_ms=round(timeout * 1000),
+            budget_us=budget_us,
+            on_exceed=on_exceed,
+        )
 
     return decorate
+
+
+def _microseconds(budget: str) -> int:
+    parts = _BUDGET.fullmatch(budget)
+    us = round(float(parts[1]) * _UNITS_US[parts[2]]) if parts else 0
+    if not 1 <= us <= MOST_TIMEOUT_S * 1_000_000:
+        raise ValueError(f"budget {budget!r} is no time: '500us', '2ms', '1s'; an hour at most")
+    return us

@@ -12,16 +12,22 @@ from types import ModuleType
 from typing import Any
 
 from weir.hooks import Hook
+from weir.hooks.life import Step
 
-__all__ = ["HooksError", "hooks_of", "load"]
+__all__ = ["Found", "HooksError", "hooks_of", "load"]
+
+# What a file of hooks is looked through for.
+Found = Hook[..., Any] | Step
 
 
 class HooksError(Exception):
     """A file of hooks cannot be used; the text says why, with the traceback of what it raised."""
 
 
-def load(source: str) -> list[Hook[..., Any]]:
-    """The hooks of a file ("app.py") or a module ("package.module", also looked for in the current directory).
+def load(source: str) -> list[Found]:
+    """The hooks, and what is called at the start and the end, of a file ("app.py") or a module ("package.module").
+
+    A module is also looked for in the current directory.
 
     Raises HooksError.
     """
@@ -39,9 +45,9 @@ def load(source: str) -> list[Hook[..., Any]]:
     return hooks_of(module)
 
 
-def hooks_of(module: ModuleType) -> list[Hook[..., Any]]:
-    """The hooks among a module's names, in the order of their definition; one that has two names is one."""
-    found = [value for value in vars(module).values() if isinstance(value, Hook)]
+def hooks_of(module: ModuleType) -> list[Found]:
+    """Those among a module's names, in the order of their definition; one that has two names is one."""
+    found = [value for value in vars(module).values() if isinstance(value, Hook | Step)]
     return list(dict.fromkeys(found))
 
 

@@ -7,7 +7,7 @@ from weir.plane.answers cimport AnswerPolicy
 from weir.plane.codes cimport Reason
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport Framing
-from weir.plane.messages cimport Answer
+from weir.plane.answer cimport Answer
 from weir.plane.options cimport Route
 
 cdef class Answering(ExchangeOwner):

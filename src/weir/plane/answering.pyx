@@ -7,6 +7,7 @@ from weir.plane.accept cimport ANSWER_TEXT, AnswerKind, preferred_answer
 from weir.plane.accesslog cimport L_REQUEST_HEAD, LEDGER_PARTS, LogRecord
 from weir.plane.account cimport account
 from weir.plane.action cimport BODY_MOST, LINES_MOST, Action
+from weir.plane.answer cimport Answer
 from weir.plane.answers cimport (
     AnswerPolicy, answer_status, finish_own_head, write_error, write_own_head, write_page_head,
 )
@@ -20,7 +21,6 @@ from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.facts cimport gather
 from weir.plane.framing cimport B_CLOSE, B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
-from weir.plane.messages cimport Answer
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
 from weir.plane.options cimport Route
 from weir.plane.pace cimport pace_start

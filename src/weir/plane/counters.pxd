@@ -6,6 +6,9 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+# Counts `us` in a histogram of ROW_BUCKETS places: base-2 exponential, schema 3.
+cdef void count_in(uint32_t* buckets, int64_t us) noexcept nogil
+
 cdef class Counters:
     cdef readonly uint32_t rows             # in the directory, the routes' (other) rows included
     cdef readonly uint32_t routes           # places for routes

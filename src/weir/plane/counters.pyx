@@ -324,6 +324,10 @@ cdef inline void count_duration(uint32_t* buckets, int64_t us) noexcept nogil:
     buckets[0] += buckets[0] != <uint32_t>0xFFFFFFFF
 
 
+cdef void count_in(uint32_t* buckets, int64_t us) noexcept nogil:
+    count_duration(buckets, us)
+
+
 cdef inline void note_distinct(TableHeader* header, uint32_t worker, uint32_t route, uint64_t hash) noexcept nogil:
     # HyperLogLog (Flajolet and others, 2007): a register keeps the longest run of zeros among the hashes that it got.
     # The hash is mixed once more (the last steps of MurmurHash3): its lower bits have chosen places of the index.

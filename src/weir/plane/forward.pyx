@@ -31,12 +31,11 @@ from weir.plane.hold cimport let_go
 from weir.plane.hooks cimport PHASE_UPSTREAM
 from weir.plane.meeting cimport MEET_GO, hook_overdue, meet
 from weir.plane.options cimport ListenerOptions
-from weir.plane.origin cimport CLIENT_TEXT, same_origin
+from weir.plane.origin cimport CLIENT_TEXT
 from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_request, await_response, request_verdict, response_verdict
 from weir.plane.passage cimport Passage
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
-from weir.plane.private cimport PrivatePool
 from weir.plane.proxyproto cimport PROXY_SENT_BYTES
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
 from weir.plane.response cimport pump_response, read_response, resume_response
@@ -47,7 +46,7 @@ from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.text cimport put_bytes
 from weir.plane.tunnel cimport pump_tunnel
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
-from weir.plane.vouch cimport believe, introduce
+from weir.plane.vouch cimport believe, introduce, take_kept
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 
@@ -68,21 +67,6 @@ cdef Exchange take_exchange(Workspace workspace):
     return exchange
 
 
-cdef Upstream forward_take_kept(Exchange exchange):
-    """The connection that speaks for this client and has rested since its last request; None: there is none."""
-    cdef Upstream upstream = exchange.owner.kept
-    cdef PrivatePool pool = <PrivatePool>upstream.home
-    exchange.owner.kept = None
-    if (
-        pool.owner is exchange.cluster
-        and same_origin(&upstream.speaks_for, &exchange.owner.origin)
-        and pool.retake(upstream, exchange)
-    ):
-        return upstream
-    pool.drop(upstream)
-    return None
-
-
 cdef class Forward(Trying):
     """An exchange that an endpoint answers."""
 
@@ -95,7 +79,7 @@ cdef class Forward(Trying):
         if self.gives_up_ms and self._is_late():
             return self._too_late()
         if self.owner.kept is not None:
-            kept = forward_take_kept(self)
+            kept = take_kept(self)
             if kept is not None:
                 return self.on_upstream(kept)
         if self.cluster.admits and not self.admitted:

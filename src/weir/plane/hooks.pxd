@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from weir.plane.filters cimport Asked, Filter
+from weir.plane.tally cimport HookRow, Tally
 
 cdef enum:
     HOOKS_MOST = 64             # of a route: one bit each
@@ -30,9 +31,7 @@ cdef class Hook:
     cdef readonly uint8_t phase         # Phase
     cdef readonly bint skips            # one that fails is passed over
     cdef readonly int64_t timeout_ms
-    cdef readonly uint64_t calls
-    cdef readonly uint64_t failures
-    cdef readonly uint64_t spent_ns
+    cdef Tally tally
     cdef int64_t said_us                # when a failure was last logged with its traceback
     cdef uint64_t unsaid                # ... and how many were not since
     # It has failed: counted, and logged with its traceback, once a second at most.
@@ -40,6 +39,7 @@ cdef class Hook:
 
 cdef class Hooks:
     cdef readonly list entries                   # of Hook, HOOKS_MOST at most, in the order in which they are called
+    cdef HookRow together                        # of all hooks of a worker
     cdef uint64_t masks[PHASES]
     # A bit for each hook that a request meets.
     cdef uint64_t select(self, const Asked* asked) noexcept

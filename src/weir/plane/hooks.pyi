@@ -1,14 +1,12 @@
-from collections.abc import Iterable
+from collections.abc import Sequence
+from mmap import mmap
 from typing import Any
 
-from weir import hooks
+import weir.hooks
 
 class Hook:
     name: str
-    calls: int
-    failures: int
-    spent_ns: int
-    def __init__(self, hook: hooks.Hook[..., Any]) -> None: ...
+    def __init__(self, hook: weir.hooks.Hook[..., Any], memory: mmap, worker: int) -> None: ...
 
 class Hooks:
-    def __init__(self, entries: Iterable[Hook]) -> None: ...
+    def __init__(self, entries: Sequence[Hook], memory: Any, worker: int) -> None: ...

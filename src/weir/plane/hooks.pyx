@@ -11,6 +11,7 @@ from libc.string cimport memcmp
 
 from weir.plane.filters cimport Asked, Filter, filter_is_plain, plain_path
 from weir.plane.head cimport F_HOST, Head
+from weir.plane.tally cimport HC_FAILURES, HookRow, Tally
 from weir.plane.text cimport equals_lower
 
 _PHASES = ("request", "upstream", "response", "log", "request_body", "response_body")    # by Phase
@@ -76,9 +77,10 @@ cdef bint hooks_has_host(tuple hosts, const Asked* asked) noexcept:
 
 
 cdef class Hook:
-    """One function at one phase: a `weir.hooks.Hook`, ready to be called."""
+    """One function at one phase: a `weir.hooks.Hook`, ready to be called; `memory` is what `worker` counts in."""
 
-    def __cinit__(self, hook):
+    def __cinit__(self, hook, memory, uint32_t worker):
+        self.tally = Tally(memory, worker, hook)
         path = hook.path
         prefix = ""
         if path.endswith("*"):
@@ -91,7 +93,7 @@ cdef class Hook:
         self.selector = Selector(hook.methods, prefix, hook.field, path, hook.hosts)
 
     cdef int complain(self, object error, int64_t now_us) except -1:
-        self.failures += 1
+        self.tally.counts[<int>HC_FAILURES] += 1
         if now_us - self.said_us < SAY_AGAIN_US and self.said_us:
             self.unsaid += 1
             return 0
@@ -105,10 +107,11 @@ cdef class Hook:
 
 
 cdef class Hooks:
-    """The hooks of a route. ValueError for more than HOOKS_MOST."""
+    """The hooks of a route; `memory` is for all of them together. ValueError for more than HOOKS_MOST."""
 
-    def __cinit__(self, entries):
+    def __cinit__(self, entries, memory, uint32_t worker):
         cdef Hook hook
+        self.together = HookRow(memory, worker)
         self.entries = list(entries)
         if len(self.entries) > HOOKS_MOST:
             raise ValueError(f"{len(self.entries)} hooks for one route; there may be {HOOKS_MOST}")

@@ -11,10 +11,10 @@ with its response head in head_buf. Nothing is read from either side meanwhile.
 
 import asyncio
 import logging
-import time
 
 from libc.stdint cimport int64_t
 
+from weir.plane.answer cimport Answer
 from weir.plane.bodied cimport Bodied, made_body
 from weir.plane.bodies cimport Body
 from weir.plane.codes cimport (
@@ -29,9 +29,10 @@ from weir.plane.hooks cimport (
     PHASE_LOG, PHASE_REQUEST, PHASE_REQUEST_BODY, PHASE_RESPONSE, PHASE_RESPONSE_BODY, PHASE_UPSTREAM, Hook, Hooks,
     Phase,
 )
-from weir.plane.messages cimport Answer, Request
+from weir.plane.messages cimport Request
 from weir.plane.passage cimport Passage
 from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
+from weir.plane.tally cimport HC_CALLS, HC_FAILURES, HC_TIMEOUTS, MC_ASKED, MC_MET, tally_ns
 from weir.plane.workspace cimport move
 
 from weir.plane.attend import attend
@@ -53,12 +54,13 @@ cdef class Call:
     def done(self, said, error, int64_t spent_ns) -> None:
         """The coroutine has ended: with what it says, or with an exception."""
         cdef Exchange exchange = self.exchange
-        self.hook.spent_ns += spent_ns
         self.exchange = None
         self.task = None
         if exchange is None:
             return
         exchange.workspace.clock.tick()
+        if self.hook.tally.spent(spent_ns, exchange.workspace.clock.now_us) and error is None:
+            error = meeting_too_slow(self.hook, spent_ns)
         try:
             exchange.workspace.engine.enter()
             meeting_resume(exchange, self.hook, self.phase, said, error)
@@ -84,6 +86,8 @@ cdef int choose_hooks(Exchange exchange) except -1:
     asked.client_length = owner.client_length
     asked.scratch = exchange.workspace.compose
     exchange.hooked = (<Hooks>exchange.route.hooks).select(&asked)
+    (<Hooks>exchange.route.hooks).together.counts[<int>MC_ASKED] += 1
+    (<Hooks>exchange.route.hooks).together.counts[<int>MC_MET] += exchange.hooked != 0
     return 0
 
 
@@ -105,16 +109,23 @@ cdef int meet(Exchange exchange, Phase phase) except -1:
 
 
 cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) except -1:
-    cdef int64_t begun = time.perf_counter_ns()
-    cdef Bodied message = view.response_view() if phase == PHASE_RESPONSE else view
-    hook.calls += 1
+    cdef Bodied message
+    cdef int64_t begun, spent
+    if hook.tally.rests(exchange.workspace.clock.now_us):
+        return MEET_GO
+    hook.tally.counts[<int>HC_CALLS] += 1
+    message = view.response_view() if phase == PHASE_RESPONSE else view
     message.calls = hook
+    begun = tally_ns()
     try:
         said = hook.function(message)
     except Exception as error:
-        hook.spent_ns += <int64_t>time.perf_counter_ns() - begun
+        hook.tally.spent(tally_ns() - begun, exchange.workspace.clock.now_us)
         return meeting_failed(exchange, hook, error)
-    hook.spent_ns += <int64_t>time.perf_counter_ns() - begun
+    spent = tally_ns() - begun
+    # What is awaited is measured when it is done.
+    if not asyncio.iscoroutine(said) and hook.tally.spent(spent, exchange.workspace.clock.now_us):
+        return meeting_failed(exchange, hook, meeting_too_slow(hook, spent))
     if said is None:
         return MEET_GO
     return meeting_heard(exchange, view, hook, phase, said)
@@ -169,6 +180,10 @@ cdef int meeting_resume(Exchange exchange, Hook hook, Phase phase, object said, 
     if outcome == MEET_GO:
         return exchange.go_on(phase)
     return 0
+
+
+cdef object meeting_too_slow(Hook hook, int64_t spent_ns):
+    return TimeoutError(f"it took {spent_ns / 1e6:.3f} ms; its budget is {hook.tally.budget_ns / 1e6:.3f} ms")
 
 
 cdef int meeting_failed(Exchange exchange, Hook hook, object error) except -1:
@@ -236,7 +251,7 @@ cdef int meeting_add(Exchange exchange, Bodied message, Phase phase) except -1:
     for number, entry in enumerate((<Hooks>exchange.route.hooks).entries):
         hook = <Hook>entry
         if hook.phase == phase and exchange.hooked >> <int>number & 1:
-            hook.calls += 1
+            hook.tally.counts[<int>HC_CALLS] += 1
             message.calls = hook
             message.transform(bound(hook.function, message))
     return 0
@@ -247,7 +262,8 @@ cdef int hook_overdue(Exchange exchange) except -1:
     cdef Call call = view.call
     view.call = None
     exchange.calling = False
-    call.hook.failures += 1
+    call.hook.tally.counts[<int>HC_TIMEOUTS] += 1
+    call.hook.tally.spent(1_000_000 * call.hook.timeout_ms, exchange.workspace.clock.now_us)
     log.error("hook %s took longer than %d ms, and was cancelled", call.hook.name, call.hook.timeout_ms)
     skips = call.hook.skips
     phase = call.phase
@@ -265,15 +281,17 @@ cdef int meet_log(Exchange exchange) except -1:
         hook = <Hook>entry
         if hook.phase != PHASE_LOG or not exchange.hooked >> <int>number & 1:
             continue
-        hook.calls += 1
-        begun = time.perf_counter_ns()
+        if hook.tally.rests(exchange.workspace.clock.now_us):
+            continue
+        hook.tally.counts[<int>HC_CALLS] += 1
+        begun = tally_ns()
         try:
             said = hook.function(view)
             if asyncio.iscoroutine(said):
                 said.close()
                 raise TypeError("a hook of phase log cannot be awaited: it is a plain function")
         except Exception as error:
-            hook.failures += 1
+            hook.tally.counts[<int>HC_FAILURES] += 1
             log.error("hook %s failed", hook.name, exc_info=error)
-        hook.spent_ns += <int64_t>time.perf_counter_ns() - begun
+        hook.tally.spent(tally_ns() - begun, exchange.workspace.clock.now_us)
     return 0

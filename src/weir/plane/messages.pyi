@@ -1,4 +1,5 @@
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import overload
 
 class Headers:
     def __getitem__(self, name: str) -> str: ...
@@ -7,6 +8,9 @@ class Headers:
     def __contains__(self, name: str) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+    @overload
     def get(self, name: str, default: str | None = None) -> str | None: ...
     def get_all(self, name: str) -> list[str]: ...
     def items(self) -> list[tuple[str, str]]: ...
@@ -28,6 +32,8 @@ class Request(Message):
     path: str
     host: str
     cluster: str
+    series: str
+    idempotent: bool
     @property
     def method(self) -> str: ...
     @property
@@ -63,14 +69,3 @@ class Response(Message):
     status: int
     @property
     def request(self) -> Request: ...
-
-class Answer:
-    status: int
-    body: bytes
-    headers: list[tuple[str, str]]
-    def __init__(
-        self,
-        status: int = 200,
-        body: str | bytes | bytearray | memoryview | AsyncIterable[bytes] = b"",
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-    ) -> None: ...

@@ -6,11 +6,10 @@ of a response, when the head has gone on to the client.
 """
 
 import re
-from http import HTTPStatus
 
 from libc.stdint cimport uint32_t
 
-from weir.plane.answers cimport OWN_LINES_BYTES
+from weir.plane.answer cimport checked_name, checked_value, status_line
 from weir.plane.bodied cimport Bodied, request_body, response_body
 from weir.plane.bodies cimport Body
 from weir.plane.cluster cimport Cluster
@@ -21,25 +20,8 @@ from weir.plane.codes cimport DONE
 
 from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _NOT_IN_TARGETS = re.compile(r"[^\x21-\x7e]")
-
-
-cdef bytes checked_name(str name):
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is not the name of a field")
-    return name.encode("latin-1")
-
-
-cdef bytes checked_value(str value):
-    if _NOT_IN_VALUES.search(value):
-        raise ValueError(f"{value!r} is not the value of a field: no control characters, no white space around it")
-    try:
-        return value.encode("latin-1")
-    except UnicodeEncodeError:
-        raise ValueError(f"{value!r} is not the value of a field: characters up to U+00FF") from None
 
 
 cdef class Headers:
@@ -158,6 +140,13 @@ cdef Exchange messages_exchange(ExchangeView view):
     return view.exchange
 
 
+cdef Exchange messages_undecided(ExchangeView view):
+    cdef Exchange exchange = messages_exchange(view)
+    if exchange.attempts or exchange.admitted or exchange.status or exchange.reason:
+        raise RuntimeError("the request has gone on: choose in a hook of phase \"request\"")
+    return exchange
+
+
 cdef class Request(Message):
     """A request, from its head on until its exchange is over; made by weir."""
 
@@ -181,6 +170,12 @@ cdef class Request(Message):
 
     cdef tuple reserved(self):
         return HOP_FIELDS + REQUEST_FIELDS
+
+    cdef int use_cluster(self, Cluster cluster) except -1:
+        cdef const char* p = NULL
+        self.parsed(&p)         # the workspace has another one's head, if others came while a hook was awaited
+        self.exchange.use_cluster(cluster)
+        return 0
 
     cdef Body body_of(self):
         cdef Exchange exchange = messages_exchange(self)
@@ -311,13 +306,42 @@ cdef class Request(Message):
 
     @cluster.setter
     def cluster(self, str name not None):
-        cdef Exchange exchange = messages_exchange(self)
-        if exchange.attempts or exchange.admitted:
-            raise RuntimeError("the request has gone on: choose in a hook of phase \"request\"")
+        cdef Exchange exchange = messages_undecided(self)
         cluster = exchange.route.find_cluster(name)
         if cluster is None:
             raise ValueError(f"there is no cluster {name!r}")
-        exchange.use_cluster(cluster)
+        self.use_cluster(cluster)
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether it may be sent twice: as its method says. May be set in phase "request": a POST that does no harm twice
+        is tried again as a PUT would be."""
+        return messages_exchange(self).idempotent
+
+    @idempotent.setter
+    def idempotent(self, bint value):
+        cdef Exchange exchange = messages_undecided(self)
+        exchange.idempotent = value
+        self.use_cluster(exchange.cluster)
+
+    @property
+    def series(self) -> str:
+        """What it is counted under: its path's template. May be set to another name in phase "request".
+
+        A name has no control characters and does not begin with "(": ValueError. Series are bounded by `stats.rows`:
+        names that clients can choose would fill the table."""
+        cdef Exchange exchange = messages_exchange(self)
+        if self.named is None:
+            self.named = exchange.route.series.text_of(
+                exchange.owner.inbuf.data + exchange.path.at, exchange.path.length
+            )
+        return self.named
+
+    @series.setter
+    def series(self, str name not None):
+        cdef Exchange exchange = messages_undecided(self)
+        exchange.row = exchange.route.series.find_text(exchange.workspace.counters, exchange.route.number, name)
+        self.named = name
 
     @property
     def endpoint(self) -> str:
@@ -441,51 +465,3 @@ cdef class Response(Message):
 
     def __repr__(self):
         return "<Response of an exchange that is over>" if self.exchange is None else f"<Response {self.status}>"
-
-
-def status_line(int status):
-    """The status line for a number, with its CRLF."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
-
-
-cdef class Answer:
-    """What weir answers by itself, instead of an endpoint.
-
-    `body` is text (sent as UTF-8) or bytes, 16 MiB at most, or an async iterator of bytes, sent on as they come;
-    `headers` a mapping or pairs of names and values.
-    Content-Type is text/plain (of text) unless it is given; framing is weir's. ValueError for a status that is not 200
-    to 599, a body where the status has none (204, 304), and fields that cannot be.
-    """
-
-    def __init__(self, int status=200, body=b"", headers=()):
-        if not 200 <= status <= 599:
-            raise ValueError(f"status {status}: 200 to 599")
-        self.pieces = body if hasattr(body, "__aiter__") else None
-        body = body if self.pieces is None else b""
-        text = isinstance(body, str)
-        self.body = body.encode() if text else bytes(body)
-        if (self.body or self.pieces is not None) and status in (204, 205, 304):
-            raise ValueError(f"a response with status {status} has no body")
-        if len(self.body) > ANSWER_MOST:
-            raise ValueError(f"a body of {len(self.body)} bytes; an answer has {ANSWER_MOST} at most")
-        self.status = status
-        self.headers = list(headers.items() if hasattr(headers, "items") else headers)
-        names = set()
-        lines = [status_line(status)]
-        for name, value in self.headers:
-            if name.lower() in HOP_FIELDS:
-                raise ValueError(f"{name}: only weir writes this field")
-            names.add(name.lower())
-            lines += [checked_name(name), b": ", checked_value(value), b"\r\n"]
-        if text and "content-type" not in names:
-            lines.append(b"Content-Type: text/plain; charset=utf-8\r\n")
-        self.lines = b"".join(lines)
-        if len(self.lines) > OWN_LINES_BYTES:
-            raise ValueError(f"more than {OWN_LINES_BYTES} bytes of fields")
-
-    def __repr__(self):
-        return f"Answer({self.status}, {self.body[:40]!r}, {self.headers!r})"

@@ -132,7 +132,10 @@ cdef class Copy(UpstreamUser):
         return self._failed(R_RESPONSE_TIMEOUT)
 
     cdef int on_failure(self, Reason reason) except -1:
-        return self._end(False) if self.state != MI_OVER else 0
+        if self.state == MI_OVER:
+            return 0
+        self.mirrors.cluster.group.figures[CF_MIRRORS_FAILED] += 1
+        return self._end(False)
 
     cdef int _write(self) except -1:
         cdef Buffer out = self.out

@@ -9,6 +9,7 @@ from weir.plane.cluster cimport Cluster
 from weir.plane.codes cimport REASON_COUNT
 from weir.plane.counters cimport Counters
 from weir.plane.engine cimport Engine
+from weir.plane.explain cimport explain_request
 from weir.plane.fake cimport FakeStream
 from weir.plane.hooks cimport Hook, Hooks
 from weir.plane.listener cimport Listener
@@ -63,16 +64,18 @@ cdef class Plane:
         nowhere.nowhere = True
         places = {NOWHERE: nowhere, **dict(enumerate(self.clusters))}
         by_name = {cluster.name: cluster for cluster in self.clusters}
-        made = [Hook(hook) for hook in hooks]
+        book = RuleBook(plan, counters.workers) if rules is None else rules
+        memories = book.hooks.memories([(hook.phase, hook.name) for hook in hooks])
+        made = [Hook(hook, memory, counters.worker) for hook, memory in zip(hooks, memories, strict=True)]
         self.routes = [
             Route(
                 route, number, places[route.cluster], series_of(plan.stats, route, series),
-                Hooks(made) if made else None, by_name, mirrors_of(route, self.clusters),
+                Hooks(made, book.hooks.together(), counters.worker) if made else None, by_name,
+                mirrors_of(route, self.clusters),
             )
             for route, number in zip(plan.routes, numbers, strict=True)
         ]
         routers = {NO_ROUTER: None, **{number: Router(matches) for number, matches in enumerate(plan.routers)}}
-        book = RuleBook(plan, counters.workers) if rules is None else rules
         self.options = [
             (
                 ListenerOptions(
@@ -329,6 +332,41 @@ cdef class Plane:
             user.key += <uint64_t>0x9E3779B97F4A7C15
             group.balancer.pick(user, group.stamp)
         return (time.perf_counter_ns() - begun) / times
+
+    def explain(self, int listener, bytes request not None, str client="unix:") -> dict:
+        """What would become of a request (its whole head) that comes to a listener of the plan from a client.
+
+        "refused": the number of the reason (`weir.reasons.Reason`), NONE if it is not; "client": who it is, if a
+        trusted proxy tells; "tried": routes as `Router.explain` says; "route": index into Plan.routes, None if it does
+        not come so far, and then nothing of what follows is there. "page": whether the statistics page is the answer;
+        "answers": whether the route answers by itself; "limits", "faults", "hooks": places of those that take it;
+        "cluster": index into Plan.clusters, NOWHERE for none; "order": endpoints in the order in which they would be
+        tried. ValueError for what is no address.
+        """
+        said = explain_request(<ListenerOptions>self.options[listener][0], request, client.encode())
+        if "cluster" not in said:
+            return said
+        group = said.pop("cluster")
+        key = said.pop("key")
+        said["cluster"] = self.clusters.index(group) if group in self.clusters else NOWHERE
+        said["order"] = [] if said["cluster"] == NOWHERE else self._order(said["cluster"], key)
+        return said
+
+    def _order(self, int cluster, key) -> list[str]:
+        cdef Pool pool
+        cdef list tried = []
+        keys = [] if key is None else [key]
+        while True:
+            place = self.picks(cluster, 1, keys, tried=tried)[0]
+            if place < 0 or place in tried:
+                break
+            tried.append(place)
+        pools = (<Cluster>self.clusters[cluster]).pools
+        found = []
+        for place in tried:
+            pool = pools[place]
+            found.append(pool.name)
+        return found
 
     def queued(self, int cluster) -> int:
         """Exchanges in a cluster's queue."""

@@ -5,11 +5,9 @@ in pieces; the client may take it at once or not at all. In the common case, a s
 one read, it leaves in one write.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memset
 
-from weir.plane.accesslog cimport LEDGER_PARTS
-from weir.plane.action cimport Action
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE,
@@ -25,14 +23,13 @@ from weir.plane.codes cimport (
     R_UPSTREAM_TRUNCATED,
     Step,
 )
-from weir.plane.columns cimport EF_RACES_SAVED, K_RESPONSE_BODY_BYTES
-from weir.plane.edits cimport Edits
+from weir.plane.columns cimport EF_RACES_SAVED
+from weir.plane.compose cimport compose_response, stick
 from weir.plane.exchange cimport MAX_INTERIM, MAX_INTERIM_BYTES, Exchange, ExchangeOwner, SecondTry
-from weir.plane.facts cimport append_lines, overrule
+from weir.plane.facts cimport overrule
 from weir.plane.fields cimport (
     ResponsePolicy,
     check_response,
-    response_head_bound,
     ties_connection,
     write_response_head,
 )
@@ -50,7 +47,6 @@ from weir.plane.head cimport (
 from weir.plane.hooks cimport PHASE_RESPONSE, PHASE_RESPONSE_BODY
 from weir.plane.keepalive cimport keep_alive_timeout_ms
 from weir.plane.meeting cimport MEET_GO, meet, meet_response_body
-from weir.plane.options cimport ListenerOptions
 from weir.plane.pace cimport pace_start
 from weir.plane.passage cimport Passage
 from weir.plane.patience cimport await_credit, await_response
@@ -60,11 +56,10 @@ from weir.plane.retrywords cimport RW_RESPONSE_BEGUN
 from weir.plane.states cimport E_BODY, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_BLOCKED, IO_FAILED, Stream
 from weir.plane.syscalls cimport ECONNRESET, ssize_t
-from weir.plane.tunnel cimport prepend_out, start_tunnel, stick, was_asked
-from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
+from weir.plane.tunnel cimport prepend_out, start_tunnel, was_asked
+from weir.plane.workspace cimport Workspace, move
 
 cdef enum:
-    OWN_ROOM = 98304        # what weir adds to MAX_INTERIM interim heads, and hooks and routes to one head, at most
     HOLD_HEAD_MS = 4        # of a response whose body has not begun: no person notices, and its server is long done
 
 
@@ -330,48 +325,6 @@ cdef int start_response(Exchange exchange, Buffer buf, const Framing* framing) e
     return after_pump(exchange, step)
 
 
-cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* framing) noexcept:
-    """Writes the head for the client to the workspace's compose buffer; 0: there is no room for it."""
-    cdef Workspace workspace = exchange.workspace
-    cdef ListenerOptions options = exchange.owner.options
-    cdef Head* head = &workspace.response_head
-    cdef Edits edits = exchange.response_edits
-    cdef Action action = exchange.route.action
-    cdef ResponsePolicy policy
-    cdef uint32_t n
-    cdef int64_t parts_us[LEDGER_PARTS]
-    memset(&policy, 0, sizeof(policy))
-    if options.identifies:
-        policy.identity = &exchange.identity
-    if options.server_timing:
-        exchange.split(parts_us, workspace.clock.now_us)
-        policy.parts_us = parts_us
-    if edits is not None:
-        edits.mark(p, head)
-        if edits.status_line is not None:
-            policy.status_line = edits.status_line
-            policy.status_line_length = <uint32_t>len(edits.status_line)
-            exchange.status = edits.status
-    if action is not None and action.response is not None:
-        action.response.mark(p, head)
-    policy.via = options.via_response
-    policy.close = not exchange.keep_client
-    policy.keep_alive = exchange.keep_client and exchange.version_minor == 0
-    policy.chunked = exchange.version_minor != 0 and (framing.kind == B_CHUNKED or framing.kind == B_CLOSE)
-    policy.counter = options.counter
-    policy.counter_length = <uint32_t>len(options.counter)
-    if policy.counter_length:
-        policy.counter_value = workspace.counters.total(exchange.row, K_RESPONSE_BODY_BYTES)
-        if framing.kind == B_LENGTH:
-            policy.counter_value += framing.length
-    if response_head_bound(head, &policy) + MAX_INTERIM_BYTES + OWN_ROOM > COMPOSE_BYTES:
-        return 0
-    n = write_response_head(p, head, &policy, workspace.compose)
-    if edits is not None:
-        n = edits.put(workspace.compose, n)
-    if action is not None and action.response is not None:
-        n = append_lines(exchange, action.response, n)
-    return stick(exchange, n) if n else 0
 
 
 cdef inline Step pump_on(Exchange exchange) except *:

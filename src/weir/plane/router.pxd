@@ -84,6 +84,8 @@ cdef class Router:
 
     # Index into Plan.routes, or NO_ROUTE. `asked` has room for a path.
     cdef int32_t find(self, const Asked* asked, const Origin* origin) noexcept
+    # As find, with what was looked at: see explain().
+    cdef tuple trace(self, const Asked* asked, const Origin* origin)
     cdef const Candidate* _match(self, Walk* walk) noexcept
     cdef const Candidate* _match_host(self, Walk* walk) noexcept
     cdef const Candidate* _match_from(self, uint32_t place, uint32_t level, Walk* walk) noexcept

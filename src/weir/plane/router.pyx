@@ -401,14 +401,17 @@ cdef class Router:
         cdef Head head
         cdef Asked asked
         cdef Origin origin
-        cdef Walk walk
-        cdef const Candidate* found
         cdef bytearray scratch = bytearray(len(request) + 1)
         cdef bytes address = client.encode()
-        cdef uint32_t i
         router_ask(request, address, scratch, &head, &asked, &origin)
-        walk.asked = &asked
-        walk.origin = &origin
+        return self.trace(&asked, &origin)
+
+    cdef tuple trace(self, const Asked* asked, const Origin* origin):
+        cdef Walk walk
+        cdef const Candidate* found
+        cdef uint32_t i
+        walk.asked = asked
+        walk.origin = origin
         walk.tried_count = 0
         walk.tried = <Tried*>router_room(self._candidate_count, sizeof(Tried))
         try:
@@ -418,7 +421,7 @@ cdef class Router:
             free(walk.tried)
         if found == NULL:
             return NO_ROUTE, tried
-        return found.route if found.split == NULL else (<Split>found.split).choose(&asked, &origin), tried
+        return found.route if found.split == NULL else (<Split>found.split).choose(asked, origin), tried
 
     def find_ns(self, bytes request, int times):
         """For tests: what it costs to find a request's route, measured over `times`."""

@@ -7,6 +7,7 @@ from weir.plane.counters cimport Counters
 cdef enum:
     SERIES_SEGMENTS = 64        # of a template from a description; a longer path matches none
     SERIES_VISITS = 128         # nodes and patterns that are looked at for one path
+    SERIES_NAME_MOST = 8192     # characters of a name that is no path's
 
 # A place in the tree of templates: what the segments so far have in common.
 cdef struct Node:
@@ -57,6 +58,10 @@ cdef class SeriesNames:
     # What a path is counted under, template or path: its length and, in *text, where it is: in `out` (TEMPLATE_BYTES),
     # in p or in the names.
     cdef uint32_t name_of(self, const char* path, uint32_t n, char* out, const char** text) noexcept nogil
+    # The same as text.
+    cdef str text_of(self, const char* path, uint32_t n)
+    # The row of a series that a hook has named. ValueError for what cannot be a name.
+    cdef uint32_t find_text(self, Counters counters, uint32_t route, str name) except? 0
     # Number of the description's template that a path matches; -1: none.
     cdef int32_t _match(self, const char* path, uint32_t n) noexcept nogil
     cdef int32_t _match_from(self, uint32_t node, const char* path, const Segment* segments, uint32_t left,

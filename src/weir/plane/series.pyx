@@ -45,6 +45,8 @@ cdef extern from *:
     uint32_t weir_edge_place(uint32_t parent, uint32_t hash) noexcept nogil
 
 _PARAMETER = re.compile(r"\{[^{}/]+\}")
+# Of a name that a hook gives: "(other)" and its like are weir's.
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f]|^\(|^\Z")
 
 
 class _Tree:
@@ -174,6 +176,19 @@ cdef class SeriesNames:
                 return length
         text[0] = path
         return n
+
+    cdef str text_of(self, const char* path, uint32_t n):
+        cdef char out[TEMPLATE_BYTES]
+        cdef const char* text = NULL
+        cdef uint32_t length = self.name_of(path, n, out, &text)
+        return text[:length].decode("utf-8", "surrogateescape")
+
+    cdef uint32_t find_text(self, Counters counters, uint32_t route, str name) except? 0:
+        cdef bytes text
+        if _NOT_IN_NAMES.search(name) or len(name) > SERIES_NAME_MOST:
+            raise ValueError(f"{name!r} cannot be a series: not empty, no control characters, and \"(\" not first")
+        text = name.encode("utf-8", "surrogateescape")
+        return counters.find(route, <const char*>text, <uint32_t>len(text))
 
     cdef int32_t _match(self, const char* path, uint32_t n) noexcept nogil:
         cdef Segment segments[SERIES_SEGMENTS + 1]      # the last one has no text: it is the end

@@ -12,8 +12,6 @@ cdef int start_tunnel(Exchange exchange, Buffer buf) except -1
 # Goes on with both directions. State TUNNEL.
 cdef int pump_tunnel(Exchange exchange) except -1
 
-# Of any head for the client, n bytes in the workspace's compose buffer; they return how many there are then.
-# Adds the cookie that binds the client to its endpoint, where a cluster has one.
-cdef uint32_t stick(Exchange exchange, uint32_t n) noexcept
-# Puts what waits in the owner's `out` before it.
+# Puts what waits in the owner's `out` before the n bytes of a head in the workspace's compose buffer; how many there are
+# then.
 cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept

@@ -5,6 +5,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport DONE, FAILED, NEED_MORE, R_CLIENT_CLOSED, R_UPSTREAM_RESET, Step
+from weir.plane.compose cimport stick
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport ResponsePolicy, write_response_head
 from weir.plane.framing cimport B_TUNNEL, switches_as_asked
@@ -24,13 +25,6 @@ cdef bint was_asked(Exchange exchange, Buffer buf) noexcept:
     if scan_request(p, exchange.head.length, &exchange.owner.options.limits, asked) != DONE:
         return False
     return switches_as_asked(p, asked, buf.data + buf.start, &workspace.response_head)
-
-
-cdef uint32_t stick(Exchange exchange, uint32_t n) noexcept:
-    """Adds the cookie that binds the client to its endpoint to the composed head, where a cluster has one."""
-    if exchange.cluster.sticky is None:
-        return n
-    return exchange.cluster.sticky.put_line(exchange.pool, exchange, exchange.workspace.compose, n)
 
 
 cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept:

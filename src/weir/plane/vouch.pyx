@@ -1,14 +1,17 @@
-"""What an endpoint is told of the client: by a PROXY header, and by X-Forwarded-*."""
+"""What an endpoint is told of the client: by a PROXY header, whose connection is the client's alone then, and by
+X-Forwarded-*."""
 
 from libc.stdint cimport uint8_t, uint32_t
 
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport FWD_APPEND, FWD_REPLACE, RequestPolicy
 from weir.plane.head cimport Head
-from weir.plane.origin cimport O_IPV4, O_IPV6, Origin, origin_of_bytes, origin_of_peer, put_origin
+from weir.plane.origin cimport O_IPV4, O_IPV6, Origin, origin_of_bytes, origin_of_peer, put_origin, same_origin
+from weir.plane.private cimport PrivatePool
 from weir.plane.proxyproto cimport write_proxy_header
 from weir.plane.syscalls cimport sockaddr_storage
 from weir.plane.trust cimport has_good_host, has_good_proto
+from weir.plane.upstream cimport Upstream
 
 
 cdef uint32_t introduce(Exchange exchange, char* out) noexcept:
@@ -39,3 +42,18 @@ cdef void believe(
     elif policy.forwarded == FWD_APPEND:
         policy.client_length = put_origin(&owner.hop, hop)
         policy.client = hop
+
+
+cdef Upstream take_kept(Exchange exchange):
+    """The connection that speaks for this client and has rested since its last request; None: there is none."""
+    cdef Upstream upstream = exchange.owner.kept
+    cdef PrivatePool pool = <PrivatePool>upstream.home
+    exchange.owner.kept = None
+    if (
+        pool.owner is exchange.cluster
+        and same_origin(&upstream.speaks_for, &exchange.owner.origin)
+        and pool.retake(upstream, exchange)
+    ):
+        return upstream
+    pool.drop(upstream)
+    return None

@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from weir.config.plan import FaultPlan, Plan, RateLimitPlan
+from weir.stats.hooks import HookBook
 
 __all__ = [
     "BUCKET_BYTES",
@@ -69,7 +70,8 @@ class RuleBook:
     """The memory of all rules of a plan, for so many workers (numbers 0 to workers - 1).
 
     `before` is the book of the plan that this one takes over from. A rate limit begins anew if its key, rate, burst or
-    selection has changed; so does a fault if anything of it has. OSError if there is no memory.
+    selection has changed; so does a fault if anything of it has. `hooks` is the memory of the plan's hooks. OSError if
+    there is no memory.
     """
 
     def __init__(self, plan: Plan, workers: int, before: RuleBook | None = None) -> None:
@@ -81,6 +83,7 @@ class RuleBook:
             if isinstance(rule, RateLimitPlan):
                 keys = 1 if rule.by == "all" else rule.max_keys
             self._known[key] = known[key] if key in known else create(workers, keys)
+        self.hooks: HookBook = HookBook(plan.hooked, workers, before.hooks if before is not None else None)
         memories = iter(self._known.values())
         # By listener, by rule.
         self.limits: list[list[mmap.mmap]] = []

@@ -6,7 +6,7 @@ The rows that come out hold plain numbers; whoever shows them (RPC, page, metric
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 
 from weir.reasons import REASONS
 from weir.stats.columns import COUNTERS
-from weir.stats.frame import Frame
+from weir.stats.frame import Frame, quantile_of
 from weir.stats.names import Name
 from weir.stats.reader import Counts
 
-__all__ = ["RELATIVE_ERROR", "Filter", "Quantiles", "Row", "Sort", "View", "query"]
+__all__ = ["RELATIVE_ERROR", "Filter", "Quantiles", "Row", "Sort", "View", "query", "times_of"]
 
 # Bound of a quantile's relative error: half a bucket of the histograms' grid, 2^(1/16) - 1.
 RELATIVE_ERROR: Final = 2 ** (1 / 16) - 1
@@ -81,6 +81,13 @@ class Quantiles(NamedTuple):
     p90_us: float
     p99_us: float
     p999_us: float
+
+
+def times_of(buckets: Sequence[int], sum_us: int) -> Quantiles:
+    """Of a histogram of 216 buckets (see `weir.stats.reader`), and the sum of what is in it."""
+    samples = sum(buckets)
+    shares = (quantile_of(buckets, share) for share in (0.5, 0.9, 0.99, 0.999))
+    return Quantiles(samples, sum_us, sum_us / samples if samples else 0.0, *shares)
 
 
 @dataclass(frozen=True)

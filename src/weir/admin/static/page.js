@@ -172,6 +172,20 @@ function showClusters(data) {
   );
 }
 
+function showHooks(data) {
+  const { hooks, requests, met } = data.hooks;
+  showOptional(
+    "hooks",
+    ["Hook", "Phase", "Calls", "Mean", "p99", "Failed", "Timeouts", "Over budget", "Skipped"],
+    hooks.map((h) => [
+      h.name, h.phase, count(h.calls), h.calls ? time(h.mean_us) : "–", h.calls ? time(h.p99_us) : "–",
+      ...[h.failures, h.timeouts, h.over_budget, h.skipped].map(count),
+    ]),
+    (row) => row[5] !== "0" || row[6] !== "0",
+  );
+  setText(byId("met"), requests ? `${share(met / requests)} of requests met one` : "");
+}
+
 // A table that is there only while it has rows.
 function showOptional(name, headings, rows, bad) {
   byId(name).closest("section").hidden = rows.length === 0;
@@ -198,6 +212,7 @@ function apply(data) {
   byId("nothing").hidden = shown > 0;
   setText(byId("nothing"), asked.q || asked.only ? "No path matches." : "Nothing was counted in this time.");
   showClusters(data);
+  showHooks(data);
   showAround(data);
   if (data.path && asked.path) detail.update(data.path, data.table.seconds, data.history || []);
   const took = performance.now() - begin;

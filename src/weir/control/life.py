@@ -1,0 +1,73 @@
+"""The functions of a hooks file that are called once in each worker, and the end of its background tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import traceback
+from collections.abc import Sequence
+from typing import Final
+
+from weir.control.errors import StartError
+from weir.hooks.life import Beside, Step
+
+__all__ = ["Life"]
+
+log = logging.getLogger("weir.hooks")
+
+# Who is told to end at once has 5 s, and writes its log as well.
+_END_S: Final = 4.0
+
+
+class Life:
+    """`begin()` before the worker listens, `end()` after its last exchange. A worker without any of it pays nothing."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._startup = [step for step in steps if step.when == "startup"]
+        self._shutdown = [step for step in steps if step.when == "shutdown"]
+        self._beside: Beside | None = None
+        self._begun = False
+
+    async def begin(self) -> None:
+        """Calls what is to be called at the start. Raises StartError, which says what has failed, and where."""
+        self._beside = Beside.enter()
+        for step in self._startup:
+            try:
+                await self._call(step, step.timeout_s)
+            except Exception as error:
+                raise StartError(f"startup {step.name} {_told(step, error)}") from error
+        self._begun = True
+
+    async def end(self) -> None:
+        """Ends background tasks, then calls what is to be called at the end. Twice is once."""
+        beside, self._beside = self._beside, None
+        steps, self._begun = self._shutdown if self._begun else [], False
+        try:
+            async with asyncio.timeout(_END_S):
+                if beside is not None:
+                    await beside.leave()
+                for step in steps:
+                    await self._end_step(step)
+        except TimeoutError:
+            log.error("the end of background tasks and of shutdown hooks took longer than %.0f s: cut off", _END_S)
+
+    async def _end_step(self, step: Step) -> None:
+        try:
+            await self._call(step, _END_S)
+        except Exception:
+            log.exception("shutdown %s failed", step.name)
+
+    async def _call(self, step: Step, timeout_s: float) -> None:
+        said = step.function()
+        if inspect.isawaitable(said):
+            async with asyncio.timeout(timeout_s):
+                await said
+
+
+def _told(step: Step, error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"took longer than {step.timeout_s:g} s"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
+    return "failed\n" + "".join(lines).rstrip()

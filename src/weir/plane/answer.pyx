@@ -1,0 +1,73 @@
+"""Answers that a hook gives instead of an endpoint, and what field lines that Python writes have to be."""
+
+import re
+from http import HTTPStatus
+
+from weir.plane.answers cimport OWN_LINES_BYTES
+
+from weir.config.action_plan import HOP_FIELDS
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
+
+
+cdef bytes checked_name(str name):
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a field")
+    return name.encode("latin-1")
+
+
+cdef bytes checked_value(str value):
+    if _NOT_IN_VALUES.search(value):
+        raise ValueError(f"{value!r} is not the value of a field: no control characters, no white space around it")
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"{value!r} is not the value of a field: characters up to U+00FF") from None
+
+
+cdef bytes status_line(int status):
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+cdef class Answer:
+    """What weir answers by itself, instead of an endpoint.
+
+    `body` is text (sent as UTF-8) or bytes, 16 MiB at most, or an async iterator of bytes, sent on as they come;
+    `headers` a mapping or pairs of names and values.
+    Content-Type is text/plain (of text) unless it is given; framing is weir's. ValueError for a status that is not 200
+    to 599, a body where the status has none (204, 304), and fields that cannot be.
+    """
+
+    def __init__(self, int status=200, body=b"", headers=()):
+        if not 200 <= status <= 599:
+            raise ValueError(f"status {status}: 200 to 599")
+        self.pieces = body if hasattr(body, "__aiter__") else None
+        body = body if self.pieces is None else b""
+        text = isinstance(body, str)
+        self.body = body.encode() if text else bytes(body)
+        if (self.body or self.pieces is not None) and status in (204, 205, 304):
+            raise ValueError(f"a response with status {status} has no body")
+        if len(self.body) > ANSWER_MOST:
+            raise ValueError(f"a body of {len(self.body)} bytes; an answer has {ANSWER_MOST} at most")
+        self.status = status
+        self.headers = list(headers.items() if hasattr(headers, "items") else headers)
+        names = set()
+        lines = [status_line(status)]
+        for name, value in self.headers:
+            if name.lower() in HOP_FIELDS:
+                raise ValueError(f"{name}: only weir writes this field")
+            names.add(name.lower())
+            lines += [checked_name(name), b": ", checked_value(value), b"\r\n"]
+        if text and "content-type" not in names:
+            lines.append(b"Content-Type: text/plain; charset=utf-8\r\n")
+        self.lines = b"".join(lines)
+        if len(self.lines) > OWN_LINES_BYTES:
+            raise ValueError(f"more than {OWN_LINES_BYTES} bytes of fields")
+
+    def __repr__(self):
+        return f"Answer({self.status}, {self.body[:40]!r}, {self.headers!r})"

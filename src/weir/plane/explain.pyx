@@ -1,0 +1,110 @@
+"""What would become of a request, asked of the code that decides it.
+
+The steps are those of `Downstream._parse` and `Forward.start`, in their order, and each is the very function that is
+called there: so what is said here cannot differ from what happens but in the order of steps, which tests compare.
+Nothing is counted, drawn from a rate limit, or sent.
+"""
+
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+
+from weir.plane.admission cimport Limit
+from weir.plane.codes cimport DONE, FAILED, R_BAD_REQUEST, R_BODY_TOO_LARGE, R_NONE, R_NO_ROUTE, R_UNTRUSTED_PROXY
+from weir.plane.fault cimport Fault
+from weir.plane.fields cimport check_request
+from weir.plane.filters cimport Asked
+from weir.plane.framing cimport B_LENGTH, Framing, frame_request
+from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
+from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.origin cimport CLIENT_TEXT, Origin, put_origin, read_origin
+from weir.plane.router cimport NO_ROUTE
+from weir.plane.trust cimport walk_forwarded_for
+from weir.plane.upstream cimport UpstreamUser
+
+
+cdef dict explain_request(ListenerOptions options, bytes request, bytes client):
+    cdef Head head
+    cdef Framing framing
+    cdef Asked asked
+    cdef Origin origin
+    cdef Route route = options.route
+    cdef char told[CLIENT_TEXT]
+    cdef bytearray scratch = bytearray(len(request) + 1)
+    cdef const char* p = request
+    cdef int32_t number = NO_ROUTE
+    cdef bint upgrade = False
+    cdef bint te_trailers = False
+    cdef bint expect = False
+    if not read_origin(client, <uint32_t>len(client), &origin):
+        raise ValueError(f"no address: {client.decode(errors='replace')!r}")
+    said = {"refused": int(R_NONE), "client": client.decode(), "tried": [], "route": None}
+    believed = options.trusted is not None and options.trusted.has(&origin)
+    if options.proxy_header and options.trusted is not None and not believed:
+        return {**said, "refused": int(R_UNTRUSTED_PROXY)}
+    head.scanned = 0
+    step = scan_request(p, <uint32_t>len(request), &options.limits, &head)
+    if step != DONE:
+        return {**said, "refused": int(head.reason if step == FAILED else R_BAD_REQUEST)}
+    if believed:
+        walk_forwarded_for(p, &head, options.trusted, &origin)
+    asked.p = p
+    asked.head = &head
+    asked.client_length = put_origin(&origin, told)
+    asked.client = told
+    asked.scratch = scratch
+    said["client"] = told[:asked.client_length].decode()
+    if frame_request(p, &head, &framing) == FAILED:
+        return {**said, "refused": int(framing.reason)}
+    if options.router is not None:
+        number, said["tried"] = options.router.trace(&asked, &origin)
+        if number != NO_ROUTE:
+            route = <Route>options.routes[number]
+    said["route"] = options.routes.index(route)
+    if framing.kind == B_LENGTH and route.max_body_bytes and framing.length > route.max_body_bytes:
+        return {**said, "refused": int(R_BODY_TOO_LARGE)}
+    if check_request(p, &head, &framing, &upgrade, &te_trailers, &expect) == FAILED:
+        return {**said, "refused": int(head.reason)}
+    said["page"] = (
+        bool(options.page) and head.method in (M_GET, M_HEAD)
+        and p[head.path_at:head.path_at + head.path_length] == options.page
+    )
+    said["limits"], said["faults"] = explain_rules(options, &asked, route)
+    said["hooks"] = explain_hooks(route, &asked)
+    said["answers"] = route.cluster.nowhere and route.action is not None and route.action.status != 0
+    if route.cluster.nowhere and not said["answers"]:
+        said["refused"] = int(R_NO_ROUTE)
+    said["cluster"] = route.cluster
+    said["key"] = explain_key(route, &asked)
+    return said
+
+
+cdef tuple explain_rules(ListenerOptions options, const Asked* asked, Route route):
+    cdef Limit limit
+    cdef Fault fault
+    limits = []
+    faults = []
+    if options.admission is not None:
+        for place, limit in enumerate(options.admission.limits):
+            # Which row its path has does not matter to whether it has a key.
+            if limit.filter.takes(asked) and limit.key(asked, route.series, 0, 0):
+                limits.append(place)
+        for place, fault in enumerate(options.admission.faults):
+            if fault.filter.takes(asked):
+                faults.append(place)
+    return limits, faults
+
+
+cdef list explain_hooks(Route route, const Asked* asked):
+    cdef uint64_t chosen
+    if route.hooks is None:
+        return []
+    chosen = route.hooks.select(asked)
+    return [place for place in range(len(route.hooks.entries)) if chosen >> <int>place & 1]
+
+
+cdef object explain_key(Route route, const Asked* asked):
+    # By which the endpoint is chosen, if the cluster's policy is "hash"; None: it has none, or does not matter.
+    cdef UpstreamUser user = UpstreamUser.__new__(UpstreamUser)
+    if route.cluster.keys is None:
+        return None
+    route.cluster.keys.take(asked.p, asked.head, asked.client, asked.client_length, user)
+    return user.key if user.keyed else None
