@@ -156,7 +156,7 @@ def test_a_changed_request_is_sent_again_only_if_all_of_it_is_in_memory() -> Non
         request.transform(upper)
 
     async def play() -> None:
-        scene = Scene(hooks=[whole, made], retry={"on": ("reset",), "attempts": 3})
+        scene = Scene(endpoints=3, hooks=[whole, made], retry={"on": ("reset",), "attempts": 3})
         for path, tries in ((b"/whole", 3), (b"/made", 1)):
             dials = scene.dials
             client = await ask(scene, POST.replace(b"POST /a", b"PUT " + path), 0)

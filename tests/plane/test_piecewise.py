@@ -130,7 +130,12 @@ def test_a_function_that_raises(function: Any, at: int, of: str, caplog: pytest.
         scene = Scene(hooks=[of_request if of == "request" else of_response])
         client = scene.client(POST[:-3] if of == "request" else GET)
         await turns(scene)
-        scene.send(client, POST[-3:]) if of == "request" else answer(scene, LENGTH, len(LENGTH) - 3)
+        if of == "request":
+            scene.send(client, POST[-3:])
+        else:
+            answer(scene, LENGTH[:-3])
+            await turns(scene)
+            scene.send(scene.endpoint(), LENGTH[-3:])
         await turns(scene)
         sent = told(client.take_sent())
         if of == "request" or (at == 1 and function is upper):

@@ -39,6 +39,8 @@ def test_a_piece_goes_on_at_once(function: Any) -> None:
             await turns(scene)
             assert client.take_sent() == b"%x\r\n%s\r\n" % (len(piece), piece.upper())
         scene.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     in_loop(play)
 

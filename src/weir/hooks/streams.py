@@ -33,13 +33,12 @@ class LineSplitter:
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The lines that are whole with this piece."""
-        at = piece.find(b"\n") + 1
-        if at == 0:
+        if b"\n" in piece:
+            *found, left = _by_feed(bytes(self._held) + piece)
+            self._held = bytearray(left)
+        else:
             self._held += piece
             found = []
-        else:
-            found = _by_feed(bytes(self._held) + piece)
-            self._held = bytearray(found.pop())
         if len(self._held) > self._limit or any(len(line) > self._limit for line in found):
             raise ValueError(f"a line of more than {self._limit} bytes")
         return found
@@ -96,28 +95,27 @@ class EventSplitter:
 
     def __init__(self, limit: int = MOST_BYTES) -> None:
         self._limit = limit
-        self._held = b""
+        self._held = bytearray()
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that are whole with this piece."""
+        held = self._held
         # An end may have begun in the last three bytes; nothing before them is looked at again.
-        begin = max(len(self._held) - 3, 0)
-        held = self._held + piece
-        found = []
-        at = 0
-        for match in _EVENT_END.finditer(held, begin):
-            if match.end() == len(held) and held.endswith(b"\r"):
-                break  # a line feed may belong to it
-            found.append(Event(held[at : match.end()]))
-            at = match.end()
-        self._held = held[at:]
+        begin = max(len(held) - 3, 0)
+        held += piece
+        ends = [match.end() for match in _EVENT_END.finditer(held, begin)]
+        if ends and ends[-1] == len(held) and held.endswith(b"\r"):
+            ends.pop()  # a line feed may belong to it
+        found = [Event(bytes(held[at:end])) for at, end in zip([0, *ends], ends, strict=False)]
+        if ends:
+            del held[: ends[-1]]
         if len(self._held) > self._limit or any(len(event.raw) > self._limit for event in found):
             raise ValueError(f"an event of more than {self._limit} bytes")
         return found
 
     def close(self) -> list[Event]:
         """What stands behind the last empty line."""
-        left, self._held = self._held, b""
+        left, self._held = bytes(self._held), bytearray()
         return [Event(left)] if left else []
 
 

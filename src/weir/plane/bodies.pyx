@@ -70,6 +70,7 @@ cdef class Body(Passage):
         self.mode = BODY_STAYS
         self._wake()
         if framing.kind == B_NONE and (self.of_response or self.new is None):
+            self.mode = BODY_REPLACED
             return self._describe(framing)
         if self.new is not None:
             self.mode = BODY_REPLACED
@@ -381,9 +382,10 @@ cdef class Body(Passage):
 
     def take(self):
         """A piece; b"" if there is none yet, None at the end. BodyCut."""
-        cdef bytes piece = self._next()
+        cdef bytes piece
         if self.exchange is None:
             return None
+        piece = self._next()
         if not piece and not self._is_over():
             self._feed()
             if self.feed.moved:
@@ -399,8 +401,9 @@ cdef class Body(Passage):
 
     def put(self, piece) -> bool:
         """Sends a piece on; whether the receiver has to catch up."""
-        self.through.put(changed_piece(piece))
-        self._go()
+        if self.exchange is not None:
+            self.through.put(changed_piece(piece))
+            self._go()
         return self.exchange is not None and self.through.is_full()
 
     def done(self, error) -> None:
@@ -426,9 +429,12 @@ cdef class Body(Passage):
 
     cdef int end(self) except -1:
         task = self.task
+        # A task that is cancelled lives a little longer: it holds nothing of the worker.
         self.exchange = None
         self.feed.release()
+        self.feed = None
         self.through.close()
+        self.through.engine = None
         self.held = bytearray()
         if task is not None:
             self.task = None

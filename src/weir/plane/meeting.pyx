@@ -109,16 +109,16 @@ cdef int meet(Exchange exchange, Phase phase) except -1:
 
 
 cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) except -1:
+    cdef Bodied message
     cdef int64_t begun, spent
     if hook.tally.rests(exchange.workspace.clock.now_us):
         return MEET_GO
     hook.tally.counts[<int>HC_CALLS] += 1
-    view.calls = hook
-    if view.answered is not None:
-        view.answered.calls = hook
+    message = view.response_view() if phase == PHASE_RESPONSE else view
+    message.calls = hook
     begun = tally_ns()
     try:
-        said = hook.function(view.response_view() if phase == PHASE_RESPONSE else view)
+        said = hook.function(message)
     except Exception as error:
         hook.tally.spent(tally_ns() - begun, exchange.workspace.clock.now_us)
         return meeting_failed(exchange, hook, error)
