@@ -79,7 +79,7 @@ async def test_without_redis(
         assert len(proxy.assert_passed(status=status, reason="none")) >= 3
         redis_server.start()
         for _ in range(1000):
-            if await statuses(client, proxy, 2, "other") == [200, 429]:
+            if (await statuses(client, proxy, 2, "other"))[-1] == 429:
                 break
             await asyncio.sleep(0.01)
         else:
