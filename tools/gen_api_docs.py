@@ -36,7 +36,7 @@ shows whole programs, [embedding](embedding.md) how weir runs inside your own.
 """
 
 # What comes first; all other public names follow by their name.
-FIRST = ("hook", "Request", "Response", "Headers", "Answer", "Proxy", "testing")
+FIRST = ("hook", "Request", "Response", "Headers", "Answer", "startup", "shutdown", "background", "Proxy", "testing")
 _LINE = 110
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -137,7 +137,7 @@ def _name_of(member: _Function | ast.AnnAssign) -> str:
 
 
 def _is_property(node: _Function) -> bool:
-    return any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
+    return any(isinstance(one, ast.Name) and one.id in ("property", "cached_property") for one in node.decorator_list)
 
 
 class _Source:
@@ -157,7 +157,8 @@ class _Source:
         }
 
     def find(self, name: str) -> Any:
-        return next(node for node in self._tree.body if getattr(node, "name", None) == name)
+        # The last one: those before it are overloads.
+        return [node for node in self._tree.body if getattr(node, "name", None) == name][-1]
 
     def members(self, node: ast.ClassDef) -> Iterator[tuple[str, _Function | ast.AnnAssign]]:
         """What is public of a class, that of its bases in this module first."""

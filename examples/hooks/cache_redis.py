@@ -40,6 +40,11 @@ redis = Redis.from_url(
 down_until = 0.0
 
 
+@weir.shutdown
+async def close() -> None:
+    await redis.aclose()
+
+
 @weir.hook("request", methods=["GET"], on_error="skip")
 async def look_up(request: weir.Request) -> weir.Answer | None:
     wants = directives(request.headers.get("Cache-Control", ""))

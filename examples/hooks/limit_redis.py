@@ -49,6 +49,11 @@ script = redis.register_script(GCRA)
 down_until = 0.0
 
 
+@weir.shutdown
+async def close() -> None:
+    await redis.aclose()
+
+
 @weir.hook("request", path="/api/*")
 async def limit(request: weir.Request) -> weir.Answer | None:
     who = request.headers.get("X-Api-Key") or request.client

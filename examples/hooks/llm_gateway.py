@@ -48,6 +48,11 @@ LARGEST = 512 * 1024  # of a request
 redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://127.0.0.1"), socket_timeout=1, socket_connect_timeout=1)
 
 
+@weir.shutdown
+async def close() -> None:
+    await redis.aclose()
+
+
 # Without Redis nobody comes in: what is not counted would not be limited.
 @weir.hook("request")
 async def admit(request: weir.Request) -> weir.Answer | None:
@@ -115,7 +120,9 @@ def counted(data: str, tokens: int) -> int:
 
 async def charge(today: str, tokens: int) -> None:
     async with redis.pipeline() as both:
-        await both.incrby(today, tokens).expire(today, 2 * 24 * 3600).execute()
+        both.incrby(today, tokens)
+        both.expire(today, 2 * 24 * 3600)
+        await both.execute()
 
 
 def refusal(status: int, code: str, message: str) -> weir.Answer:

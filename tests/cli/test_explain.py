@@ -43,6 +43,19 @@ path = "/api/*"
 listener = "127.0.0.1:8080"
 to = { app = 9, users = 1 }
 
+[[route]]
+name = "old"
+path = "/old/*"
+redirect = "/new"
+
+[[route]]
+name = "shop"
+path = "/shop/{item}"
+to = "app"
+strip_prefix = "/shop"
+request.set = { X-Item = "{item}" }
+response.remove = ["Server"]
+
 [[cluster]]
 name = "app"
 endpoints = ["127.0.0.1:8081", { address = "127.0.0.1:8082", weight = 3 }]
@@ -119,6 +132,21 @@ def test_the_same_for_programs(home: Path) -> None:
     }
     assert found["limits"]["response_header_timeout"] == "5s"
     assert (found["client"], found["rules"]) == ("192.0.2.1", [])
+
+
+def test_what_routes_do_themselves(home: Path) -> None:
+    found = said(home, "GET", "http://h:8080/old/x")
+    assert (found["answer"], found["cluster"]) == ({"status": 307, "location": "/new"}, None)
+    found = said(home, "GET", "http://h:8080/shop/x")
+    assert found["edits"] == [
+        "strip_prefix: 1 segment of the path",
+        "request: without X-Item",
+        "request: X-Item: {segment:1}",
+        "response: without Server",
+    ]
+    assert (found["answer"], found["cluster"]["name"]) == (None, "app")
+    lines = weir("explain", "-c", "weir.toml", "GET", "http://h:8080/old/x", cwd=home).stdout.splitlines()
+    assert "answer            307, Location: /new" in lines
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ def test_hooks_are_a_table() -> None:
     hooks = {"hooks": [guard | {"time": time}, {"phase": "log", "name": "a\x1b[2J"}], "requests": "5000"}
     lines = hook_lines({"hooks": hooks | {"requestsMet": "1200"}})
     assert lines == [
-        "PHASE    HOOK        CALLS   MEAN    P50     P99  FAILURES  TIMEOUTS  OVER BUDGET  SKIPPED",
-        "request  app.guard    1200  1.5us  1.0us  12.3ms         3         0            7        0",
-        r"log      a\x1b[2J        0      0      0       0         0         0            0        0",
+        "PHASE    HOOK       CALLS   MEAN    P50     P99  FAILURES  TIMEOUTS  OVER BUDGET  SKIPPED",
+        "request  app.guard   1200  1.5us  1.0us  12.3ms         3         0            7        0",
+        r"log      a\x1B[2J       0      0      0       0         0         0            0        0",
         "",
         "1200 of 5000 requests met a hook (24%)",
     ]

@@ -40,7 +40,6 @@ async def cached(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[t
         monkeypatch.setattr(module, "REST_S", 0.05)
         async with testing.proxy(shop, hooks=module) as proxy, httpx.AsyncClient(base_url=proxy.url) as client:
             yield proxy, client
-        await module.redis.aclose()
 
 
 async def test_what_was_kept_is_answered_without_the_endpoint(

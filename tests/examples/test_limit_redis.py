@@ -22,7 +22,6 @@ async def limited(monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIter
         monkeypatch.setattr(module, "REST_S", 0.05)
         async with testing.proxy(echo, hooks=module) as proxy:
             yield proxy
-        await module.redis.aclose()
 
 
 async def statuses(client: httpx.AsyncClient, proxy: ObservedProxy, times: int, key: str) -> list[int]:

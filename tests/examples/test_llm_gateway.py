@@ -99,7 +99,6 @@ async def gateway(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest
         made = Gateway(proxy, client, module.redis)
         made.first, made.second = first, second
         yield made
-        await module.redis.aclose()
 
 
 def configuration(document: str, first: str, second: str) -> dict[str, Any]:

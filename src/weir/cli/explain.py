@@ -14,6 +14,7 @@ import click
 from weir.cli.common import config_path_type, fail
 
 if TYPE_CHECKING:
+    from weir.config.action_plan import ActionPlan
     from weir.config.plan import ListenerPlan, Plan
     from weir.hooks import Hook
 
@@ -114,6 +115,9 @@ def explain(plan: Plan, hooks: Sequence[Hook[..., Any]], listener: int, head: by
         {"phase": hooks[place].phase, "name": hooks[place].name, "on_error": hooks[place].on_error}
         for place in asked["hooks"]
     ]
+    action = plan.routes[asked["route"]].action
+    said["edits"] = [] if action is None else _edits(plan, action)
+    said["answer"] = _answer(action) if action is not None and asked["answers"] else None
     said["cluster"] = None if asked["cluster"] == NOWHERE else _cluster(plan, asked)
     said["limits"] = _limits(plan, told, asked)
     return said
@@ -222,6 +226,38 @@ def _rules(listener: ListenerPlan, asked: dict[str, Any]) -> list[dict[str, Any]
     return rules
 
 
+def _edits(plan: Plan, action: ActionPlan) -> list[str]:
+    """What a route changes of requests and responses, by its keys."""
+    from weir.config.phrases import write
+
+    edits = []
+    if action.strip_segments:
+        segments = f"{action.strip_segments} segment{'s' if action.strip_segments > 1 else ''}"
+        edits.append(f"strip_prefix: {segments} of the path")
+    if action.add_prefix:
+        edits.append(f"add_prefix: {action.add_prefix}")
+    if action.rewrite:
+        edits.append(f"rewrite: {write(action.rewrite)}{'...' if action.rewrite_rest else ''}")
+    if action.host:
+        edits.append(f"host: {action.host}")
+    for message, drops, lines in (
+        ("request", action.request_drops, action.request_lines),
+        ("response", action.response_drops, action.response_lines),
+    ):
+        edits += [f"{message}: without {name}" for name in drops]
+        edits += [f"{message}: {name}: {write(value)}" for name, value in lines]
+    if action.mirror >= 0:
+        edits.append(f"mirror: {action.mirror_percent}% to {plan.clusters[action.mirror].name}")
+    return edits
+
+
+def _answer(action: ActionPlan) -> dict[str, Any]:
+    """What a route answers by itself."""
+    from weir.config.phrases import write
+
+    return {"status": action.status, "location": write(action.location) or None}
+
+
 def _cluster(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
     cluster = plan.clusters[asked["cluster"]]
     known = {address.text: address for address in cluster.endpoints}
@@ -282,6 +318,10 @@ def _lines(said: dict[str, Any]) -> list[str]:
         rows.append(("answer", "the statistics page: what follows is not met"))
     rows += [("rate limit" if "rate_limit" in rule else "fault", rule["says"]) for rule in said.get("rules", ())]
     rows += [(f"hook, {hook['phase']}", hook["name"]) for hook in said.get("hooks", ())]
+    rows += [("edit", edit) for edit in said.get("edits", ())]
+    if said.get("answer"):
+        location = said["answer"]["location"]
+        rows.append(("answer", f"{said['answer']['status']}{f', Location: {location}' if location else ''}"))
     if said.get("cluster"):
         rows += _cluster_rows(said["cluster"])
     rows += [("limit", f"{name} = {value}") for name, value in said.get("limits", {}).items()]

@@ -27,11 +27,12 @@ from weir.plane.pace cimport pace_start
 from weir.plane.patience cimport await_response
 from weir.plane.phrase cimport PHRASE_TOO_LONG, V_HOST, Facts
 from weir.plane.relay cimport Relay
-from weir.plane.response cimport prepend_out, pump_response
+from weir.plane.response cimport pump_response
 from weir.plane.states cimport E_BODY, MACHINE_EXCHANGE
 from weir.plane.stream cimport IO_FAILED
 from weir.plane.syscalls cimport ssize_t
 from weir.plane.text cimport put_bytes
+from weir.plane.tunnel cimport prepend_out
 from weir.plane.workspace cimport move
 
 cdef enum:

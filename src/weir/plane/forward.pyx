@@ -16,24 +16,9 @@ from weir.plane.attempts cimport Trying
 from weir.plane.bodied cimport send_body
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
-    DONE,
-    FAILED,
-    NEED_MORE,
-    R_BAD_CHUNK,
-    R_BAD_DEADLINE,
-    R_CIRCUIT_OPEN,
-    R_CLIENT_CLOSED,
-    R_CLIENT_STALLED,
-    R_CLIENT_TOO_SLOW,
-    R_DEADLINE_PASSED,
-    R_INTERNAL,
-    R_NONE,
-    R_QUEUE_FULL,
-    R_QUEUE_TIMEOUT,
-    R_STREAM_TIMEOUT,
-    R_UPSTREAM_CLOSED,
-    Reason,
-    Step,
+    DONE, FAILED, NEED_MORE, R_BAD_CHUNK, R_BAD_DEADLINE, R_CIRCUIT_OPEN, R_CLIENT_CLOSED, R_CLIENT_STALLED,
+    R_CLIENT_TOO_SLOW, R_DEADLINE_PASSED, R_INTERNAL, R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, R_STREAM_TIMEOUT,
+    R_UPSTREAM_CLOSED, Reason, Step,
 )
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.edits cimport Edits
@@ -53,12 +38,13 @@ from weir.plane.passage cimport Passage
 from weir.plane.pool cimport A_CONNECTING, A_FAILED, A_QUEUED, A_TAKEN, A_WAIT_IDLE, Acquired, Pool
 from weir.plane.proxyproto cimport PROXY_SENT_BYTES
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
-from weir.plane.response cimport pump_response, pump_tunnel, read_response, resume_response
+from weir.plane.response cimport pump_response, read_response, resume_response
 from weir.plane.retry cimport ON_CONNECT
 from weir.plane.retrywords cimport RW_CONNECT, RW_NO_ENDPOINT, RW_NOT_CHOSEN, RW_RESPONSE_BEGUN
 from weir.plane.states cimport E_BODY, E_HELD, E_PAUSE, E_SENT, E_TUNNEL, E_WAITING, MACHINE_EXCHANGE
 from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.text cimport put_bytes
+from weir.plane.tunnel cimport pump_tunnel
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
 from weir.plane.vouch cimport believe, introduce, take_kept
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
@@ -389,9 +375,9 @@ cdef class Forward(Trying):
     cdef int body_moved(self, Passage passage) except -1:
         if self.calling:
             return 0        # go_on comes back to it
-        if passage is self.response_passage:
-            return pump_response(self) if self.state == E_BODY else 0
-        return self._pump_request() if self.state == E_SENT or self.state == E_BODY else 0
+        if passage is self.request_passage:
+            return self._pump_request() if self.state in (E_SENT, E_BODY) else 0
+        return pump_response(self) if self.state == E_BODY else 0
 
     # -- events -------------------------------------------------------------------------------------------
 

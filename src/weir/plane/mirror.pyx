@@ -38,7 +38,8 @@ cdef int mirror(Exchange exchange) except -1:
     if not mirrors.wants():
         return 0
     if (
-        exchange.upgrade or exchange.workspace.draining or <uint32_t>len(mirrors.copies) >= mirrors.most
+        exchange.upgrade or exchange.request_passage is not None
+        or exchange.workspace.draining or <uint32_t>len(mirrors.copies) >= mirrors.most
         or mirrors.cluster.proxy_header         # a connection there speaks for one client
         or not (exchange.framing.kind == B_NONE or (
             exchange.framing.kind == B_LENGTH and exchange.body_in_inbuf == exchange.framing.length

@@ -334,13 +334,14 @@ cdef class Plane:
         return (time.perf_counter_ns() - begun) / times
 
     def explain(self, int listener, bytes request not None, str client="unix:") -> dict:
-        """What would become of a request (its head, whole) that comes to a listener of the plan from a client's address.
+        """What would become of a request (its whole head) that comes to a listener of the plan from a client.
 
-        "refused": the number of the reason (`weir.reasons.Reason`), NONE if it is not; "client": who it is, if a trusted
-        proxy tells; "tried": routes as `Router.explain` says; "route": index into Plan.routes, None if it does not come
-        so far, and then nothing of what follows is there. "page": whether the statistics page is the answer; "limits",
-        "faults", "hooks": places of those that take it; "cluster": index into Plan.clusters, NOWHERE for none; "order":
-        endpoints in the order in which they would be tried. ValueError for what is no address.
+        "refused": the number of the reason (`weir.reasons.Reason`), NONE if it is not; "client": who it is, if a
+        trusted proxy tells; "tried": routes as `Router.explain` says; "route": index into Plan.routes, None if it does
+        not come so far, and then nothing of what follows is there. "page": whether the statistics page is the answer;
+        "answers": whether the route answers by itself; "limits", "faults", "hooks": places of those that take it;
+        "cluster": index into Plan.clusters, NOWHERE for none; "order": endpoints in the order in which they would be
+        tried. ValueError for what is no address.
         """
         said = explain_request(<ListenerOptions>self.options[listener][0], request, client.encode())
         if "cluster" not in said:

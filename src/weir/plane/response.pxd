@@ -1,7 +1,5 @@
 # The endpoint's answer, on its way to the client. Each of these may end the exchange.
 
-from libc.stdint cimport uint32_t
-
 from weir.plane.buffer cimport Buffer
 from weir.plane.exchange cimport Exchange
 
@@ -13,7 +11,3 @@ cdef int on_response_head(Exchange exchange, Buffer buf, bint ended) except -1
 # Goes on with the body. State BODY.
 cdef int pump_response(Exchange exchange) except -1
 cdef int resume_response(Exchange exchange) except -1
-# What waits in the owner's `out` comes before the n bytes of the compose buffer: how many they are with it.
-cdef uint32_t prepend_out(Exchange exchange, uint32_t n) noexcept
-# Goes on with both directions. State TUNNEL.
-cdef int pump_tunnel(Exchange exchange) except -1

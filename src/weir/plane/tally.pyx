@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from weir.plane.counters cimport count_in
 from weir.plane.syscalls cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from weir.stats import hooks as layout
+from weir.stats.hooks import BUCKETS_AT, HEADER_BYTES, MAGIC, ROW_BYTES
 
 log = logging.getLogger("weir.hooks")
 
@@ -43,15 +43,15 @@ cdef class HookRow:
         cdef Py_buffer buffer
         cdef char* base
         self._view = memoryview(memory)
-        if len(self._view) < layout.HEADER_BYTES or self._view[:8] != layout.MAGIC:
+        if len(self._view) < HEADER_BYTES or self._view[:8] != MAGIC:
             raise ValueError("not the memory of a hook")
-        if len(self._view) < <Py_ssize_t>(layout.HEADER_BYTES + (worker + 1) * layout.ROW_BYTES):
+        if len(self._view) < <Py_ssize_t>(HEADER_BYTES + (worker + 1) * ROW_BYTES):
             raise ValueError(f"no worker {worker} in the memory of a hook")
         PyObject_GetBuffer(self._view, &buffer, PyBUF_WRITABLE)
-        base = <char*>buffer.buf + <Py_ssize_t>(layout.HEADER_BYTES + worker * layout.ROW_BYTES)
+        base = <char*>buffer.buf + <Py_ssize_t>(HEADER_BYTES + worker * ROW_BYTES)
         PyBuffer_Release(&buffer)
         self.counts = <uint64_t*>base
-        self.buckets = <uint32_t*>(base + <Py_ssize_t>layout.BUCKETS_AT)
+        self.buckets = <uint32_t*>(base + <Py_ssize_t>BUCKETS_AT)
 
 
 cdef class Tally(HookRow):
