@@ -38,6 +38,8 @@ class Shop:
 async def cached(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[ObservedProxy, httpx.AsyncClient]]:
     with example("cache_redis") as module:
         monkeypatch.setattr(module, "REST_S", 0.05)
+        # On a busy machine Redis may take longer than a deployment would wait.
+        module.redis.connection_pool.connection_kwargs.update(socket_timeout=20, socket_connect_timeout=20)
         async with testing.proxy(shop, hooks=module) as proxy, httpx.AsyncClient(base_url=proxy.url) as client:
             yield proxy, client
 
