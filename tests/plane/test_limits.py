@@ -295,5 +295,6 @@ def test_the_reasons_of_the_document_are_reasons_and_all_are_provoked() -> None:
     assert words <= known
     # The others have tests of their own: here, in test_failure, test_plane (evicted) and the end-to-end tests.
     elsewhere = {"bad_proxy_header", "proxy_header_timeout"}  # tests/plane/test_proxyproto.py
+    elsewhere |= {"response_too_large"}  # tests/plane/test_bodied.py
     elsewhere |= {"idle_timeout", "evicted", "draining", "out_of_descriptors", "out_of_ports", "out_of_memory"}
     assert words - elsewhere == {reason for reason, *_ in LIMITS}
