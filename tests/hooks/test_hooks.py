@@ -45,6 +45,7 @@ def test_budgets_are_times() -> None:
         ({"budget": "2h"}, "is no time"),
         ({"budget": "2ms", "on_exceed": "stop"}, "none of 'log', 'skip', 'fail'"),
         ({"on_exceed": "skip"}, "without a budget"),
+        ({"phase": "response_body", "budget": "2ms"}, "what hooks of bodies take is not measured"),
     ],
 )
 def test_what_cannot_be(given: dict[str, Any], said: str) -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from weir.config.action_plan import ActionPlan, Phrase
     from weir.config.plan import Plan
 
-__all__ = ["action_text"]
+__all__ = ["action_text", "named"]
 
 
 def action_text(plan: Plan, route: int, path: str) -> str:
@@ -35,7 +35,7 @@ def _answer(action: ActionPlan, path: str) -> str:
     from weir.config.phrases import write
 
     if action.location:
-        return f"{action.status} to {write(_named(action.location, path))}"
+        return f"{action.status} to {write(named(action.location, path))}"
     return f"answer {action.status}" if action.status else ""
 
 
@@ -43,14 +43,14 @@ def _path(action: ActionPlan, path: str) -> str:
     from weir.config.phrases import write
 
     if action.rewrite:
-        return f"path {write(_named(action.rewrite, path))}{'/*' if action.rewrite_rest else ''}"
+        return f"path {write(named(action.rewrite, path))}{'/*' if action.rewrite_rest else ''}"
     taken = f"without {action.strip_segments} segment{'s' if action.strip_segments > 1 else ''}"
     words = [taken if action.strip_segments else "", f"behind {action.add_prefix}" if action.add_prefix else ""]
     text = " ".join(filter(None, words))
     return f"path {text}" if text else ""
 
 
-def _named(phrase: Phrase, path: str) -> Phrase:
+def named(phrase: Phrase, path: str) -> Phrase:
     """A phrase with names of parameters in place of numbers of segments."""
     segments = path.split("/")[1:]
     return tuple(

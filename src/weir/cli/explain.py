@@ -116,8 +116,9 @@ def explain(plan: Plan, hooks: Sequence[Hook[..., Any]], listener: int, head: by
         for place in asked["hooks"]
     ]
     action = plan.routes[asked["route"]].action
-    said["edits"] = [] if action is None else _edits(plan, action)
-    said["answer"] = _answer(action) if action is not None and asked["answers"] else None
+    path = said["route"].get("path", "")
+    said["edits"] = [] if action is None else _edits(plan, action, path)
+    said["answer"] = _answer(action, path) if action is not None and asked["answers"] else None
     said["cluster"] = None if asked["cluster"] == NOWHERE else _cluster(plan, asked)
     said["limits"] = _limits(plan, told, asked)
     return said
@@ -190,7 +191,6 @@ def _listener(plan: Plan, at: str | None, url: str) -> int:
 
 
 def _routes(plan: Plan, listener: ListenerPlan, asked: dict[str, Any]) -> dict[str, Any]:
-    from weir.cli.actions import action_text
     from weir.config.plan import NO_ROUTER
 
     matches = plan.routers[listener.router] if listener.router != NO_ROUTER else ()
@@ -203,8 +203,6 @@ def _routes(plan: Plan, listener: ListenerPlan, asked: dict[str, Any]) -> dict[s
         if unmet:
             passed.append({"name": match.name, "unmet": unmet})
             continue
-        does = action_text(plan, asked["route"], match.path)
-        route |= {"does": does} if does else {}
         route |= {"of": "route", "hosts": list(match.hosts), "path": match.path or "/*", "methods": list(match.methods)}
         if len(match.sides) > 1:
             route["split_by"] = match.split_by or "chance"
@@ -226,18 +224,19 @@ def _rules(listener: ListenerPlan, asked: dict[str, Any]) -> list[dict[str, Any]
     return rules
 
 
-def _edits(plan: Plan, action: ActionPlan) -> list[str]:
+def _edits(plan: Plan, action: ActionPlan, path: str) -> list[str]:
     """What a route changes of requests and responses, by its keys."""
+    from weir.cli.actions import named
     from weir.config.phrases import write
 
     edits = []
-    if action.strip_segments:
+    if action.strip_segments and not action.rewrite:
         segments = f"{action.strip_segments} segment{'s' if action.strip_segments > 1 else ''}"
         edits.append(f"strip_prefix: {segments} of the path")
     if action.add_prefix:
         edits.append(f"add_prefix: {action.add_prefix}")
     if action.rewrite:
-        edits.append(f"rewrite: {write(action.rewrite)}{'...' if action.rewrite_rest else ''}")
+        edits.append(f"rewrite: {write(named(action.rewrite, path))}{'/*' if action.rewrite_rest else ''}")
     if action.host:
         edits.append(f"host: {action.host}")
     for message, drops, lines in (
@@ -245,17 +244,18 @@ def _edits(plan: Plan, action: ActionPlan) -> list[str]:
         ("response", action.response_drops, action.response_lines),
     ):
         edits += [f"{message}: without {name}" for name in drops]
-        edits += [f"{message}: {name}: {write(value)}" for name, value in lines]
+        edits += [f"{message}: {name}: {write(named(value, path))}" for name, value in lines]
     if action.mirror >= 0:
         edits.append(f"mirror: {action.mirror_percent}% to {plan.clusters[action.mirror].name}")
     return edits
 
 
-def _answer(action: ActionPlan) -> dict[str, Any]:
+def _answer(action: ActionPlan, path: str) -> dict[str, Any]:
     """What a route answers by itself."""
+    from weir.cli.actions import named
     from weir.config.phrases import write
 
-    return {"status": action.status, "location": write(action.location) or None}
+    return {"status": action.status, "location": write(named(action.location, path)) or None}
 
 
 def _cluster(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
@@ -310,7 +310,6 @@ def _lines(said: dict[str, Any]) -> list[str]:
     rows += [("passed over", f"{one['name']}: {MISMATCHES[one['unmet']]}") for one in said["passed_over"]]
     if said["route"] is not None:
         rows.append(("route", _route_text(said["route"])))
-        rows += [("route", said["route"]["does"])] if "does" in said["route"] else []
     if said["refused"]:
         refused = said["refused"]
         rows.append(("refused", f"{refused['status'] or 'no answer'}, {refused['reason']}: {refused['text']}"))
