@@ -6,11 +6,13 @@ nothing that is not in the table ever happens (the plane counts such a move as a
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+import weir
 from tests.plane.scene import GET, OK, Scene
 from weir.config.action_plan import ActionPlan
 from weir.config.plan import RateLimitPlan
@@ -279,9 +281,29 @@ def mirrored(stage: Stage) -> Scene:
     return scene
 
 
+def made(stage: Stage) -> Scene:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"piece"
+
+    @weir.hook("request")
+    def answers(_request: weir.Request) -> weir.Answer:
+        return weir.Answer(200, pieces())
+
+    async def play() -> Scene:
+        scene = stage(hooks=[answers])
+        client = scene.client(GET)
+        for _ in range(8):
+            await asyncio.sleep(0)
+            scene.turn(1)
+        assert client.take_sent().endswith(b"5\r\npiece\r\n0\r\n\r\n")
+        return scene
+
+    return asyncio.run(play())
+
+
 SCENARIOS = (
     *(served, head_in_pieces, refused, refused_with_a_full_socket, cut, unreachable, lost_and_sent_again, lost, tunnel),
-    *(dials, surplus, surplus_taken, probe, in_line, introduced, breaker, held),
+    *(dials, surplus, surplus_taken, probe, in_line, introduced, breaker, held, made),
     *(paused, paused_since_nobody_else_is_there, hedged, hedged_in_vain, mirrored),
 )
 
