@@ -43,6 +43,8 @@ SANITIZED ?= $(OF_THE_PLANE)
 FUZZ_BUILD := .cache/fuzz
 FUZZ_CC    ?= clang-14
 export PYTHON FUZZ_SECONDS
+# Tests start weir a thousand times: it is compiled for Python once, as that of an installation is.
+export PYTHONDONTWRITEBYTECODE :=
 
 # What does not need the other is made at the same time, but of several goals one after the other.
 MAKEFLAGS += --jobs=$(JOBS)

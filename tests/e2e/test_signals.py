@@ -28,25 +28,32 @@ READY_WITHIN = 0.5  # s, from exec to the first answered request
 @pytest.mark.figures
 def test_ready_within_half_a_second(tmp_path: Path) -> None:
     endpoint = Endpoint()
-    times = []
-    for n in range(5):
+    times: list[float] = []
+    # An installed weir has its bytecode beside it, whatever the tests run with: the first start makes it.
+    bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")}
+    for n in range(6):
         port = free_port()
         directory = tmp_path / str(n)
         directory.mkdir()
         settings = tables(directory, [endpoint.address], listener={"address": f"127.0.0.1:{port}"})
-        times.append(_time_to_first_answer(directory, settings, port))
+        times.append(_time_to_first_answer(directory, settings, port, bytecode))
     endpoint.close()
+    del times[0]
     print(f"ready after {', '.join(f'{t * 1000:.0f}' for t in times)} ms; median {statistics.median(times) * 1000:.0f}")
     assert statistics.median(times) < READY_WITHIN
 
 
-def _time_to_first_answer(directory: Path, settings: dict[str, object], port: int) -> float:
+def _time_to_first_answer(
+    directory: Path, settings: dict[str, object], port: int, environment: dict[str, str]
+) -> float:
     """Starts it as a shell would, and asks until it answers; Proxy's own polling would blur the figure."""
     path = directory / "weir.toml"
     path.write_text(configuration(settings))
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "weir", "run", "-c", str(path)], stderr=subprocess.DEVNULL, env=python_path()
+        [sys.executable, "-m", "weir", "run", "-c", str(path)],
+        stderr=subprocess.DEVNULL,
+        env=python_path() | environment,
     )
     try:
         while True:
