@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_ready_within_half_a_second(tmp_path: Path) -> None:
 
 
 def _time_to_first_answer(
-    directory: Path, settings: dict[str, object], port: int, environment: dict[str, str]
+    directory: Path, settings: dict[str, object], port: int, environment: Mapping[str, str] | None = None
 ) -> float:
     """Starts it as a shell would, and asks until it answers; Proxy's own polling would blur the figure."""
     path = directory / "weir.toml"
@@ -53,7 +54,7 @@ def _time_to_first_answer(
     process = subprocess.Popen(
         [sys.executable, "-m", "weir", "run", "-c", str(path)],
         stderr=subprocess.DEVNULL,
-        env=python_path() | environment,
+        env=python_path() | dict(environment or {}),
     )
     try:
         while True:
