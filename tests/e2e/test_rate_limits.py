@@ -120,6 +120,8 @@ def test_nobody_is_forgiven_by_a_reload_or_a_kill(weir: MakeRig) -> None:
     settings = rig.proxy.config_path.read_text()
     rig.proxy.config_path.write_text(settings.replace("5/h", "6/h"))
     reload(rig)
+    # Until those of before have closed their sockets they may still be the ones who accept.
+    eventually(lambda: len(children(rig.proxy.pid)) == 2, 10)
     assert statuses(rig, 7) == [200] * 6 + [429]
     eventually(lambda: len(children(rig.proxy.pid)) == 2, 10)
     forget(rig, RELOADED, "worker ")
