@@ -123,8 +123,8 @@ cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) e
         hook.tally.spent(tally_ns() - begun, exchange.workspace.clock.now_us)
         return meeting_failed(exchange, hook, error)
     spent = tally_ns() - begun
-    # What is awaited is measured when it is done.
-    if not asyncio.iscoroutine(said) and hook.tally.spent(spent, exchange.workspace.clock.now_us):
+    # What is awaited is measured when it is done; most plain functions say nothing, and need not be looked at.
+    if (said is None or not asyncio.iscoroutine(said)) and hook.tally.spent(spent, exchange.workspace.clock.now_us):
         return meeting_failed(exchange, hook, meeting_too_slow(hook, spent))
     if said is None:
         return MEET_GO
