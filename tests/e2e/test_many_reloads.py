@@ -132,6 +132,7 @@ def test_reloads_under_every_load(weir: MakeRig) -> None:
         f"{len(sockets.failed)}"
     )
     assert (ledger.failed, books.failed, streams.failed, sockets.failed) == ([], [], [], [])
+    assert ledger.late <= ledger.answered // 200
     assert min(ledger.answered, books.answered) > 10 * RELOADS
     assert min(streams.done, sockets.done) >= 2
     eventually(lambda: len(children(rig.proxy.pid)) == 2, 40, "only the last generation is left")

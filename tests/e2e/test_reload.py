@@ -92,6 +92,8 @@ def test_twenty_reloads_under_load_lose_nothing(weir: MakeRig) -> None:
     response = stream.response()
     print(f"{ledger.answered} short requests, {pieces} pieces of the stream")
     assert ledger.failed == []
+    # Those that asked too late are the machine's, and few: more would hide what a reload loses.
+    assert ledger.late <= ledger.answered // 200
     assert ledger.answered > 100
     assert response.body == b"piece" * pieces
     # The books agree: in the table that outlived twenty generations every request is counted, once.
