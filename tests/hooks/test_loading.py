@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_what_is_not_there() -> None:
         load("app_of_test_e.py")
     with pytest.raises(HooksError, match="No module named 'app_of_test_f'"):
         load("app_of_test_f")
+
+
+def test_a_change_within_the_same_second_that_keeps_the_size_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "app_of_test_g.py"
+    for name in ("first", "other"):
+        path.write_text(f"import weir\n@weir.hook('log')\ndef {name}(request): ...\n")
+        os.utime(path, (1_000_000, 1_000_000))
+        assert [hook.name for hook in load(str(path))] == [f"app_of_test_g.{name}"]
 
 
 def test_a_module_without_hooks_has_none() -> None:
