@@ -1,7 +1,7 @@
 """Hooks: Python functions that requests meet on their way through weir.
 
 A file of hooks is named in the configuration (`hooks = "app.py"`) or on the command line (`weir run --hooks app.py`).
-Importing this package loads nothing else.
+Importing this package loads nothing of weir but itself, and else the standard library alone.
 """
 
 from __future__ import annotations
