@@ -29,7 +29,7 @@ JOBS      := $(shell nproc)
 # Most tests of whole processes wait more than they work.
 ATATIME   := $(shell expr $(JOBS) + 2)
 PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
-TESTS     := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m pytest
+TESTS     := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python tools/run_tests.py
 # pytest's exit status when it has found nothing to do: right where a person has asked for some tests only.
 NONE_CHOSEN = $(if $(PYTEST),[ $$? -eq 5 ],false)
 # Tests that run compiled code; the others would only run the same Python once more.

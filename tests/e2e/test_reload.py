@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -46,9 +47,17 @@ def reload(rig: Rig) -> None:
 
 
 def forget(rig: Rig, *starts: str) -> list[str]:
-    """Takes lines that a test expects off what weir has said, for a fixture wants nothing else to be there."""
+    """Takes lines that a test expects off what weir has said, for a fixture wants nothing else to be there.
+
+    What weir says is read beside the test: the first line may be still to come, and later ones are expected as well.
+    """
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: any(line.startswith(starts) for line in rig.proxy.stderr), 3)
+    rig.proxy.expected_lines += starts
     taken = [line for line in rig.proxy.stderr if line.startswith(starts)]
-    rig.proxy.stderr[:] = [line for line in rig.proxy.stderr if not line.startswith(starts)]
+    for line in taken:
+        # Not by a new list: the reader may add a line meanwhile.
+        rig.proxy.stderr.remove(line)
     return taken
 
 
