@@ -90,15 +90,15 @@ test: packages-test lint sanitized
 	@echo "== tests, some files at a time"
 	@$(TESTS) -n $(ATATIME) --dist loadfile -m "not alone and not slow" $(PYTEST) || $(NONE_CHOSEN)
 	@echo "== tests with sanitizers: the plane and what it counts"
-	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile tools/sanitize tests/plane tests/stats $(WITHOUT) $(PYTEST) || $(NONE_CHOSEN)
+	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile -m "not figures and not slow" tools/sanitize tests/plane tests/stats $(WITHOUT) $(PYTEST) || $(NONE_CHOSEN)
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_PATIENCE=6 PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
-	.cache/sanitize/bin/python -m pytest --capture=sys -m "not figures"
+	.cache/sanitize/bin/python -m pytest --capture=sys
 
 sanitize: sanitized
 	@echo "== tests with sanitizers"
-	@$(SANITIZED_TESTS) tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
+	@$(SANITIZED_TESTS) -m "not figures" tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
 
 figures: packages-test $(VENV)/.dev
 	@echo "== tests that measure, one at a time"

@@ -48,7 +48,9 @@ def test_of_equal_series_no_more_than_the_rate_is_named() -> None:
     assert named / rounds <= 0.05 + 3 * (0.05 * 0.95 / rounds) ** 0.5
 
 
-@pytest.mark.parametrize("sigma", [0.3, 0.7, 1.0])
+@pytest.mark.parametrize(
+    "sigma", [pytest.param(0.3, marks=pytest.mark.slow), 0.7, pytest.param(1.0, marks=pytest.mark.slow)]
+)
 def test_twenty_percent_at_two_thousand_requests_are_found_among_two_hundred_paths(sigma: float) -> None:
     rng = np.random.default_rng(3)
     found, wrong = [], []

@@ -106,6 +106,7 @@ def echo_once(address: tuple[str, int]) -> None:
             time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + 15 * RELOADS)
 def test_reloads_under_every_load(weir: MakeRig) -> None:
     endpoint = Endpoint()

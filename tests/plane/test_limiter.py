@@ -107,7 +107,7 @@ def mixed(us: float) -> Callable[[], float]:
     return lambda: rng.expovariate(1 / us)
 
 
-@pytest.mark.parametrize("capacity", [1, 2, 4, 10, 40, 150])
+@pytest.mark.parametrize("capacity", [1, 2, 4, 10, 40, pytest.param(150, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spread", [fixed, mixed])
 def test_three_times_the_capacity_is_limited_near_it(
     capacity: int, spread: Callable[[float], Callable[[], float]]

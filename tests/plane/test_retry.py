@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weir.config.plan import HedgePlan, RetryPlan
@@ -154,6 +154,7 @@ def test_a_percentile_is_not_known_at_first() -> None:
     assert 5 <= delay.delay() <= 7
 
 
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 100_000_000), min_size=200, max_size=600),
     st.sampled_from([500, 900, 950, 990, 999]),
