@@ -3,9 +3,9 @@
     python tools/run_tests.py [pytest's options]
 
 Some tests judge a moment, and the processors of a shared machine are at times with somebody else for seconds. As
-CPython's own runner does (`python -m test --rerun`), what failed is run once more, alone: what fails again is a failure,
-and so are more than MOST at once, for that is no accident. What passed only then is named at the end, each time: a
-test that is named often has a fault, or has found one.
+CPython's own runner does (`python -m test --rerun`), what failed is run once more, alone: what fails again is a
+failure, and so are more than MOST at once, for that is no accident. What passed only then is named at the end, each
+time: a test that is named often has a fault, or has found one.
 """
 
 from __future__ import annotations
