@@ -8,7 +8,6 @@ from weir.plane.answers cimport OWN_LINES_BYTES
 from weir.config.action_plan import HOP_FIELDS
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
 
 
 cdef bytes checked_name(str name):
@@ -18,7 +17,12 @@ cdef bytes checked_name(str name):
 
 
 cdef bytes checked_value(str value):
-    if _NOT_IN_VALUES.search(value):
+    cdef Py_ssize_t n = len(value)
+    cdef bint bad = n != 0 and (value[0] in u" \t" or value[n - 1] in u" \t")
+    cdef Py_UCS4 c
+    for c in value:
+        bad |= (c < 0x20 and c != 0x09) or c == 0x7F
+    if bad:
         raise ValueError(f"{value!r} is not the value of a field: no control characters, no white space around it")
     try:
         return value.encode("latin-1")

@@ -139,7 +139,7 @@ cdef class Body(Passage):
             # Still good to ask whether there is another one, not to put parts together.
             tag = exchange.view.response.headers.get("etag")
             if tag is not None and not tag.startswith("W/"):
-                edits.set_field(b"ETag", b"W/" + tag.encode("latin-1"))
+                edits.set_field(b"ETag", b"etag", b"W/" + tag.encode("latin-1"))
         return 0
 
     # -- a turn -------------------------------------------------------------------------------------------

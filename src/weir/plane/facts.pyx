@@ -124,7 +124,7 @@ cdef int fill_edits(Exchange exchange) except -1:
         n = facts_target(exchange, action, workspace.compose)
         edits.target = workspace.compose[:n] if n else None
     if action.request is not None:
-        edits.drops = list(action.request.drops)
+        edits.drops = action.request.drops
         n = PHRASE_TOO_LONG
         if gather(exchange, &facts, action.request.wants_head):
             n = action.request.put(&facts, workspace.compose)
