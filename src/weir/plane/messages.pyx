@@ -10,7 +10,7 @@ import re
 cimport cython
 from libc.stdint cimport uint32_t
 
-from weir.plane.answer cimport checked_name, checked_value, status_line
+from weir.plane.answer cimport checked_value, good_name, status_line
 from weir.plane.bodied cimport Bodied, request_body, response_body
 from weir.plane.bodies cimport Body
 from weir.plane.cluster cimport Cluster
@@ -23,11 +23,6 @@ from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _NOT_IN_TARGETS = re.compile(r"[^\x21-\x7e]")
-
-cdef enum:
-    GOOD_NAMES = 1024
-    GOOD_NAME_BYTES = 64
-
 # Names that were found good, of which hooks write the same few for each message: of responses, and of requests.
 cdef dict _good_names = {}
 cdef dict _good_request_names = {}
@@ -96,19 +91,8 @@ cdef class Headers:
 
     cdef tuple _checked(self, str name):
         """The name of a field that hooks may write: as it is, and in lower case."""
-        cdef dict good = self.message.good_names()
-        cdef bytes written
-        known = good.get(name)
-        if known is not None:
-            return <tuple>known
-        if name.lower() in self.message.reserved():
-            hint = ", from request.host" if name.lower() == "host" else ""
-            raise ValueError(f"{name}: only weir writes this field{hint}")
-        written = checked_name(name)
-        checked = (written, written.lower())
-        if len(good) < GOOD_NAMES and len(written) <= GOOD_NAME_BYTES:
-            good[name] = checked
-        return checked
+        known = self.message.good_names().get(name)
+        return <tuple>known if known is not None else good_name(name, self.message.reserved(), self.message.good_names())
 
     cdef list _lines(self):
         cdef const char* p = NULL
@@ -376,9 +360,15 @@ cdef class Request(Message):
 
     @property
     def endpoint(self) -> str:
-        """The endpoint that it is sent to; "" before one is chosen."""
+        """The endpoint that it is sent to; "" before one is chosen. May be set in phase "request" to one of its cluster:
+        that one is asked first if it is well, as if a cookie bound the client to it. ValueError if there is none such."""
         cdef Exchange exchange = messages_exchange(self)
         return "" if exchange.pool is None else exchange.pool.name
+
+    @endpoint.setter
+    def endpoint(self, str name not None):
+        cdef Exchange exchange = messages_undecided(self)
+        exchange.cluster.want(exchange, name)
 
     @property
     def state(self) -> dict:
