@@ -360,8 +360,8 @@ cdef class Request(Message):
 
     @property
     def endpoint(self) -> str:
-        """The endpoint that it is sent to; "" before one is chosen. May be set in phase "request" to one of its cluster:
-        that one is asked first if it is well, as if a cookie bound the client to it. ValueError if there is none such."""
+        """The endpoint that it is sent to; "" before one is chosen. May be set in phase "request" to one of its cluster,
+        which is asked first if it is well, as if a cookie bound the client to it. ValueError for none of them."""
         cdef Exchange exchange = messages_exchange(self)
         return "" if exchange.pool is None else exchange.pool.name
 
