@@ -145,6 +145,10 @@ def test_a_body_from_a_file(tmp_path: Path) -> None:
     [
         ('path = "/a"', '1:1: to: missing: every [[route]] needs it, or redirect, or respond; for example to = "app"'),
         (
+            f'to = "app"\nadd_prefix = "/{"ä" * 200}"',
+            "has more than 512 bytes when it is percent-encoded; write a shorter one",
+        ),
+        (
             'to = "app"\nredirect = "/x"',
             "3:1: redirect: to says already what becomes of the requests; take one of them out",
         ),

@@ -11,6 +11,7 @@ from weir.config.action_plan import ActionPlan
 from weir.plane.filters import plain
 from weir.plane.retarget import Retarget
 
+RETARGET_BYTES = 1024  # weir.plane.retarget
 STRIP = Retarget(1)
 MOVE = Retarget(1, "/v1")
 ADD = Retarget(0, "/v1")
@@ -105,3 +106,12 @@ def test_a_rewritten_target_is_read_as_it_was_written(path: bytes, query: bytes)
     assert client.take_sent() == OK
     scene.close()
     again.close()
+
+
+def test_texts_are_no_longer_than_there_is_room_for() -> None:
+    most = RETARGET_BYTES - 1
+    assert len(Retarget(0, "x" * most).path_of(b"/a")) == most + 2
+    with pytest.raises(ValueError, match="longer by 1024 bytes"):
+        Retarget(0, "x" * RETARGET_BYTES)
+    with pytest.raises(ValueError, match="longer by 1024 bytes"):
+        Retarget(1, "", ["x" * most, 0, "y"])

@@ -142,6 +142,9 @@ def path() -> Kind:
         for place, name in enumerate(names):
             if name in names[:place]:
                 refuse(f"{quoted(text)}: {name} is there twice", "give each a name of its own")
+        if sum(len(segment) + 1 for segment in found) > MOST_PATH_BYTES:
+            message = f"{quoted(text)} has more than {MOST_PATH_BYTES} bytes when it is percent-encoded"
+            refuse(message, "write a shorter one")
         return "/" + "/".join(found)
 
     schema = {"type": "string", "pattern": "^(/.*|)$", "maxLength": MOST_PATH_BYTES}

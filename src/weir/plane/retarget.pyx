@@ -14,7 +14,10 @@ from weir.plane.text cimport put_bytes
 
 cdef class Retarget:
     """`strips` segments are taken out and `adds` ("/v1", or "") is put before what is left; or `pattern` is filled in:
-    texts and numbers of segments of the path, with what follows the first `strips` of them behind it if `rest`."""
+    texts and numbers of segments of the path, with what follows the first `strips` of them behind it if `rest`.
+
+    ValueError for texts of RETARGET_BYTES or more.
+    """
 
     def __cinit__(self, uint32_t strips, str adds not None="", pattern=None, bint rest=True):
         self.strips = strips
@@ -23,6 +26,9 @@ cdef class Retarget:
         self.parts = None
         if pattern is not None:
             self.parts = [part if isinstance(part, int) else part.encode() for part in pattern]
+        longer = len(self.adds) + sum([len(part) for part in self.parts or () if isinstance(part, bytes)])
+        if longer >= RETARGET_BYTES:
+            raise ValueError(f"a path becomes longer by {longer} bytes, {RETARGET_BYTES - 1} are the most")
 
     cdef uint32_t put(self, const char* p, uint32_t n, char* out) noexcept:
         cdef Slice segments[PHRASE_SEGMENTS]
