@@ -23,7 +23,7 @@ from weir.plane.codes cimport (
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner
-from weir.plane.facts cimport append_lines, apply_target
+from weir.plane.facts cimport append_lines, apply_target, settle_target
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
@@ -214,6 +214,8 @@ cdef class Forward(Trying):
         policy.target_length = 0
         if action is not None:
             more = apply_target(self, &policy)
+        if (options.router is not None or self.route.hooks is not None) and policy.target_length == 0:
+            more += settle_target(self, &policy)
         if edits is not None:
             if edits.host is not None:
                 policy.host = edits.host
