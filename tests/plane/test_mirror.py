@@ -98,6 +98,13 @@ def test_what_a_route_says_of_requests_holds_for_copies() -> None:
     scene.close()
 
 
+def test_a_copy_of_a_request_without_a_host_has_one() -> None:
+    scene, _ = mirrored(b"GET /a HTTP/1.0\r\n\r\n")
+    assert copies(scene)[0].take_sent() == b"GET /a HTTP/1.1\r\nHost: 203.0.113.1:80\r\n\r\n"
+    assert asked(scene)[0].take_sent() == b"GET /a HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\n"
+    scene.close()
+
+
 def test_a_copy_goes_on_when_the_exchange_is_over() -> None:
     scene, client = mirrored()
     copies(scene)[0].room = 0
