@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import weir
 from tests.plane.scene import OK, Scene
 from weir.config.action_plan import ActionPlan
 from weir.config.plan import MatchPlan, RoutePlan
@@ -167,3 +168,19 @@ def test_the_asterisk_of_options_goes_on_where_there_are_routes() -> None:
     scene.client(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n")
     assert scene.endpoint().take_sent() == b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"
     scene.close()
+
+
+def test_where_there_are_hooks_too_unless_one_of_them_says_what_goes_on() -> None:
+    @weir.hook("request", path="/guarded/*")
+    def guard(_request: weir.Request) -> weir.Answer:
+        return weir.Answer(403)
+
+    @weir.hook("request", path="/free")
+    def choose(request: weir.Request) -> None:
+        request.target = "/a/../b"
+
+    for target, goes_on in ((b"/guarded/../a", b"/a"), (b"/x/../free", b"/a/../b")):
+        scene = Scene(hooks=(guard, choose))
+        scene.client(b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % target)
+        assert scene.endpoint().take_sent() == b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % goes_on
+        scene.close()
