@@ -106,7 +106,10 @@ cdef Body made_body(Exchange exchange, Bodied view, object source):
     if exchange.response_passage is not None:
         exchange.response_passage.end()     # of what is not sent now
     body = bodies_new(exchange, True)
-    body.source = source
+    if isinstance(source, bytes):
+        body.all = source
+    else:
+        body.source = source
     body.feed.start(B_NONE, 0, False, False)
     body.feed.done = True
     body.fill(exchange, NULL, 0)

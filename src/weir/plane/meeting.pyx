@@ -40,6 +40,10 @@ from weir.plane.piecewise import BodyCut, BodyTooLarge, bound
 
 log = logging.getLogger("weir.hooks")
 
+cdef enum:
+    AT_ONCE = 262144        # bytes of an answer's body that may wait in one buffer; a larger one goes as a client takes it
+
+
 cdef class Call:
     """A coroutine of a hook, and the exchange that waits for it."""
 
@@ -213,7 +217,7 @@ cdef Reason meeting_reason(Exchange exchange, object error):
 cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
     cdef bint keep
     meeting_hold(exchange)
-    if answer.pieces is not None and exchange.method != M_HEAD:
+    if (answer.pieces is not None or len(answer.body) > AT_ONCE) and exchange.method != M_HEAD:
         exchange.meets_response = False
         made_body(exchange, meeting_view(exchange), answer.pieces)
         exchange.owner.answer_pieces(exchange, answer)
