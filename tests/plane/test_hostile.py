@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 import weir
 from tests.plane.messages import told
 from tests.plane.scene import GET, OK, Scene
+from tests.plane.test_meeting import in_loop, turns
 
 POST = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
 UPGRADE = b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n"
@@ -14,6 +17,88 @@ UPGRADE = b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websoc
 RETRY = {"on": ("connect", "reused", "reset", "bad_response"), "backoff_ms": 0}
 
 PHASES = ("request", "request_body", "upstream", "response", "response_body", "log")
+
+
+# -- responses that were not the last ----------------------------------------------------------------------------------
+
+
+def test_the_response_of_another_attempt_meets_the_hooks_and_has_no_edits_of_the_first() -> None:
+    met: list[int] = []
+
+    @weir.hook("response")
+    def note(response: weir.Response) -> None:
+        met.append(response.status)
+        if response.status == 201:
+            response.headers["X-First"] = "1"
+            response.status = 202
+
+    scene = Scene(hooks=[note], endpoints=2, retry=RETRY)
+    client = scene.client(GET)
+    scene.send(scene.endpoint(0), b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n")
+    assert scene.dials == 2
+    scene.send(scene.endpoint(1), OK)
+    assert client.take_sent() == OK
+    assert met == [201, 200]
+    scene.close()
+
+
+def test_a_response_that_breaks_while_a_hook_is_awaited_is_not_the_one_that_goes_on() -> None:
+    met: list[int] = []
+
+    async def play() -> None:
+        gate = asyncio.Event()
+
+        @weir.hook("response")
+        async def note(response: weir.Response) -> None:
+            met.append(response.status)
+            response.headers["X-Seen"] = str(response.status)
+            await gate.wait()
+
+        scene = Scene(hooks=[note], endpoints=2, retry=RETRY)
+        client = scene.client(GET)
+        scene.send(scene.endpoint(0), b"HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n")
+        scene.wait_ms(20)
+        await turns(scene)
+        scene.end(scene.endpoint(0))
+        gate.set()
+        await turns(scene)
+        assert scene.dials == 2
+        scene.send(scene.endpoint(1), OK)
+        await turns(scene)
+        sent = told(client.take_sent())
+        assert (sent.fields[b"x-seen"], sent.body) == (b"200", b"ok")
+        assert met == [201, 200]
+        scene.close()
+
+    in_loop(play)
+
+
+def test_the_head_of_somebody_elses_second_request_is_not_taken_for_this_one() -> None:
+    seen: list[tuple[int, list[tuple[str, str]]]] = []
+
+    async def play() -> None:
+        gate = asyncio.Event()
+
+        @weir.hook("response", path="/slow")
+        async def waits(response: weir.Response) -> None:
+            await gate.wait()
+            seen.append((response.status, response.headers.items()))
+
+        scene = Scene(hooks=[waits], endpoints=3, hedge={"after_ms": 50})
+        client = scene.client(GET.replace(b"/a", b"/slow"))
+        scene.send(scene.endpoint(0), b"HTTP/1.1 201 Created\r\nX-Mine: yes\r\nContent-Length: 2\r\n\r\nok")
+        await turns(scene)
+        scene.client(GET)
+        scene.wait_ms(60)
+        assert scene.dials == 3
+        scene.send(scene.endpoint(2), b"HTTP/1.1 503 Sorry\r\nX-Other-And-Longer: secret of another client\r\n\r\n")
+        gate.set()
+        await turns(scene)
+        assert told(client.take_sent()).body == b"ok"
+        scene.close()
+
+    in_loop(play)
+    assert seen == [(201, [("X-Mine", "yes"), ("Content-Length", "2")])]
 
 
 # -- clients that do not read ------------------------------------------------------------------------------------------
