@@ -101,6 +101,70 @@ def test_the_head_of_somebody_elses_second_request_is_not_taken_for_this_one() -
     assert seen == [(201, [("X-Mine", "yes"), ("Content-Length", "2")])]
 
 
+# -- lengths -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("request_", [GET, GET.replace(b"GET", b"HEAD")])
+def test_a_length_with_zeros_does_not_stay_beside_the_new_one(request_: bytes) -> None:
+    @weir.hook("response")
+    def replace(response: weir.Response) -> None:
+        response.body = b"bye"
+
+    scene = Scene(hooks=[replace])
+    client = scene.client(request_)
+    body = b"" if request_.startswith(b"HEAD") else b"hello"
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nContent-Length: 05\r\n\r\n" + body)
+    assert client.take_sent().split(b"\r\n\r\n")[0] == b"HTTP/1.1 200 OK\r\nContent-Length: 3"
+    scene.close()
+
+
+def test_a_hook_that_has_said_all_that_it_may_still_has_its_body_sent() -> None:
+    @weir.hook("response")
+    def replace(response: weir.Response) -> None:
+        response.headers["X"] = "x" * (32768 - 5)
+        response.body = b"bye"
+
+    scene = Scene(hooks=[replace])
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), b'HTTP/1.1 200 OK\r\nETag: "%b"\r\nContent-Length: 2\r\n\r\nok' % (b"t" * 5000))
+    sent = told(client.take_sent())
+    assert (sent.body, sent.fields[b"content-length"], b"etag" in sent.fields) == (b"bye", b"3", False)
+    scene.close()
+
+
+def test_a_request_for_another_protocol_meets_no_hook_of_bodies() -> None:
+    @weir.hook("request_body")
+    def upper(piece: bytes, _request: object) -> bytes:
+        return piece.upper()
+
+    scene = Scene(hooks=[upper])
+    client = scene.client(UPGRADE)
+    assert b"Upgrade: websocket\r\n" in scene.endpoint().take_sent()
+    scene.send(
+        scene.endpoint(), b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi"
+    )
+    assert client.take_sent().endswith(b"\r\n\r\nhi")
+    scene.close()
+
+
+def test_no_memory_for_a_body_ends_the_exchange() -> None:
+    @weir.hook("request_body")
+    def upper(piece: bytes, _request: object) -> bytes:
+        return piece.upper()
+
+    scene = Scene(hooks=[upper])
+    client = scene.client(POST[:-3])
+    scene.send(scene.endpoint(), OK)
+    scene.end(client)
+    client = scene.client()
+    scene.send(client, POST[:9])
+    scene.plane.refuse_memory(1)
+    scene.send(client, POST[9:])
+    assert client.is_closed
+    assert scene.plane.ledger()["exchanges"] == 0
+    scene.close()
+
+
 # -- clients that do not read ------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,9 @@ from weir.plane.piecewise import BodyCut, BodyTooLarge, change, makes_pieces
 # What is said of the bytes of a body, and is no longer true of changed ones.
 _OF_THE_BYTES = (b"accept-ranges", b"content-md5", b"digest", b"content-digest", b"repr-digest")
 
+cdef enum:
+    TAG_MOST = 4096     # bytes of an ETag that becomes a weak one; a longer one is left out
+
 
 cdef class Body(Passage):
     """A body on its way through Python."""
@@ -117,11 +120,11 @@ cdef class Body(Passage):
                 if changed:
                     edits.remove_field(b"content-length")
                     if self.new is not None and not self.stages:
-                        edits.add_field(b"Content-Length", str(len(self.new)).encode())
+                        bodies_say(edits, b"Content-Length", str(len(self.new)).encode())
             else:
                 edits.remove_field(b"content-length")
                 if framing.kind == B_LENGTH:
-                    edits.add_field(b"Content-Length", str(framing.length).encode())
+                    bodies_say(edits, b"Content-Length", str(framing.length).encode())
         else:
             if exchange.request_edits is None:
                 exchange.request_edits = Edits()
@@ -139,7 +142,9 @@ cdef class Body(Passage):
             # Still good to ask whether there is another one, not to put parts together.
             tag = exchange.view.response.headers.get("etag")
             if tag is not None and not tag.startswith("W/"):
-                edits.set_field(b"ETag", b"etag", b"W/" + tag.encode("latin-1"))
+                edits.remove_field(b"etag")
+                if len(tag) <= TAG_MOST:
+                    bodies_say(edits, b"ETag", b"W/" + tag.encode("latin-1"))
         return 0
 
     # -- a turn -------------------------------------------------------------------------------------------
@@ -440,6 +445,12 @@ cdef class Body(Passage):
             self.task = None
             task.cancel()
         return 0
+
+
+cdef int bodies_say(Edits edits, bytes name, bytes value) except -1:
+    """One more line, also where hooks have written as much as they may."""
+    edits.lines += name + b": " + value + b"\r\n"
+    return 0
 
 
 cdef bytes changed_piece(piece):
