@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,72 @@ UPGRADE = b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websoc
 RETRY = {"on": ("connect", "reused", "reset", "bad_response"), "backoff_ms": 0}
 
 PHASES = ("request", "request_body", "upstream", "response", "response_body", "log")
+
+
+# -- exceptions that are none ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raised", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_plain_hook_that_raises_what_is_no_exception(phase: Any, raised: type[BaseException]) -> None:
+    @weir.hook(phase, name="mine")
+    def leaves(*_given: object) -> None:
+        raise raised("so")
+
+    scene = Scene(hooks=[leaves])
+    client = scene.client(POST)
+    if scene.dials:
+        scene.send(scene.endpoint(), OK)
+    assert client.take_sent().startswith(b"HTTP/1.1 200 " if phase == "log" else b"HTTP/1.1 500 ")
+    assert scene.plane.ledger()["exchanges"] == 0
+    assert scene.hooked("mine").failures == 1
+    scene.close()
+
+
+@pytest.mark.parametrize("phase", ["request", "response", "response_body"])
+def test_a_coroutine_that_wants_to_end_the_process_ends_its_request(phase: Any) -> None:
+    if phase == "response_body":
+
+        @weir.hook(phase, name="mine")
+        async def leaves(pieces: AsyncIterator[bytes], _response: object) -> AsyncIterator[bytes]:
+            async for _piece in pieces:
+                raise SystemExit
+            yield b""
+
+    else:
+
+        @weir.hook(phase, name="mine")
+        async def leaves(_message: object) -> None:
+            raise SystemExit
+
+    async def play() -> None:
+        scene = Scene(hooks=[leaves])
+        client = scene.client(GET)
+        await turns(scene)
+        if scene.dials:
+            scene.send(scene.endpoint(), OK)
+            await turns(scene)
+        assert not client.take_sent().startswith(b"HTTP/1.1 200 ") or client.is_closed
+        assert scene.reasons() == {"hook_failed": 1}
+        assert scene.plane.ledger()["exchanges"] == 0
+        scene.close()
+
+    in_loop(play)
+
+
+def test_failures_at_the_end_are_not_logged_a_thousand_times(caplog: pytest.LogCaptureFixture) -> None:
+    @weir.hook("log", name="mine")
+    def fails(_request: weir.Request) -> None:
+        raise LookupError("what")
+
+    scene = Scene(hooks=[fails])
+    client = scene.client(GET * 20)
+    for _ in range(20):
+        scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK * 20
+    assert scene.hooked("mine").failures == 20
+    assert len([record for record in caplog.records if record.name == "weir.hooks"]) == 1
+    scene.close()
 
 
 # -- responses that were not the last ----------------------------------------------------------------------------------

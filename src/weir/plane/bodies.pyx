@@ -282,7 +282,7 @@ cdef class Body(Passage):
                     piece = changed_piece(function(piece))
                 if last:
                     piece = piece + changed_piece(function(b""))
-        except Exception as error:
+        except BaseException as error:
             self._failed(hook, error)
             return b""
         return piece

@@ -32,7 +32,7 @@ from weir.plane.hooks cimport (
 from weir.plane.messages cimport Request
 from weir.plane.passage cimport Passage
 from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
-from weir.plane.tally cimport HC_CALLS, HC_FAILURES, HC_TIMEOUTS, MC_ASKED, MC_MET, tally_ns
+from weir.plane.tally cimport HC_CALLS, HC_TIMEOUTS, MC_ASKED, MC_MET, tally_ns
 from weir.plane.workspace cimport move
 
 from weir.plane.attend import attend
@@ -123,7 +123,7 @@ cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) e
     begun = tally_ns()
     try:
         said = hook.function(message)
-    except Exception as error:
+    except BaseException as error:      # SystemExit, too: nobody is there to whom it could be told
         hook.tally.spent(tally_ns() - begun, exchange.workspace.clock.now_us)
         return meeting_failed(exchange, hook, error)
     spent = tally_ns() - begun
@@ -296,8 +296,7 @@ cdef int meet_log(Exchange exchange) except -1:
             if asyncio.iscoroutine(said):
                 said.close()
                 raise TypeError("a hook of phase log cannot be awaited: it is a plain function")
-        except Exception as error:
-            hook.tally.counts[<int>HC_FAILURES] += 1
-            log.error("hook %s failed", hook.name, exc_info=error)
+        except BaseException as error:
+            hook.complain(error, exchange.workspace.clock.now_us)
         hook.tally.spent(tally_ns() - begun, exchange.workspace.clock.now_us)
     return 0
