@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -231,6 +233,145 @@ def test_no_memory_for_a_body_ends_the_exchange() -> None:
     assert client.is_closed
     assert scene.plane.ledger()["exchanges"] == 0
     scene.close()
+
+
+# -- both ways at once -------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_of_a_request_while_its_response_is_looked_at_is_not_forgotten() -> None:
+    async def play() -> None:
+        gate = asyncio.Event()
+
+        @weir.hook("response")
+        async def waits(_response: weir.Response) -> None:
+            await gate.wait()
+
+        scene = Scene(hooks=[waits])
+        client = scene.client(POST[:-3])
+        endpoint = scene.endpoint()
+        scene.send(endpoint, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
+        scene.wait_ms(20)
+        endpoint.take_sent()
+        await turns(scene)
+        scene.send(client, b"abc")
+        gate.set()
+        await turns(scene)
+        assert endpoint.take_sent() == b"abc"
+        scene.send(endpoint, b"abc")
+        assert told(client.take_sent()).body == b"abc"
+        scene.close()
+
+    in_loop(play)
+
+
+def test_a_body_can_be_read_by_two_at_a_time() -> None:
+    @weir.hook("request")
+    async def twice(request: weir.Request) -> weir.Answer:
+        first, second = await asyncio.gather(request.read(), request.read())
+        return weir.Answer(200, first + second)
+
+    async def play() -> None:
+        scene = Scene(hooks=[twice])
+        client = scene.client(POST[:-3])
+        await turns(scene)
+        scene.send(client, b"abc")
+        await turns(scene)
+        assert told(client.take_sent()).body == b"abcabc"
+        scene.close()
+
+    in_loop(play)
+
+
+def test_who_still_reads_a_body_when_its_exchange_is_over_is_told() -> None:
+    async def play() -> None:
+        readers: list[asyncio.Task[bytes]] = []
+
+        @weir.hook("request")
+        async def waits(request: weir.Request) -> None:
+            readers.append(asyncio.create_task(request.read()))
+            await asyncio.sleep(3600)
+
+        scene = Scene(hooks=[waits])
+        client = scene.client(POST[:-3])
+        await turns(scene)
+        scene.reset(client)
+        with pytest.raises(RuntimeError, match="has gone on"):
+            await asyncio.wait_for(readers[0], 5)
+        scene.close()
+
+    in_loop(play)
+
+
+def test_a_coroutine_that_nobody_waits_for_is_cancelled_at_once() -> None:
+    """Inside the loop's select() a cancelled task runs when that returns."""
+
+    async def play() -> None:
+        @weir.hook("request")
+        async def waits(_request: weir.Request) -> None:
+            await asyncio.sleep(3600)
+
+        scene = Scene(hooks=[waits])
+        client = scene.client(GET)
+        await turns(scene)
+        client.break_off()
+        late = threading.Timer(3, scene.clock.advance, [10_000_000])
+        late.start()
+        begun = time.monotonic()
+        scene.engine.turn(1000)
+        late.cancel()
+        assert time.monotonic() - begun < 0.9
+        await turns(scene)
+        scene.close()
+
+    in_loop(play)
+
+
+def test_a_generator_that_will_not_be_cancelled_is_closed() -> None:
+    closed: list[bool] = []
+
+    async def forever() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    closed.append(False)
+                yield b"x"
+        finally:
+            closed.append(True)
+
+    @weir.hook("request")
+    def answer(_request: weir.Request) -> weir.Answer:
+        return weir.Answer(200, forever())
+
+    async def play() -> None:
+        scene = Scene(hooks=[answer])
+        client = scene.client(GET)
+        await turns(scene)
+        scene.reset(client)
+        await turns(scene, 20)
+        assert closed == [False, True]
+        scene.close()
+
+    in_loop(play)
+
+
+def test_a_hook_is_not_awaited_longer_than_the_client_waits() -> None:
+    async def play() -> None:
+        @weir.hook("request")
+        async def waits(_request: weir.Request) -> None:
+            await asyncio.sleep(3600)
+
+        scene = Scene(hooks=[waits], listener={"deadline_field": "X-Wait-Ms"})
+        client = scene.client(GET.replace(b"\r\n\r\n", b"\r\nX-Wait-Ms: 500\r\n\r\n"))
+        await turns(scene)
+        scene.wait_ms(520)
+        assert client.take_sent().startswith(b"HTTP/1.1 504 ")
+        assert scene.reasons() == {"deadline_passed": 1}
+        await turns(scene)
+        scene.close()
+
+    in_loop(play)
 
 
 # -- clients that do not read ------------------------------------------------------------------------------------------

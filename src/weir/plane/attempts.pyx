@@ -60,7 +60,8 @@ cdef class Trying(Exchange):
         if phase == PHASE_REQUEST:
             return self._begin()
         self.response_met = True
-        if self.request_passage is not None:
+        # What came of the request while the hook was awaited was left where it was, and is not told again.
+        if self.request_passage is not None or not self.request.done:
             self.workspace.engine.put_ready(self.owner.stream)
         # The whole head stands in head_buf, whatever else has come meanwhile.
         self.head_held = True

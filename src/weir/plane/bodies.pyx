@@ -12,6 +12,7 @@ what it finds, as if it came from there. So all that is known of time, pace and 
 """
 
 import asyncio
+from functools import partial
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -341,10 +342,14 @@ cdef class Body(Passage):
 
     def arrival(self):
         """A future: done when there is more of it, or its end."""
-        self.reader = asyncio.get_running_loop().create_future()
+        waits = asyncio.get_running_loop().create_future()
         if self.exchange is None:
-            self.reader.cancel()
-        return self.reader
+            waits.cancel()
+        elif self.reader is not None and not self.reader.done():
+            self.reader.add_done_callback(partial(tell_next, waits))    # somebody else waits for the same
+        else:
+            self.reader = waits
+        return waits
 
     def room(self):
         """A future: done when there is room for more."""
@@ -396,6 +401,8 @@ cdef class Body(Passage):
             if self.feed.moved:
                 piece = self._next()
                 self._go()
+                if self.exchange is None:
+                    return piece if piece else None
         if piece:
             return piece
         if self._is_over():
@@ -406,9 +413,11 @@ cdef class Body(Passage):
 
     def put(self, piece) -> bool:
         """Sends a piece on; whether the receiver has to catch up."""
-        if self.exchange is not None:
-            self.through.put(changed_piece(piece))
-            self._go()
+        if self.exchange is None:
+            # It was told so before, and has gone on.
+            raise asyncio.CancelledError("nobody takes it any more")
+        self.through.put(changed_piece(piece))
+        self._go()
         return self.exchange is not None and self.through.is_full()
 
     def done(self, error) -> None:
@@ -434,6 +443,8 @@ cdef class Body(Passage):
 
     cdef int end(self) except -1:
         task = self.task
+        if self.exchange is not None and (task is not None or self.reader is not None):
+            self.exchange.workspace.engine.want_python()
         # A task that is cancelled lives a little longer: it holds nothing of the worker.
         self.exchange = None
         self.feed.release()
@@ -441,6 +452,10 @@ cdef class Body(Passage):
         self.through.close()
         self.through.engine = None
         self.held = bytearray()
+        if self.reader is not None:
+            # A task of the hook's own may still wait for it.
+            tell_next(self.reader, None)
+            self.reader = None
         if task is not None:
             self.task = None
             task.cancel()
@@ -461,6 +476,12 @@ cdef bytes changed_piece(piece):
     if isinstance(piece, (bytearray, memoryview)):
         return bytes(piece)
     raise TypeError(f"a piece of a body is bytes, not {type(piece).__name__}")
+
+
+def tell_next(waits, _before):
+    """Ends a future, if nobody has."""
+    if not waits.done():
+        waits.set_result(None)
 
 
 def reason_word(int reason):

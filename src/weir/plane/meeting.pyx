@@ -50,6 +50,8 @@ cdef class Call:
     def cancel(self) -> None:
         """Nobody waits any more."""
         task = self.task
+        if self.exchange is not None:
+            self.exchange.workspace.engine.want_python()
         self.exchange = None
         self.task = None
         if task is not None:
@@ -138,6 +140,7 @@ cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) e
 cdef int meeting_heard(Exchange exchange, Request view, Hook hook, Phase phase, object said) except -1:
     """What a hook has returned that is not None."""
     cdef Call call
+    cdef int64_t patience_ms = hook.timeout_ms
     if isinstance(said, Answer) and phase in (PHASE_REQUEST, PHASE_RESPONSE):
         return meeting_answer(exchange, <Answer>said)
     if not asyncio.iscoroutine(said):
@@ -158,7 +161,10 @@ cdef int meeting_heard(Exchange exchange, Request view, Hook hook, Phase phase, 
     exchange.calling = True
     if phase == PHASE_REQUEST:
         meeting_hold(exchange)
-    exchange.workspace.wheel.arm(exchange, hook.timeout_ms)
+    if exchange.gives_up_ms > 0 and not exchange.head_held:
+        # No longer than the client waits.
+        patience_ms = min(patience_ms, max(exchange.gives_up_ms - exchange.workspace.clock.now_us // 1000, <int64_t>0))
+    exchange.workspace.wheel.arm(exchange, patience_ms)
     exchange.workspace.engine.want_python()
     return MEET_WAITS
 
@@ -219,7 +225,7 @@ cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
     meeting_hold(exchange)
     if (answer.pieces is not None or len(answer.body) > AT_ONCE) and exchange.method != M_HEAD:
         exchange.meets_response = False
-        made_body(exchange, meeting_view(exchange), answer.pieces)
+        made_body(exchange, meeting_view(exchange), answer.body if answer.pieces is None else answer.pieces)
         exchange.owner.answer_pieces(exchange, answer)
         return MEET_OVER
     keep = exchange.may_keep()
