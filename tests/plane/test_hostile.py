@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -435,4 +436,52 @@ def test_who_never_takes_its_answers_is_cut_off() -> None:
     scene.wait_ms(200)
     assert client.is_closed
     assert scene.reasons() == {"client_stalled": 1}
+    scene.close()
+
+
+# -- what is kept for later --------------------------------------------------------------------------------------------
+
+
+def test_messages_cannot_be_copied_and_are_over_when_they_are_over() -> None:
+    kept: list[Any] = []
+
+    @weir.hook("response")
+    def keep(response: weir.Response) -> None:
+        kept.extend((response, response.request))
+        for message in kept:
+            for way in (copy.copy, copy.deepcopy):
+                with pytest.raises(TypeError, match="cannot be copied"):
+                    way(message)
+
+    scene = Scene(hooks=[keep])
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+    for message in kept:
+        with pytest.raises(RuntimeError, match="the exchange is over"):
+            _ = message.headers
+    scene.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "seen"),
+    [
+        (b"GET", b"http://h", "/"),
+        (b"GET", b"http://h?b=1", "/?b=1"),
+        (b"GET", b"http://h/a?b", "/a?b"),
+        (b"OPTIONS", b"http://h", "*"),
+        (b"OPTIONS", b"*", "*"),
+    ],
+)
+def test_the_target_is_what_is_forwarded(method: bytes, target: bytes, seen: str) -> None:
+    targets: list[str] = []
+
+    @weir.hook("request")
+    def note(request: weir.Request) -> None:
+        targets.append(request.target)
+
+    scene = Scene(hooks=[note])
+    scene.client(GET.replace(b"/a", target).replace(b"GET", method))
+    assert scene.endpoint().take_sent().split(b" ")[1].decode() == seen
+    assert targets == [seen]
     scene.close()

@@ -135,6 +135,10 @@ cdef class Bodied(ExchangeView):
     cdef const Head* parsed(self, const char** p) except NULL:
         raise NotImplementedError(f"{type(self).__name__}.parsed")
 
+    def __reduce__(self):
+        # A copy would outlive the exchange, and see the next one.
+        raise TypeError(f"a {type(self).__name__} cannot be copied: take what is needed out of it")
+
     def read(self, limit=READ_MOST):
         """Awaited: the whole body, of at most `limit` bytes. It goes on as it is, unless it is replaced.
 
