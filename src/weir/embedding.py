@@ -18,7 +18,7 @@ from weir.config.load import Settings, from_mapping, load_file
 from weir.config.plan import LogPlan, Plan
 from weir.control.errors import StartError
 from weir.control.worker import Host, LogSink, Worker, drain_or_stop, make_table, own_seat
-from weir.hooks.loading import Found, HooksError, hooks_of, load
+from weir.hooks.loading import Found, HooksError, counted, hooks_of, load
 from weir.plane.engine import Engine
 from weir.plane.guest import Guest
 from weir.stats.layout import Table
@@ -190,14 +190,13 @@ def read_plan(config: Configuration, *, hooked: bool = False) -> Plan:
 
 
 def read_hooks(hooks: Hooks | None) -> Sequence[Found] | None:
-    """The hooks themselves; None: those of the configuration. weir.StartError for a file that cannot be imported."""
+    """The hooks themselves; None: those of the configuration. weir.StartError for a file that cannot be imported, or
+    too many."""
     if hooks is None:
         return None
-    if isinstance(hooks, ModuleType):
-        return hooks_of(hooks)
-    if isinstance(hooks, str | os.PathLike):
-        try:
-            return load(os.fspath(hooks))
-        except HooksError as error:
-            raise StartError(str(error)) from None
-    return list(hooks)
+    try:
+        if isinstance(hooks, ModuleType):
+            return hooks_of(hooks)
+        return load(os.fspath(hooks)) if isinstance(hooks, str | os.PathLike) else counted(list(hooks))
+    except HooksError as error:
+        raise StartError(str(error)) from None
