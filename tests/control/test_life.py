@@ -149,3 +149,13 @@ async def test_there_are_not_more_background_tasks_than_10_000() -> None:
         weir.background(nothing())
     await asyncio.wait(some)
     await lived.end()
+
+
+async def test_a_time_out_of_its_own_is_not_told_as_weirs() -> None:
+    @weir.startup
+    async def connect() -> None:
+        raise TimeoutError("the database does not answer")
+
+    with pytest.raises(StartError, match=r"failed\n(.|\n)*the database does not answer"):
+        await Life([connect]).begin()
+    await Life([]).end()

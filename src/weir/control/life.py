@@ -61,12 +61,22 @@ class Life:
     async def _call(self, step: Step, timeout_s: float) -> None:
         said = step.function()
         if inspect.isawaitable(said):
-            async with asyncio.timeout(timeout_s):
-                await said
+            try:
+                async with asyncio.timeout(timeout_s) as limit:
+                    await said
+            except TimeoutError:
+                # A function may raise one of its own: of a connection, say.
+                if limit.expired():
+                    raise _TooLongError from None
+                raise
+
+
+class _TooLongError(Exception):
+    """A function has taken longer than it may."""
 
 
 def _told(step: Step, error: Exception) -> str:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, _TooLongError):
         return f"took longer than {step.timeout_s:g} s"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)
