@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -450,51 +449,6 @@ def test_a_cluster_chosen_after_waiting_looks_at_this_requests_head() -> None:
         scene.send(scene.endpoint(), OK)
         assert client.take_sent() == OK
         assert scene.counters()["retries"] == 1
-        scene.close()
-
-    in_loop(play)
-
-
-@pytest.mark.parametrize("awaited", [False, True])
-def test_a_request_that_met_python_is_no_garbage(awaited: bool) -> None:
-    """Nothing of it waits for the collector: all of it goes when the exchange does."""
-
-    def touch(message: weir.Request | weir.Response) -> None:
-        message.headers["X-A"] = message.headers.get("Host", "b")
-        assert repr(message)
-
-    async def touch_later(message: weir.Request | weir.Response) -> None:
-        await asyncio.sleep(0)
-        touch(message)
-
-    hooks = [weir.hook(phase)(touch_later if awaited else touch) for phase in ("request", "response")]
-
-    @weir.hook("log")
-    def log(request: weir.Request) -> None:
-        assert request.response is not None
-        assert request.response.request is request
-        request.state["seen"] = request.headers
-
-    async def play() -> None:
-        scene = Scene(hooks=[*hooks, log])
-        client = scene.client()
-
-        async def ask() -> None:
-            client.feed(GET)
-            await turns(scene)
-            scene.endpoint().feed(OK)
-            await turns(scene)
-            assert client.take_sent().startswith(b"HTTP/1.1 200 OK")
-
-        await ask()
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(20):
-                await ask()
-            assert gc.collect() == 0
-        finally:
-            gc.enable()
         scene.close()
 
     in_loop(play)

@@ -3,6 +3,8 @@
 import re
 from http import HTTPStatus
 
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+
 from weir.plane.answers cimport OWN_LINES_BYTES
 
 from weir.config.action_plan import HOP_FIELDS
@@ -17,11 +19,14 @@ cdef bytes checked_name(str name):
 
 
 cdef bytes checked_value(str value):
-    cdef Py_ssize_t n = len(value)
-    cdef bint bad = n != 0 and (value[0] in u" \t" or value[n - 1] in u" \t")
-    cdef Py_UCS4 c
-    for c in value:
-        bad |= (c < 0x20 and c != 0x09) or c == 0x7F
+    cdef Py_ssize_t n = 0
+    cdef const char* p = PyUnicode_AsUTF8AndSize(value, &n)     # what is looked for is the same in any encoding
+    cdef Py_ssize_t i
+    cdef unsigned char c
+    cdef bint bad = n != 0 and (p[0] == c" " or p[0] == c"\t" or p[n - 1] == c" " or p[n - 1] == c"\t")
+    for i in range(n):
+        c = <unsigned char>p[i]
+        bad |= (c < 0x20 and c != c"\t") or c == 0x7F
     if bad:
         raise ValueError(f"{value!r} is not the value of a field: no control characters, no white space around it")
     try:

@@ -115,7 +115,7 @@ cdef class Body(Passage):
         cdef bint changed = self.new is not None or len(self.stages) > 0
         if self.of_response:
             if exchange.response_edits is None:
-                exchange.response_edits = Edits()
+                exchange.response_edits = Edits.__new__(Edits)
             edits = exchange.response_edits
             if framing.kind == B_NONE:
                 if changed:
@@ -128,7 +128,7 @@ cdef class Body(Passage):
                     bodies_say(edits, b"Content-Length", str(framing.length).encode())
         else:
             if exchange.request_edits is None:
-                exchange.request_edits = Edits()
+                exchange.request_edits = Edits.__new__(Edits)
             edits = exchange.request_edits
             if self.whole:
                 edits.remove_field(b"expect")       # nothing is waited for

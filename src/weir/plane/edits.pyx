@@ -5,7 +5,7 @@ composed. So an edit costs what it changes, and a head without edits costs nothi
 """
 
 cimport cython
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
@@ -14,12 +14,13 @@ from weir.plane.text cimport equals_lower
 
 
 @cython.freelist(16)
+@cython.no_gc       # bytes and numbers
 cdef class Edits:
     """What is changed in one head. Names and values are bytes that were checked before."""
 
     def __cinit__(self):
         self.drops = ()
-        self.lines = bytearray()
+        self.lines = PyByteArray_FromStringAndSize(NULL, 0)
 
     cdef void mark(self, const char* p, Head* head) noexcept:
         cdef bytes name

@@ -114,7 +114,7 @@ cdef uint32_t append_lines(Exchange exchange, Lines lines, uint32_t n) noexcept:
 cdef int fill_edits(Exchange exchange) except -1:
     cdef Action action = exchange.route.action
     cdef Workspace workspace = exchange.workspace
-    cdef Edits edits = Edits()
+    cdef Edits edits = Edits.__new__(Edits)
     cdef Facts facts
     cdef uint32_t n
     exchange.filled = True

@@ -34,6 +34,7 @@ cdef dict _good_request_names = {}
 
 
 @cython.freelist(16)
+@cython.no_gc       # its message lets go of it when the exchange ends
 cdef class Headers:
     """The fields of a message, in order; names in any case.
 
@@ -177,7 +178,7 @@ cdef class Request(Message):
         if exchange.attempts and exchange.state_is_sent():
             raise RuntimeError("the request has gone on: change it in a hook of phase \"request\" or \"upstream\"")
         if exchange.request_edits is None:
-            exchange.request_edits = Edits()
+            exchange.request_edits = Edits.__new__(Edits)
         return exchange.request_edits
 
     cdef Edits edits_if_any(self):
@@ -463,7 +464,7 @@ cdef class Response(Message):
         cdef const char* p = NULL
         self.parsed(&p)
         if exchange.response_edits is None:
-            exchange.response_edits = Edits()
+            exchange.response_edits = Edits.__new__(Edits)
         return exchange.response_edits
 
     cdef Edits edits_if_any(self):
