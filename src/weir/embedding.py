@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -130,7 +131,10 @@ class Proxy:
         except asyncio.CancelledError:
             # Whoever is in a hurry does not wait for clients; but nothing is left behind.
             now.set()
-            await asyncio.wait({ending})
+            # However often it is cancelled: who is cut off has a bounded time to end.
+            while not ending.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({ending})
             raise
         finally:
             self._close()
