@@ -16,7 +16,7 @@ from weir.plane.bodies cimport Body
 from weir.plane.cluster cimport Cluster
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeView
-from weir.plane.head cimport Field, Head, HeadLimits, scan_response
+from weir.plane.head cimport M_OPTIONS, T_ABSOLUTE, Field, Head, HeadLimits, scan_response
 from weir.plane.codes cimport DONE
 
 from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
@@ -125,6 +125,7 @@ cdef class Message(Bodied):
         """Its fields."""
         cdef Headers headers
         if self._headers is None:
+            messages_exchange(self)         # when that is over nobody would part the two again
             headers = Headers.__new__(Headers)
             headers.message = self
             self._headers = headers
@@ -238,9 +239,10 @@ cdef class Request(Message):
         if exchange.request_edits is not None and exchange.request_edits.target is not None:
             return exchange.request_edits.target.decode("latin-1")
         head = self.parsed(&p)
-        if head.path_length == 0:
-            return p[head.target_at:head.target_at + head.target_length].decode("latin-1")
-        return p[head.path_at:head.path_at + head.path_length + head.query_length].decode("latin-1")
+        said = p[head.path_at:head.path_at + head.path_length + head.query_length].decode("latin-1")
+        if head.path_length == 0 and head.target_form == T_ABSOLUTE:
+            return "*" if head.method == M_OPTIONS and not said else "/" + said
+        return said if head.path_length else p[head.target_at:head.target_at + head.target_length].decode("latin-1")
 
     @target.setter
     def target(self, str value not None):
