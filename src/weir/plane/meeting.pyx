@@ -41,7 +41,7 @@ from weir.plane.piecewise import BodyCut, BodyTooLarge, bound
 log = logging.getLogger("weir.hooks")
 
 cdef enum:
-    AT_ONCE = 262144        # bytes of an answer's body that may wait in one buffer; a larger one goes as a client takes it
+    AT_ONCE = 262144        # bytes of an answer's body that wait in one buffer; a larger one goes as it is taken
 
 
 cdef class Call:

@@ -91,8 +91,9 @@ cdef class Headers:
 
     cdef tuple _checked(self, str name):
         """The name of a field that hooks may write: as it is, and in lower case."""
-        known = self.message.good_names().get(name)
-        return <tuple>known if known is not None else good_name(name, self.message.reserved(), self.message.good_names())
+        cdef dict good = self.message.good_names()
+        known = good.get(name)
+        return <tuple>known if known is not None else good_name(name, self.message.reserved(), good)
 
     cdef list _lines(self):
         cdef const char* p = NULL
@@ -362,8 +363,8 @@ cdef class Request(Message):
 
     @property
     def endpoint(self) -> str:
-        """The endpoint that it is sent to; "" before one is chosen. May be set in phase "request" to one of its cluster,
-        which is asked first if it is well, as if a cookie bound the client to it. ValueError for none of them."""
+        """The endpoint that it is sent to; "" before one is chosen. May be set in phase "request" to one of its
+        cluster's: that is asked first if it is well, as if a cookie named it. ValueError for none of them."""
         cdef Exchange exchange = messages_exchange(self)
         return "" if exchange.pool is None else exchange.pool.name
 
