@@ -391,3 +391,27 @@ def test_an_endpoint_that_there_is_not_cannot_be_named(name: str) -> None:
     assert client.take_sent() == OK
     assert said == [f"cluster 'app' has no endpoint '{name}'", "192.0.2.1:80"]
     scene.close()
+
+
+def test_what_a_hook_says_of_ids_and_times_is_said_once() -> None:
+    @weir.hook("request")
+    def asks(request: weir.Request) -> None:
+        request.headers["X-Request-ID"] = "mine"
+        request.headers["traceparent"] = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+
+    @weir.hook("response")
+    def answers(response: weir.Response) -> None:
+        response.headers["X-Request-Id"] = "its"
+        response.headers["Server-Timing"] = "db;dur=1"
+
+    listener = {"request_id": "keep", "trace": "join", "server_timing": True}
+    scene = Scene(hooks=[asks, answers], listener=listener)
+    client = scene.client(GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: theirs\r\n\r\n"))
+    asked = scene.endpoint().take_sent().lower()
+    assert asked.count(b"x-request-id:") == asked.count(b"x-request-id: mine\r\n") == 1
+    assert asked.count(b"traceparent:") == asked.count(b"traceparent: 00-aaaa") == 1
+    scene.send(scene.endpoint(), OK)
+    answered = client.take_sent().lower()
+    assert answered.count(b"x-request-id:") == answered.count(b"x-request-id: its\r\n") == 1
+    assert answered.count(b"server-timing:") == answered.count(b"server-timing: db;dur=1\r\n") == 1
+    scene.close()

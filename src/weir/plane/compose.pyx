@@ -7,11 +7,11 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
 from weir.plane.accesslog cimport LEDGER_PARTS
-from weir.plane.action cimport Action
+from weir.plane.action cimport Action, Lines
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport MAX_INTERIM_BYTES, Exchange
-from weir.plane.facts cimport append_lines
+from weir.plane.facts cimport append_lines, says_itself
 from weir.plane.fields cimport ResponsePolicy, response_head_bound, write_response_head
 from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_LENGTH, Framing
 from weir.plane.head cimport Head
@@ -32,10 +32,11 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     cdef ResponsePolicy policy
     cdef uint32_t n
     cdef int64_t parts_us[LEDGER_PARTS]
+    cdef Lines lines = None if action is None else action.response
     memset(&policy, 0, sizeof(policy))
-    if options.identifies:
+    if options.identifies and not says_itself(edits, lines, b"x-request-id"):
         policy.identity = &exchange.identity
-    if options.server_timing:
+    if options.server_timing and not says_itself(edits, lines, b"server-timing"):
         exchange.split(parts_us, workspace.clock.now_us)
         policy.parts_us = parts_us
     if edits is not None:
@@ -44,8 +45,8 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
             policy.status_line = edits.status_line
             policy.status_line_length = <uint32_t>len(edits.status_line)
             exchange.status = edits.status
-    if action is not None and action.response is not None:
-        action.response.mark(p, head)
+    if lines is not None:
+        lines.mark(p, head)
     policy.via = options.via_response
     policy.close = not exchange.keep_client
     policy.keep_alive = exchange.keep_client and exchange.version_minor == 0
@@ -61,8 +62,8 @@ cdef uint32_t compose_response(Exchange exchange, const char* p, const Framing* 
     n = write_response_head(p, head, &policy, workspace.compose)
     if edits is not None:
         n = edits.put(workspace.compose, n)
-    if action is not None and action.response is not None:
-        n = append_lines(exchange, action.response, n)
+    if lines is not None:
+        n = append_lines(exchange, lines, n)
     return stick(exchange, n) if n else 0
 
 

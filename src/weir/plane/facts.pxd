@@ -3,8 +3,10 @@
 from libc.stdint cimport uint32_t
 
 from weir.plane.action cimport Lines
+from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange
 from weir.plane.fields cimport RequestPolicy
+from weir.plane.ids cimport Identity
 from weir.plane.phrase cimport Facts
 
 # The facts of an exchange; False: the request's head was wanted, and is gone.
@@ -17,6 +19,10 @@ cdef uint32_t apply_target(Exchange exchange, RequestPolicy* policy) noexcept
 # no dot segments and begins with one slash. Endpoints resolve `..` in their own ways, or not at all, and to many
 # `//name` is a host: one that read another path than routes have would be reached past them.
 cdef uint32_t settle_target(Exchange exchange, RequestPolicy* policy) noexcept
+# Whether a hook or the route has set or removed a field that weir would write: then weir leaves it alone.
+cdef bint says_itself(Edits edits, Lines lines, bytes name) noexcept
+# What weir says of the request's identity: without what was said so; in `copy`, if that is not all.
+cdef const Identity* identity_left(Exchange exchange, Edits edits, Lines lines, Identity* copy) noexcept
 # Adds lines to the head compose[0:n]; its new length, 0: there is no room for them.
 cdef uint32_t append_lines(Exchange exchange, Lines lines, uint32_t n) noexcept
 # Hooks will see the request: what the route does with its head becomes its edits. 1: there is no room for them.

@@ -14,6 +14,7 @@ from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy
 from weir.plane.filters cimport filter_is_plain
 from weir.plane.head cimport Head
+from weir.plane.ids cimport Identity
 from weir.plane.phrase cimport (
     PHRASE_SEGMENTS, PHRASE_TOO_LONG, V_CLIENT, V_CLUSTER, V_ENDPOINT, V_HOST, V_LISTENER, V_METHOD, V_PATH, V_QUERY,
     V_REQUEST_ID, V_ROUTE, V_SCHEME, Facts, Slice, path_segments, slash_at,
@@ -112,6 +113,23 @@ cdef uint32_t settle_target(Exchange exchange, RequestPolicy* policy) noexcept:
     if not dotted and slash_at(path + 1, n - 1) == 0:
         return 0
     return facts_put_target(exchange, settled, policy)
+
+
+cdef bint says_itself(Edits edits, Lines lines, bytes name) noexcept:
+    return (edits is not None and name in edits.drops) or (lines is not None and name in lines.drops)
+
+
+cdef const Identity* identity_left(Exchange exchange, Edits edits, Lines lines, Identity* copy) noexcept:
+    cdef bint identified = says_itself(edits, lines, b"x-request-id")
+    cdef bint traced = says_itself(edits, lines, b"traceparent")
+    if not identified and not traced:
+        return &exchange.identity
+    copy[0] = exchange.identity
+    if identified:
+        copy.id_length = 0
+    if traced:
+        copy.traced = False
+    return copy
 
 
 cdef uint32_t facts_put_target(Exchange exchange, Retarget retarget, RequestPolicy* policy) noexcept:

@@ -23,10 +23,11 @@ from weir.plane.codes cimport (
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner
-from weir.plane.facts cimport append_lines, apply_target, settle_target
+from weir.plane.facts cimport append_lines, apply_target, identity_left, settle_target
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
+from weir.plane.ids cimport Identity
 from weir.plane.hold cimport let_go
 from weir.plane.hooks cimport PHASE_UPSTREAM
 from weir.plane.meeting cimport MEET_GO, hook_overdue, meet
@@ -201,6 +202,7 @@ cdef class Forward(Trying):
         cdef Head* head = &workspace.request_head
         cdef RequestPolicy policy
         cdef char hop[CLIENT_TEXT]
+        cdef Identity identity
         cdef Pool pool
         cdef Edits edits = self.request_edits
         cdef Action action = None if self.filled else self.route.action
@@ -242,6 +244,8 @@ cdef class Forward(Trying):
         if options.trusted is not None:
             believe(owner, head, &policy, owner.inbuf.data + self.head.at, hop)
         policy.identity = &self.identity if options.identifies else NULL
+        if options.identifies and (edits is not None or action is not None):
+            policy.identity = identity_left(self, edits, None if action is None else action.request, &identity)
         if request_head_bound(head, &policy) + more + PROXY_SENT_BYTES + TIME_FIELDS_BYTES > COMPOSE_BYTES:
             return 0
         if options.deadline_length:
