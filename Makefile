@@ -9,6 +9,7 @@ FILES  ?= 127.0.0.1:8081
 PYTEST ?=
 BENCH  ?=
 SOAK   ?=
+PROGRAMMED ?=
 KEEPALIVE ?=
 # How long make differential looks for disagreements.
 SECONDS ?= 300
@@ -53,7 +54,7 @@ ifneq ($(words $(MAKECMDGOALS)),1)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test figures sanitize sanitized coverage reloads idle faults leaks links differential fuzz lint format bench soak everything keepalive build docs pictures clean
+.PHONY: help demo test figures sanitize sanitized coverage reloads idle faults leaks links differential fuzz lint format bench programmed soak everything keepalive build docs pictures clean
 .PHONY: packages-build packages-test packages-bench packages-fuzz packages-links
 
 help:
@@ -68,6 +69,7 @@ help:
 	@echo "make faults   every fault at every byte of some 60 exchanges: a quarter of an hour (FAULTS=\"more options\")"
 	@echo "make leaks    a million requests of each way in which a body meets Python: no object is left (half an hour)"
 	@echo "make bench    weir beside other proxies; results go to bench/results/ (BENCH=\"more options\")"
+	@echo "make programmed  weir with hooks beside nginx with Lua, mitmproxy and proxy.py: ten minutes (PROGRAMMED=\"more options\")"
 	@echo "make soak     ten million requests over a million paths: memory, counts, cost (ten minutes; SOAK=\"more options\")"
 	@echo "make everything  everything on at once, and nothing may grow: ten minutes (DURATION=seconds)"
 	@echo "make links     weir between network namespaces whose links are slow or cut (root; a kernel with tbf and nftables)"
@@ -158,6 +160,9 @@ format: $(VENV)/.dev
 
 bench: packages-bench $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench $(BENCH)
+
+programmed: packages-bench $(VENV)/.bench
+	@PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python -m bench.programmed $(PROGRAMMED)
 
 everything: $(VENV)/.bench
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench.everything --seconds $(DURATION) $(EVERYTHING)

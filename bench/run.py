@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.measure import cpu, cpu_between, peak_rss, reset_peak
 from bench.peers import LOAD_CPU, PEERS, NotInstalled, origin, tool
-from bench.server import Server, raise_descriptor_limit
+from bench.server import Server, ServerError, raise_descriptor_limit
 
 __all__ = ["main"]
 
@@ -68,12 +68,13 @@ def microseconds(text: str) -> float:
     return float(number) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[unit]
 
 
-def measure(server: Server, scenario: tuple[str, int, bool], seconds: float) -> Result:
-    """Runs wrk against a proxy."""
+def measure(server: Server, scenario: tuple[str, int, bool], seconds: float, script: Path | None = None) -> Result:
+    """Runs wrk against a proxy, with a `script` if it needs one. Raises ServerError if nothing was answered."""
     body, connections, keep = scenario
     pids = server.tree()
     command = [tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency"]
     command += [] if keep else ["-H", "Connection: close"]
+    command += [] if script is None else ["-s", str(script)]
     reset_peak(pids)
     before = cpu(pids)
     output = subprocess.run(
@@ -88,7 +89,9 @@ def measure(server: Server, scenario: tuple[str, int, bool], seconds: float) -> 
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     errors = (int(bad[1]) if bad else 0) + (sum(map(int, broken.groups())) if broken else 0)
-    each = 1e6 / max(requests, 1)
+    if requests == 0:
+        raise ServerError(f"{server.name} answered nothing in {seconds:g} s\n{output}")
+    each = 1e6 / requests
     return Result(
         server.name, name_of(scenario), used.user * each, used.system * each, used.total * each, requests / seconds,
         microseconds(percentiles.get("50", "0us")), microseconds(percentiles.get("99", "0us")),

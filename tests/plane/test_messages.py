@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 import weir
 from tests.plane.scene import GET, OK, Scene
+from tests.plane.test_meeting import in_loop, turns
 
 
 def seen(look: Callable[[weir.Request], object], data: bytes = GET, **options: Any) -> object:
@@ -280,3 +283,48 @@ def test_answers() -> None:
 def test_answers_that_cannot_be(given: tuple[Any, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         weir.Answer(*given)
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_request_that_met_python_is_no_garbage(awaited: bool) -> None:
+    """Nothing of it waits for the collector: all of it goes when the exchange does."""
+
+    def touch(message: weir.Request | weir.Response) -> None:
+        message.headers["X-A"] = message.headers.get("Host", "b")
+        assert repr(message)
+
+    async def touch_later(message: weir.Request | weir.Response) -> None:
+        await asyncio.sleep(0)
+        touch(message)
+
+    hooks = [weir.hook(phase)(touch_later if awaited else touch) for phase in ("request", "response")]
+
+    @weir.hook("log")
+    def log(request: weir.Request) -> None:
+        assert request.response is not None
+        assert request.response.request is request
+        request.state["seen"] = request.headers
+
+    async def play() -> None:
+        scene = Scene(hooks=[*hooks, log])
+        client = scene.client()
+
+        async def ask() -> None:
+            client.feed(GET)
+            await turns(scene)
+            scene.endpoint().feed(OK)
+            await turns(scene)
+            assert client.take_sent().startswith(b"HTTP/1.1 200 OK")
+
+        await ask()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await ask()
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
+        scene.close()
+
+    in_loop(play)

@@ -3,12 +3,13 @@
 import re
 from http import HTTPStatus
 
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+
 from weir.plane.answers cimport OWN_LINES_BYTES
 
 from weir.config.action_plan import HOP_FIELDS
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
 
 
 cdef bytes checked_name(str name):
@@ -18,7 +19,15 @@ cdef bytes checked_name(str name):
 
 
 cdef bytes checked_value(str value):
-    if _NOT_IN_VALUES.search(value):
+    cdef Py_ssize_t n = 0
+    cdef const char* p = PyUnicode_AsUTF8AndSize(value, &n)     # what is looked for is the same in any encoding
+    cdef Py_ssize_t i
+    cdef unsigned char c
+    cdef bint bad = n != 0 and (p[0] == c" " or p[0] == c"\t" or p[n - 1] == c" " or p[n - 1] == c"\t")
+    for i in range(n):
+        c = <unsigned char>p[i]
+        bad |= (c < 0x20 and c != c"\t") or c == 0x7F
+    if bad:
         raise ValueError(f"{value!r} is not the value of a field: no control characters, no white space around it")
     try:
         return value.encode("latin-1")

@@ -17,7 +17,7 @@ from weir.plane.framing cimport B_NONE
 from weir.plane.head cimport M_GET, M_HEAD, M_OPTIONS, Head, HeadLimits, scan_response
 from weir.plane.hedge cimport Hedge
 from weir.plane.hold cimport let_in
-from weir.plane.hooks cimport PHASE_REQUEST
+from weir.plane.hooks cimport PHASE_LOG, PHASE_REQUEST
 from weir.plane.meeting cimport MEET_GO, choose_hooks, meet, meet_log, meet_request_body
 from weir.plane.mirror cimport mirror
 from weir.plane.pool cimport Pool
@@ -67,7 +67,7 @@ cdef class Trying(Exchange):
         return read_response(self)
 
     cdef int meet_end(self) except -1:
-        return meet_log(self)
+        return meet_log(self) if self.hooked & self.route.hooks.masks[<int>PHASE_LOG] else 0
 
     cdef int _begin(self) except -1:
         if self.hooked:

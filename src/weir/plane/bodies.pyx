@@ -111,7 +111,7 @@ cdef class Body(Passage):
         cdef bint changed = self.new is not None or len(self.stages) > 0
         if self.of_response:
             if exchange.response_edits is None:
-                exchange.response_edits = Edits()
+                exchange.response_edits = Edits.__new__(Edits)
             edits = exchange.response_edits
             if framing.kind == B_NONE:
                 if changed:
@@ -124,7 +124,7 @@ cdef class Body(Passage):
                     edits.add_field(b"Content-Length", str(framing.length).encode())
         else:
             if exchange.request_edits is None:
-                exchange.request_edits = Edits()
+                exchange.request_edits = Edits.__new__(Edits)
             edits = exchange.request_edits
             if self.whole:
                 edits.remove_field(b"expect")       # nothing is waited for
@@ -139,7 +139,7 @@ cdef class Body(Passage):
             # Still good to ask whether there is another one, not to put parts together.
             tag = exchange.view.response.headers.get("etag")
             if tag is not None and not tag.startswith("W/"):
-                edits.set_field(b"ETag", b"W/" + tag.encode("latin-1"))
+                edits.set_field(b"ETag", b"etag", b"W/" + tag.encode("latin-1"))
         return 0
 
     # -- a turn -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ cdef enum:
     EDITS_MOST = 32768          # bytes of lines that are added to one head
 
 cdef class Edits:
-    cdef list drops             # names of fields, in lower case: every line of that name
+    cdef tuple drops            # names of fields, in lower case: every line of that name
     cdef bytearray lines        # whole lines, each with its CRLF; EDITS_MOST at most
     cdef bytes target           # of a request; None: as it came
     cdef bytes host             # of a request; None: as it would be without edits
@@ -22,7 +22,7 @@ cdef class Edits:
     # How many bytes more a head may have for it, at most.
     cdef uint32_t bound(self) noexcept
     cdef bint drops_name(self, bytes name)
-    # ValueError if the lines would be too many.
-    cdef int set_field(self, bytes name, bytes value) except -1
+    # `lowered` is the name in lower case. ValueError if the lines would be too many.
+    cdef int set_field(self, bytes name, bytes lowered, bytes value) except -1
     cdef int add_field(self, bytes name, bytes value) except -1
-    cdef int remove_field(self, bytes name) except -1
+    cdef int remove_field(self, bytes lowered) except -1

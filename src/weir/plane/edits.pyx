@@ -4,6 +4,8 @@ A head is never copied to be changed: lines are marked as left out where they st
 composed. So an edit costs what it changes, and a head without edits costs nothing.
 """
 
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
@@ -11,12 +13,14 @@ from weir.plane.head cimport Field, Head
 from weir.plane.text cimport equals_lower
 
 
+@cython.freelist(16)
+@cython.no_gc       # bytes and numbers
 cdef class Edits:
     """What is changed in one head. Names and values are bytes that were checked before."""
 
     def __cinit__(self):
-        self.drops = []
-        self.lines = bytearray()
+        self.drops = ()
+        self.lines = PyByteArray_FromStringAndSize(NULL, 0)
 
     cdef void mark(self, const char* p, Head* head) noexcept:
         cdef bytes name
@@ -51,21 +55,31 @@ cdef class Edits:
     cdef bint drops_name(self, bytes name):
         return name in self.drops
 
-    cdef int set_field(self, bytes name, bytes value) except -1:
-        self.remove_field(name)
+    cdef int set_field(self, bytes name, bytes lowered, bytes value) except -1:
+        self.remove_field(lowered)
         return self.add_field(name, value)
 
     cdef int add_field(self, bytes name, bytes value) except -1:
-        if len(self.lines) + len(name) + len(value) + 4 > EDITS_MOST:
+        cdef Py_ssize_t before = len(self.lines)
+        cdef Py_ssize_t named = len(name)
+        cdef Py_ssize_t said = len(value)
+        cdef char* out
+        if before + named + said + 4 > EDITS_MOST:
             raise ValueError(f"more than {EDITS_MOST} bytes of fields are added to one head")
-        self.lines += name + b": " + value + b"\r\n"
+        PyByteArray_Resize(self.lines, before + named + said + 4)
+        out = PyByteArray_AS_STRING(self.lines) + before
+        memcpy(out, <const char*>name, named)
+        memcpy(out + named, b": ", 2)
+        memcpy(out + named + 2, <const char*>value, said)
+        memcpy(out + named + 2 + said, b"\r\n", 2)
         return 0
 
-    cdef int remove_field(self, bytes name) except -1:
-        cdef bytes lowered = name.lower()
+    cdef int remove_field(self, bytes lowered) except -1:
         cdef bytes line
-        if lowered not in self.drops:
-            self.drops.append(lowered)
+        if not self.drops:
+            self.drops = (lowered,)
+        elif lowered not in self.drops:
+            self.drops += (lowered,)
         if self.lines:
             prefix = lowered + b":"
             self.lines = bytearray(

@@ -42,24 +42,10 @@ from weir.plane.syscalls cimport (
     epoll_create1,
     epoll_ctl,
     epoll_event,
+    epoll_wait_or_errno,
     errno,
 )
 from weir.plane.timers cimport TimerOwner, TimerWheel
-
-cdef extern from *:
-    """
-    #include <errno.h>
-    #include <sys/epoll.h>
-
-    static inline int engine_wait(int epfd, struct epoll_event* events, int most, int wait_ms)
-    {
-        int n = epoll_wait(epfd, events, most, wait_ms);
-        return n < 0 ? -errno : n;
-    }
-    """
-    # epoll_wait, but a failure is -errno: errno itself lasts only until the next call, and signal handlers, sources
-    # and timers are called before anybody could ask for it.
-    int engine_wait(int epfd, epoll_event* events, int most, int wait_ms) nogil
 
 log = logging.getLogger("weir.engine")
 
@@ -221,12 +207,12 @@ cdef class Engine:
         cdef bint held_long = self.clock.now_us - self.released_us >= ENGINE_HOLD_US
         if wait_ms == 0 or self.polling:
             if not held_long:
-                n = engine_wait(self.epfd, self.events, ENGINE_BATCH, 0)
+                n = epoll_wait_or_errno(self.epfd, self.events, ENGINE_BATCH, 0)
                 if n > 0 or wait_ms == 0:
                     return n
                 self.polling = False
         with nogil:
-            n = engine_wait(self.epfd, self.events, ENGINE_BATCH, wait_ms)
+            n = epoll_wait_or_errno(self.epfd, self.events, ENGINE_BATCH, wait_ms)
         self.waits += 1
         self.polling = n > 1
         self.released_us = self.clock.tick()

@@ -114,7 +114,7 @@ cdef uint32_t append_lines(Exchange exchange, Lines lines, uint32_t n) noexcept:
 cdef int fill_edits(Exchange exchange) except -1:
     cdef Action action = exchange.route.action
     cdef Workspace workspace = exchange.workspace
-    cdef Edits edits = Edits()
+    cdef Edits edits = Edits.__new__(Edits)
     cdef Facts facts
     cdef uint32_t n
     exchange.filled = True
@@ -124,7 +124,7 @@ cdef int fill_edits(Exchange exchange) except -1:
         n = facts_target(exchange, action, workspace.compose)
         edits.target = workspace.compose[:n] if n else None
     if action.request is not None:
-        edits.drops = list(action.request.drops)
+        edits.drops = action.request.drops
         n = PHRASE_TOO_LONG
         if gather(exchange, &facts, action.request.wants_head):
             n = action.request.put(&facts, workspace.compose)

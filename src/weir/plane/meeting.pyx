@@ -230,7 +230,7 @@ cdef int meet_request_body(Exchange exchange) except -1:
     if exchange.hooked & (<Hooks>exchange.route.hooks).masks[<int>PHASE_RESPONSE_BODY]:
         # A hook of bodies is for whole ones: who asks for a part is sent all of it.
         if exchange.request_edits is None:
-            exchange.request_edits = Edits()
+            exchange.request_edits = Edits.__new__(Edits)
         exchange.request_edits.remove_field(b"range")
         exchange.request_edits.remove_field(b"if-range")
     return 0

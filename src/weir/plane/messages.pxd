@@ -9,12 +9,13 @@ from weir.plane.edits cimport Edits
 cdef class Headers:
     cdef Message message
     cdef list _lines(self)
-    cdef int _check_name(self, str name) except -1
+    cdef tuple _checked(self, str name)
 
 cdef class Message(Bodied):
     cdef Headers _headers
     cdef Edits edits_if_any(self)
     cdef tuple reserved(self)
+    cdef dict good_names(self)          # those that were found good before
 
 cdef class Request(Message):
     cdef Response answered              # its response, as hooks see it; None: there was none yet

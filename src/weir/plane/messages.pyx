@@ -7,6 +7,7 @@ of a response, when the head has gone on to the client.
 
 import re
 
+cimport cython
 from libc.stdint cimport uint32_t
 
 from weir.plane.answer cimport checked_name, checked_value, status_line
@@ -23,7 +24,17 @@ from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _NOT_IN_TARGETS = re.compile(r"[^\x21-\x7e]")
 
+cdef enum:
+    GOOD_NAMES = 1024
+    GOOD_NAME_BYTES = 64
 
+# Names that were found good, of which hooks write the same few for each message: of responses, and of requests.
+cdef dict _good_names = {}
+cdef dict _good_request_names = {}
+
+
+@cython.freelist(16)
+@cython.no_gc       # its message lets go of it when the exchange ends
 cdef class Headers:
     """The fields of a message, in order; names in any case.
 
@@ -40,14 +51,14 @@ cdef class Headers:
         return ", ".join(values)
 
     def __setitem__(self, str name not None, str value not None):
-        self._check_name(name)
-        self.message.edits().set_field(checked_name(name), checked_value(value))
+        cdef tuple checked = self._checked(name)
+        self.message.edits().set_field(<bytes>checked[0], <bytes>checked[1], checked_value(value))
 
     def __delitem__(self, str name not None):
-        self._check_name(name)
+        cdef tuple checked = self._checked(name)
         if name not in self:
             raise KeyError(name)
-        self.message.edits().remove_field(checked_name(name))
+        self.message.edits().remove_field(<bytes>checked[1])
 
     def __contains__(self, name):
         return bool(self.get_all(name))
@@ -77,19 +88,27 @@ cdef class Headers:
 
     def add(self, str name not None, str value not None) -> None:
         """One more line, behind the others."""
-        self._check_name(name)
-        self.message.edits().add_field(checked_name(name), checked_value(value))
+        self.message.edits().add_field(<bytes>self._checked(name)[0], checked_value(value))
 
     def remove(self, str name not None) -> None:
         """Takes every line of that name out; nothing happens if there is none."""
-        self._check_name(name)
-        self.message.edits().remove_field(checked_name(name))
+        self.message.edits().remove_field(<bytes>self._checked(name)[1])
 
-    cdef int _check_name(self, str name) except -1:
+    cdef tuple _checked(self, str name):
+        """The name of a field that hooks may write: as it is, and in lower case."""
+        cdef dict good = self.message.good_names()
+        cdef bytes written
+        known = good.get(name)
+        if known is not None:
+            return <tuple>known
         if name.lower() in self.message.reserved():
             hint = ", from request.host" if name.lower() == "host" else ""
             raise ValueError(f"{name}: only weir writes this field{hint}")
-        return 0
+        written = checked_name(name)
+        checked = (written, written.lower())
+        if len(good) < GOOD_NAMES and len(written) <= GOOD_NAME_BYTES:
+            good[name] = checked
+        return checked
 
     cdef list _lines(self):
         cdef const char* p = NULL
@@ -133,6 +152,9 @@ cdef class Message(Bodied):
     cdef tuple reserved(self):
         return HOP_FIELDS
 
+    cdef dict good_names(self):
+        return _good_names
+
 
 cdef Exchange messages_exchange(ExchangeView view):
     if view.exchange is None:
@@ -155,7 +177,7 @@ cdef class Request(Message):
         if exchange.attempts and exchange.state_is_sent():
             raise RuntimeError("the request has gone on: change it in a hook of phase \"request\" or \"upstream\"")
         if exchange.request_edits is None:
-            exchange.request_edits = Edits()
+            exchange.request_edits = Edits.__new__(Edits)
         return exchange.request_edits
 
     cdef Edits edits_if_any(self):
@@ -170,6 +192,9 @@ cdef class Request(Message):
 
     cdef tuple reserved(self):
         return HOP_FIELDS + REQUEST_FIELDS
+
+    cdef dict good_names(self):
+        return _good_request_names
 
     cdef int use_cluster(self, Cluster cluster) except -1:
         cdef const char* p = NULL
@@ -198,10 +223,16 @@ cdef class Request(Message):
         return self.answered
 
     cdef int end(self) except -1:
+        cdef Response response = self.answered
         call = self.call
         self.exchange = None
-        if self.answered is not None:
-            self.answered.exchange = None
+        # They hold each other: without this each request would be garbage that only the collector finds.
+        self._headers = None
+        self._state = None
+        if response is not None:
+            response.exchange = None
+            response._headers = None
+            self.answered = None
         if call is not None:
             self.call = None
             call.cancel()
@@ -431,7 +462,7 @@ cdef class Response(Message):
         cdef const char* p = NULL
         self.parsed(&p)
         if exchange.response_edits is None:
-            exchange.response_edits = Edits()
+            exchange.response_edits = Edits.__new__(Edits)
         return exchange.response_edits
 
     cdef Edits edits_if_any(self):

@@ -56,14 +56,49 @@ cdef extern from "<sys/socket.h>" nogil:
     int socket(int domain, int type, int protocol)
     int connect(int fd, const sockaddr* address, socklen_t length)
     int accept4(int fd, sockaddr* address, socklen_t* length, int flags)
-    ssize_t recv(int fd, void* buf, size_t n, int flags)
-    ssize_t send(int fd, const void* buf, size_t n, int flags)
     ssize_t sendmsg(int fd, const msghdr* msg, int flags)
     int shutdown(int fd, int how)
     int setsockopt(int fd, int level, int option, const void* value, socklen_t length)
     int getsockopt(int fd, int level, int option, void* value, socklen_t* length)
     int getpeername(int fd, sockaddr* address, socklen_t* length)
     int getsockname(int fd, sockaddr* address, socklen_t* length)
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <sys/epoll.h>
+    #include <sys/socket.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    /* The three that every request takes are no cancellation points here (pthreads(7)): nobody cancels threads, and in
+       a process that has more than one, libc's own cost two locked instructions more for each. Sanitizers know libc's
+       by name, and look at the buffers that they are given. */
+    #if defined(__SANITIZE_ADDRESS__) || !defined(SYS_recvfrom) || !defined(SYS_sendto) || !defined(SYS_epoll_pwait)
+    #define weir_recv recv
+    #define weir_send send
+    #define weir_epoll_wait epoll_wait
+    #else
+    static inline ssize_t weir_recv(int fd, void *buf, size_t n, int flags) {
+        return syscall(SYS_recvfrom, fd, buf, n, flags, (void *)0, (void *)0);
+    }
+    static inline ssize_t weir_send(int fd, const void *buf, size_t n, int flags) {
+        return syscall(SYS_sendto, fd, buf, n, flags, (void *)0, 0);
+    }
+    static inline int weir_epoll_wait(int epfd, struct epoll_event *events, int most, int wait_ms) {
+        return (int)syscall(SYS_epoll_pwait, epfd, events, most, wait_ms, (void *)0, 8);
+    }
+    #endif
+    static inline int weir_wait(int epfd, struct epoll_event *events, int most, int wait_ms) {
+        int n = weir_epoll_wait(epfd, events, most, wait_ms);
+        return n < 0 ? -errno : n;
+    }
+    """
+    ssize_t recv "weir_recv"(int fd, void* buf, size_t n, int flags) nogil
+    ssize_t send "weir_send"(int fd, const void* buf, size_t n, int flags) nogil
+    # epoll_wait, but a failure is -errno: errno itself lasts only until the next call, and signal handlers, sources
+    # and timers are called before anybody could ask for it.
+    int epoll_wait_or_errno "weir_wait"(int epfd, epoll_event* events, int most, int wait_ms) nogil
 
 cdef extern from "<netinet/in.h>" nogil:
     const int IPPROTO_TCP
