@@ -183,6 +183,31 @@ async def test_leaving_by_an_exception_does_not_wait() -> None:
     assert app.events[-1] == "shutdown"
 
 
+async def test_cancelled_again_it_still_leaves_nothing_behind() -> None:
+    begun, go, ended = asyncio.Event(), asyncio.Event(), []
+
+    @weir.shutdown
+    async def close() -> None:
+        begun.set()
+        await go.wait()
+        ended.append(1)
+
+    async def serve() -> None:
+        async with weir.Proxy(app=App(), hooks=[close]):
+            pass
+
+    serving = asyncio.create_task(serve())
+    await begun.wait()
+    for _ in range(2):
+        serving.cancel()
+        await asyncio.sleep(0.01)
+    assert not serving.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert ended == [1]
+
+
 async def test_cancelled_while_it_drains_it_ends_at_once() -> None:
     app = App()
     proxy = weir.Proxy(app=app)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ from weir.config.load import Settings, from_mapping, load_file
 from weir.config.plan import LogPlan, Plan
 from weir.control.errors import StartError
 from weir.control.worker import Host, LogSink, Worker, drain_or_stop, make_table, own_seat
-from weir.hooks.loading import Found, HooksError, hooks_of, load
+from weir.hooks.loading import Found, HooksError, counted, hooks_of, load
 from weir.plane.engine import Engine
 from weir.plane.guest import Guest
 from weir.stats.layout import Table
@@ -130,7 +131,10 @@ class Proxy:
         except asyncio.CancelledError:
             # Whoever is in a hurry does not wait for clients; but nothing is left behind.
             now.set()
-            await asyncio.wait({ending})
+            # However often it is cancelled: who is cut off has a bounded time to end.
+            while not ending.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({ending})
             raise
         finally:
             self._close()
@@ -190,14 +194,13 @@ def read_plan(config: Configuration, *, hooked: bool = False) -> Plan:
 
 
 def read_hooks(hooks: Hooks | None) -> Sequence[Found] | None:
-    """The hooks themselves; None: those of the configuration. weir.StartError for a file that cannot be imported."""
+    """The hooks themselves; None: those of the configuration. weir.StartError for a file that cannot be imported, or
+    too many."""
     if hooks is None:
         return None
-    if isinstance(hooks, ModuleType):
-        return hooks_of(hooks)
-    if isinstance(hooks, str | os.PathLike):
-        try:
-            return load(os.fspath(hooks))
-        except HooksError as error:
-            raise StartError(str(error)) from None
-    return list(hooks)
+    try:
+        if isinstance(hooks, ModuleType):
+            return hooks_of(hooks)
+        return load(os.fspath(hooks)) if isinstance(hooks, str | os.PathLike) else counted(list(hooks))
+    except HooksError as error:
+        raise StartError(str(error)) from None

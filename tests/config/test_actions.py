@@ -57,6 +57,7 @@ def test_a_route_that_only_sends_on_does_nothing_else() -> None:
         ('to = "app"\npath = "/api/v1/*"\nstrip_prefix = "/api/"', ActionPlan(strip_segments=1)),
         ('to = "app"\npath = "/api/{v}"\nstrip_prefix = "/%61pi"\nadd_prefix = "/x"', ActionPlan(1, "/x")),
         ('to = "app"\nadd_prefix = "/x/y/"', ActionPlan(add_prefix="/x/y")),
+        ('to = "app"\nadd_prefix = "/x;y=1/z%3b"', ActionPlan(add_prefix="/x;y=1/z%3B")),
         (
             'to = "app"\npath = "/users/{id}/*"\nrewrite = "/people/{id}/*"',
             ActionPlan(2, rewrite=(("text", "/people/"), ("segment", 1), ("text", "")), rewrite_rest=True),
@@ -144,6 +145,14 @@ def test_a_body_from_a_file(tmp_path: Path) -> None:
     ("route", "said"),
     [
         ('path = "/a"', '1:1: to: missing: every [[route]] needs it, or redirect, or respond; for example to = "app"'),
+        (
+            f'to = "app"\nadd_prefix = "/{"ä" * 200}"',
+            "has more than 512 bytes when it is percent-encoded; write a shorter one",
+        ),
+        (
+            'to = "app"\nrequest.set = { ' + ", ".join(f'X-{n} = "{"a" * 4000}"' for n in range(9)) + " }",
+            "3:1: request: its fields have 36063 bytes, and 32768 at most are added to one head; say less in them",
+        ),
         (
             'to = "app"\nredirect = "/x"',
             "3:1: redirect: to says already what becomes of the requests; take one of them out",
@@ -245,6 +254,16 @@ def test_a_body_from_a_file(tmp_path: Path) -> None:
 def test_what_is_refused(route: str, said: str) -> None:
     found = problems(route)
     assert any(said.replace('" : ', '": ') in problem for problem in found), found
+
+
+def test_a_mirror_whose_connections_speak_for_one_client() -> None:
+    text = f'[[route]]\nto = "app"\n{MIRROR}' + CLUSTERS + 'proxy_protocol = "v2"\n'
+    with pytest.raises(ConfigError) as error:
+        load_text(text, "f")
+    assert [str(problem) for problem in error.value.problems] == [
+        'f:3:10: route[0].mirror: no copy goes to "shadow": its connections have a PROXY header, and speak for one '
+        "client (line 13); name another cluster"
+    ]
 
 
 def test_an_id_that_weir_writes_itself() -> None:

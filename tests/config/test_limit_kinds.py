@@ -90,6 +90,7 @@ def test_other_spellings() -> None:
         ('by = "client"\nrate = "1/s"\nmethods = []', 'no method; write "all", or the methods'),
         ('by = "client"\nrate = "1/s"\nmethods = 5', "wanted an array of methods, found a whole number"),
         ('by = "client"\nrate = "1/s"\nprefix = "login"', '"login" does not start with /; write "/login"'),
+        ('by = "client"\nrate = "1/s"\nprefix = "/a;b"', '"/a;b": what follows a semicolon in a segment does not'),
         ('by = "client"\nrate = "1/s"\nprefix = "/a?b"', '"/a?b" is not the beginning of a path; no query'),
         ('by = "client"\nrate = "1/s"\nstatus = 200', "200 is not the status of an error; from 400 to 599"),
         ('by = "client"\nrate = "1/s"\nstatus = 499', "499 is not a status that is defined; for example 429 or 503"),

@@ -171,6 +171,15 @@ def test_the_table_grows_with_the_routes() -> None:
             'path = "/a%2Fb"',
             'path: "/a%2Fb": requests are compared by what their path leads to; write the path without',
         ),
+        (
+            'path = "/a%5Cb"',
+            'path: "/a%5Cb": requests are compared by what their path leads to; write the path without',
+        ),
+        (
+            'path = "/a;b"',
+            'path: "/a;b": what follows a semicolon in a segment does not count; take it out, or write "%3B"',
+        ),
+        (f'path = "/{"ä" * 100}"', "has more than 512 bytes when it is percent-encoded; write a shorter one"),
         ('path = "/a?b"', 'path: "/a?b": a path has no query; write `query` for it'),
         ('path = "/a b"', 'path: "/a b" is not a path; percent-encode what is no part of one'),
         ('fields = "X-A"', 'fields: wanted a table, found a string; for example { "X-Beta" = "1" }'),

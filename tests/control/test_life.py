@@ -149,3 +149,34 @@ async def test_there_are_not_more_background_tasks_than_10_000() -> None:
         weir.background(nothing())
     await asyncio.wait(some)
     await lived.end()
+
+
+async def test_a_time_out_of_its_own_is_not_told_as_weirs() -> None:
+    @weir.startup
+    async def connect() -> None:
+        raise TimeoutError("the database does not answer")
+
+    with pytest.raises(StartError, match=r"failed\n(.|\n)*the database does not answer"):
+        await Life([connect]).begin()
+    await Life([]).end()
+
+
+async def test_who_exits_is_told_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    @weir.startup
+    def connect() -> None:
+        raise SystemExit("no database")
+
+    @weir.shutdown
+    def close() -> None:
+        raise SystemExit(3)
+
+    ended: list[int] = []
+    lived = Life([connect])
+    with pytest.raises(StartError, match=r"connect failed\n(.|\n)*no database"):
+        await lived.begin()
+    await lived.end()
+    lived = Life([close, weir.shutdown(lambda: ended.append(1))])
+    await lived.begin()
+    await lived.end()
+    assert ended == [1]
+    assert "close failed" in caplog.text

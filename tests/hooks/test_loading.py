@@ -89,3 +89,11 @@ def test_a_change_within_the_same_second_that_keeps_the_size_is_seen(
 
 def test_a_module_without_hooks_has_none() -> None:
     assert hooks_of(ModuleType("empty")) == []
+
+
+def test_more_hooks_than_a_route_can_have_are_refused_where_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "app_of_test_many.py").write_text(
+        "import weir\nfor n in range(65):\n    globals()[f'h{n}'] = weir.hook('log')(lambda request: None)\n"
+    )
+    with pytest.raises(HooksError, match=r"65 hooks; there may be 64"):
+        load("app_of_test_many.py")

@@ -57,6 +57,15 @@ def test_request_fields_are_set_added_and_removed_on_the_wire() -> None:
     assert answer == OK
 
 
+def test_other_spellings_of_the_same_to_cgi_are_removed_too() -> None:
+    sent, _ = forwarded(
+        b"GET / HTTP/1.1\r\nHost: h\r\nX_client: evil\r\nx-Real_id: evil\r\nX_Clients: 1\r\n\r\n",
+        request_drops=("X-Client", "X-Real-Id"),
+        request_lines=(("X-Client", text("1")),),
+    )
+    assert sent == b"GET / HTTP/1.1\r\nHost: h\r\nX_Clients: 1\r\nX-Client: 1\r\n\r\n"
+
+
 def test_response_fields_likewise() -> None:
     sent, answer = forwarded(
         GET,

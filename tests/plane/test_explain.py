@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from weir.config.plan import (
     RateLimitPlan,
     RoutePlan,
     StatsPlan,
+    StickyPlan,
     ValuePlan,
 )
 from weir.control.worker import make_table, route_numbers
@@ -226,4 +228,44 @@ def test_a_request_that_takes_no_route() -> None:
     said = stage.plane.explain(0, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert (said["refused"], said["cluster"], said["order"]) == (Reason.NO_ROUTE, NOWHERE, [])
     assert said["hooks"] == [1, 4]
+    stage.close()
+
+
+def test_the_page_is_there_without_a_route() -> None:
+    stage = Stage(replace(PLAN, routes=(replace(PLAN.routes[0], cluster=NOWHERE), *PLAN.routes[1:])))
+    request = b"GET /stats HTTP/1.1\r\nHost: h\r\n\r\n"
+    said = stage.plane.explain(0, request, "192.0.2.9")
+    assert (said["page"], said["refused"]) == (True, Reason.NONE)
+    assert stage.ask(request, "192.0.2.9")[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    stage.close()
+
+
+@pytest.mark.parametrize(("value", "refused"), [("soon", "BAD_DEADLINE"), ("0", "DEADLINE_PASSED"), ("9", "NONE")])
+def test_deadlines(value: str, refused: str) -> None:
+    stage = Stage(replace(PLAN, listeners=(replace(PLAN.listeners[0], deadline_field="X-Timeout"),)))
+    request = f"GET / HTTP/1.1\r\nHost: h\r\nX-Timeout: {value}\r\n\r\n".encode()
+    said = stage.plane.explain(0, request, "192.0.2.9")
+    assert said["refused"] == Reason[refused]
+    stage.engine.clock.advance(1_000_000)
+    assert stage.ask(request, "192.0.2.9")[3] == ({REASONS[Reason[refused]].word} if said["refused"] else set())
+    stage.close()
+
+
+def test_the_endpoint_that_a_cookie_names_is_the_first() -> None:
+    members = tuple(AddressPlan(f"192.0.2.{n}:80", f"192.0.2.{n}", 80) for n in range(1, 9))
+    cluster = ClusterPlan("own", members, sticky=StickyPlan("at", secret="s" * 32))
+    stage = Stage(replace(PLAN, clusters=(cluster, *PLAN.clusters[1:])))
+
+    def attempts() -> dict[Any, Any]:
+        return {pool["endpoint"]: pool["attempts"] for pool in stage.plane.pools(0)}
+
+    for _ in range(5):
+        at = re.search(rb"at=[0-9a-f]+", stage.ask(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "192.0.2.9")[0])
+        assert at is not None
+        request = b"GET / HTTP/1.1\r\nHost: h\r\nCookie: a=b; %s\r\n\r\n" % at[0]
+        order = stage.plane.explain(0, request)["order"]
+        assert sorted(order) == [member.text for member in members]
+        before = attempts()
+        stage.ask(request, "192.0.2.9")
+        assert [name for name, count in attempts().items() if count > before[name]] == order[:1]
     stage.close()

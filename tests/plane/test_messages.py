@@ -328,3 +328,66 @@ def test_a_request_that_met_python_is_no_garbage(awaited: bool) -> None:
         scene.close()
 
     in_loop(play)
+
+
+def wants(name: str) -> Any:
+    """A hook that sends requests to the endpoint of that name."""
+
+    @weir.hook("request")
+    def choose(request: weir.Request) -> None:
+        assert request.endpoint == ""
+        request.endpoint = name
+
+    return choose
+
+
+def test_the_endpoint_that_a_hook_names_is_asked() -> None:
+    asked: list[str] = []
+
+    @weir.hook("upstream")
+    def note(request: weir.Request) -> None:
+        asked.append(request.endpoint)
+
+    scene = Scene(endpoints=5, hooks=[wants("192.0.2.4:80"), note])
+    client = scene.client()
+    for _ in range(12):
+        scene.send(client, GET)
+        scene.send(scene.endpoint(), OK)
+        assert client.take_sent() == OK
+    assert asked == ["192.0.2.4:80"] * 12
+    assert scene.dials == 1
+    scene.close()
+
+
+def test_who_fails_is_not_waited_for_though_a_hook_names_it() -> None:
+    scene = Scene(endpoints=2, hooks=[wants("192.0.2.2:80")])
+    client = scene.client(GET)
+    scene.reset(scene.endpoint())
+    scene.wait_ms(50)
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+    scene.close()
+
+
+@pytest.mark.parametrize("name", ["192.0.2.9:80", "", "192.0.2.1"])
+def test_an_endpoint_that_there_is_not_cannot_be_named(name: str) -> None:
+    said: list[str] = []
+
+    @weir.hook("request")
+    def choose(request: weir.Request) -> None:
+        with pytest.raises(ValueError, match="has no endpoint") as caught:
+            request.endpoint = name
+        said.append(str(caught.value))
+
+    @weir.hook("upstream")
+    def late(request: weir.Request) -> None:
+        with pytest.raises(RuntimeError, match="has gone on"):
+            request.endpoint = "192.0.2.1:80"
+        said.append(request.endpoint)
+
+    scene = Scene(hooks=[choose, late])
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+    assert said == [f"cluster 'app' has no endpoint '{name}'", "192.0.2.1:80"]
+    scene.close()

@@ -69,6 +69,23 @@ def test_a_connection_is_used_again_whatever_the_framing() -> None:
     scene.close()
 
 
+@pytest.mark.parametrize(
+    ("request_", "response"),
+    [
+        (GET.replace(b"\r\n\r\n", b"\r\nAuthorization: Negotiate YII=\r\n\r\n"), OK),
+        (GET, b"HTTP/1.1 401 Who\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"),
+    ],
+)
+def test_a_connection_that_may_be_one_clients_is_not_used_for_another(request_: bytes, response: bytes) -> None:
+    scene, _ = mirrored(request_)
+    scene.send(copies(scene)[0], response)
+    assert copies(scene)[0].is_closed
+    assert [pool["idle"] for pool in scene.plane.pools(1)] == [0]
+    scene.client(GET)
+    assert len(copies(scene)) == 2
+    scene.close()
+
+
 def test_what_a_route_says_of_requests_holds_for_copies() -> None:
     scene, _ = mirrored(
         b"GET /api/x HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -78,6 +95,13 @@ def test_what_a_route_says_of_requests_holds_for_copies() -> None:
     )
     assert copies(scene)[0].take_sent() == b"GET /x HTTP/1.1\r\nHost: shadow.internal\r\nX-To: shadow\r\n\r\n"
     assert asked(scene)[0].take_sent() == b"GET /x HTTP/1.1\r\nHost: h\r\nX-To: app\r\n\r\n"
+    scene.close()
+
+
+def test_a_copy_of_a_request_without_a_host_has_one() -> None:
+    scene, _ = mirrored(b"GET /a HTTP/1.0\r\n\r\n")
+    assert copies(scene)[0].take_sent() == b"GET /a HTTP/1.1\r\nHost: 203.0.113.1:80\r\n\r\n"
+    assert asked(scene)[0].take_sent() == b"GET /a HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\n"
     scene.close()
 
 

@@ -22,6 +22,7 @@ ACTIONS = ("to", "redirect", "respond")
 ONLY_WITH_TO = ("strip_prefix", "add_prefix", "rewrite", "mirror", "request")
 OWN_ANSWERS = ("content-type", "date", "location", "server")
 BODILESS = (204, 205, 304)
+MOST_LINES_BYTES = 32_768  # LINES_MOST of weir.plane.action
 
 
 def actions(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
@@ -45,7 +46,7 @@ def actions(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
     yield from _paths(loc, route)
     yield from _fields(raw, loc, route)
     yield from _phrases(loc, route)
-    yield from _mirror(loc, route)
+    yield from _mirror(raw, loc, route)
 
 
 def _respond(loc: Loc, route: Raw) -> Iterator[Finding]:
@@ -92,6 +93,10 @@ def _fields(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
         edits = table(route, key)
         names = {name: [one for one, _ in value(model, edits, name) or ()] for name in ("set", "add")}
         removed = value(model, edits, "remove") or ()
+        least = sum(_least(line) for name in ("set", "add") for line in value(model, edits, name) or ())
+        if least > MOST_LINES_BYTES:
+            message = f"its fields have {least} bytes, and {MOST_LINES_BYTES} at most are added to one head"
+            yield Finding((*loc, key), "key", message, "say less in them")
         for nth, name in enumerate(removed):
             if name.lower() in (one.lower() for one in names["set"]):
                 at: Loc = (*loc, key, "remove", nth) if isinstance(edits["remove"], list) else (*loc, key, "remove")
@@ -110,6 +115,13 @@ def _fields(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
             ):
                 message = f"{name}: weir writes this field itself (request_id of the listener)"
                 yield Finding((*loc, key, where, name), "key", message, "take one of the two out")
+
+
+def _least(line: tuple[str, Phrase]) -> int:
+    """How long the line of a field is at least, whatever its variables are."""
+    name, phrase = line
+    texts = [str(what) for kind, what in phrase if kind == "text"]
+    return len(f"{name}: \r\n{''.join(texts)}".encode()) if texts else 0
 
 
 def _phrases(loc: Loc, route: Raw) -> Iterator[Finding]:
@@ -139,7 +151,7 @@ def _phrases(loc: Loc, route: Raw) -> Iterator[Finding]:
                 yield Finding(at, "value", message, f"give the parameter another name, such as {{{kind}_name}}")
 
 
-def _mirror(loc: Loc, route: Raw) -> Iterator[Finding]:
+def _mirror(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
     mirror = value(Route, route, "mirror")
     for key in ("mirror_percent", "mirror_max"):
         if key in route and not mirror:
@@ -147,3 +159,9 @@ def _mirror(loc: Loc, route: Raw) -> Iterator[Finding]:
     if mirror and mirror == route.get("to"):
         message = f"{quoted(mirror)} gets the requests already: each would come twice"
         yield Finding((*loc, "mirror"), "value", message, "name another cluster")
+    for place, cluster in tables(raw, "cluster"):
+        if mirror and cluster.get("name") == mirror and cluster.get("proxy_protocol", OFF) != OFF:
+            message = f"no copy goes to {quoted(mirror)}: its connections have a PROXY header, and speak for one client"
+            yield Finding(
+                (*loc, "mirror"), "value", message, "name another cluster", ("cluster", place, "proxy_protocol")
+            )

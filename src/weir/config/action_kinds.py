@@ -147,7 +147,7 @@ def body_file() -> Kind:
 
 def prefix(example: str) -> Kind:
     """The beginning of a path, without a slash at its end; ``"off"``: none, read as ``""``."""
-    whole = path()
+    whole = path(forwarded=True)
 
     def read(value: object) -> str:
         text = text_of(value, "the beginning of a path", example)
@@ -166,7 +166,7 @@ def prefix(example: str) -> Kind:
 
 def rewrite() -> Kind:
     """A path that requests are sent with, with parameters of the route's own; ``"off"``: read as ``""``."""
-    whole = path()
+    whole = path(forwarded=True)
 
     def read(value: object) -> str:
         text = text_of(value, "a path", "/people/{id}")

@@ -143,6 +143,9 @@ def prefix() -> Kind:
             refuse(f"{quoted(text)} does not start with /", f"write {quoted('/' + text)}")
         if text and (not _PREFIX.fullmatch(text) or len(text) > 256):
             refuse(f"{quoted(text)} is not the beginning of a path", "no query, no spaces, at most 256 characters")
+        if ";" in text:
+            message = f"{quoted(text)}: what follows a semicolon in a segment does not count"
+            refuse(message, 'take it out, or write "%3B"')
         return text
 
     return Kind(read, 'beginning of a path, or `""`', {"type": "string", "pattern": "^(/.*|)$", "maxLength": 256})

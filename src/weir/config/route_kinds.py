@@ -44,7 +44,7 @@ _HOST = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 _PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]{0,31}\}")
 # RFC 3986 section 3.3, and what is not ASCII; the asterisk is left out, which stands for all the rest.
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()+,;=:@-]|%[0-9A-Fa-f]{2}|[^\x00-\x7f])*")
-_SAFE = "!$&'()+,;=:@-._~"
+_SAFE = "!$&'()+,=:@-._~"
 
 
 def route_name() -> Kind:
@@ -123,8 +123,11 @@ def _host(text: str) -> str:
     return host
 
 
-def path() -> Kind:
-    """A path, a pattern or a prefix, read with each segment percent-encoded in one way; ``""`` for any."""
+def path(*, forwarded: bool = False) -> Kind:
+    """A path, a pattern or a prefix, read with each segment percent-encoded in one way; ``""`` for any.
+
+    `forwarded`: it is not compared with requests', but put in their place.
+    """
 
     def read(value: object) -> str:
         text = text_of(value, "a path", "/api/*")
@@ -137,11 +140,17 @@ def path() -> Kind:
         segments = text.split("/")[1:]
         if len(segments) > MOST_SEGMENTS or len(text.encode()) > MOST_PATH_BYTES:
             refuse(f"a path has at most {MOST_SEGMENTS} segments and {MOST_PATH_BYTES} bytes")
+        if ";" in text and not forwarded:
+            message = f"{quoted(text)}: what follows a semicolon in a segment does not count"
+            refuse(message, 'take it out, or write "%3B"')
         found = [_segment(text, segment, place == len(segments) - 1) for place, segment in enumerate(segments)]
         names = [segment for segment in found if segment.startswith("{")]
         for place, name in enumerate(names):
             if name in names[:place]:
                 refuse(f"{quoted(text)}: {name} is there twice", "give each a name of its own")
+        if sum(len(segment) + 1 for segment in found) > MOST_PATH_BYTES:
+            message = f"{quoted(text)} has more than {MOST_PATH_BYTES} bytes when it is percent-encoded"
+            refuse(message, "write a shorter one")
         return "/" + "/".join(found)
 
     schema = {"type": "string", "pattern": "^(/.*|)$", "maxLength": MOST_PATH_BYTES}
@@ -165,9 +174,10 @@ def _segment(text: str, segment: str, is_last: bool) -> str:
     if not segment and not is_last:
         refuse(f"{quoted(text)}: an empty segment leads nowhere", "take one of the slashes out")
     plain = unquote_to_bytes(segment)
-    if plain in (b".", b"..") or b"/" in plain:
+    if plain in (b".", b"..") or b"/" in plain or b"\\" in plain:
         refuse(f"{quoted(text)}: requests are compared by what their path leads to", "write the path without it")
-    return quote(plain, safe=_SAFE)
+    # A semicolon that is written is not one that is encoded.
+    return ";".join(quote(unquote_to_bytes(part), safe=_SAFE) for part in segment.split(";"))
 
 
 def _values(what: str, example: str, check: Callable[[str], None]) -> Kind:

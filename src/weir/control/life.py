@@ -35,7 +35,7 @@ class Life:
         for step in self._startup:
             try:
                 await self._call(step, step.timeout_s)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise StartError(f"startup {step.name} {_told(step, error)}") from error
         self._begun = True
 
@@ -55,18 +55,28 @@ class Life:
     async def _end_step(self, step: Step) -> None:
         try:
             await self._call(step, _END_S)
-        except Exception:
+        except (Exception, SystemExit):
             log.exception("shutdown %s failed", step.name)
 
     async def _call(self, step: Step, timeout_s: float) -> None:
         said = step.function()
         if inspect.isawaitable(said):
-            async with asyncio.timeout(timeout_s):
-                await said
+            try:
+                async with asyncio.timeout(timeout_s) as limit:
+                    await said
+            except TimeoutError:
+                # A function may raise one of its own: of a connection, say.
+                if limit.expired():
+                    raise _TooLongError from None
+                raise
 
 
-def _told(step: Step, error: Exception) -> str:
-    if isinstance(error, TimeoutError):
+class _TooLongError(Exception):
+    """A function has taken longer than it may."""
+
+
+def _told(step: Step, error: BaseException) -> str:
+    if isinstance(error, _TooLongError):
         return f"took longer than {step.timeout_s:g} s"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     lines = traceback.format_list(frames) + traceback.format_exception_only(type(error), error)

@@ -9,12 +9,15 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from weir.hooks import Hook
 from weir.hooks.life import Step
 
-__all__ = ["Found", "HooksError", "hooks_of", "load"]
+__all__ = ["Found", "HooksError", "counted", "hooks_of", "load"]
+
+# Every route has all of them, a bit each.
+MOST_HOOKS: Final = 64
 
 # What a file of hooks is looked through for.
 Found = Hook[..., Any] | Step
@@ -46,9 +49,17 @@ def load(source: str) -> list[Found]:
 
 
 def hooks_of(module: ModuleType) -> list[Found]:
-    """Those among a module's names, in the order of their definition; one that has two names is one."""
+    """Those among a module's names, in the order of their definition; one that has two names is one. HooksError."""
     found = [value for value in vars(module).values() if isinstance(value, Hook | Step)]
-    return list(dict.fromkeys(found))
+    return counted(list(dict.fromkeys(found)))
+
+
+def counted(found: list[Found]) -> list[Found]:
+    """The same. HooksError if they are too many."""
+    hooks = sum(isinstance(one, Hook) for one in found)
+    if hooks > MOST_HOOKS:
+        raise HooksError(f"{hooks} hooks; there may be {MOST_HOOKS}: one function can look at several paths")
+    return found
 
 
 def _file(path: Path) -> ModuleType:

@@ -9,10 +9,11 @@ from http import HTTPStatus
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
-from weir.plane.head cimport Field, Head
+from weir.plane.edits cimport mark_named
+from weir.plane.head cimport Head
 from weir.plane.phrase cimport PHRASE_TOO_LONG, Facts, Phrase
 from weir.plane.retarget cimport Retarget
-from weir.plane.text cimport equals_lower, put_bytes
+from weir.plane.text cimport put_bytes
 
 
 cdef class Lines:
@@ -36,14 +37,8 @@ cdef class Lines:
 
     cdef void mark(self, const char* p, Head* head) noexcept:
         cdef bytes name
-        cdef uint32_t i, length
-        cdef Field* field
         for name in self.drops:
-            length = <uint32_t>len(name)
-            for i in range(head.field_count):
-                field = &head.fields[i]
-                if field.name_length == length and equals_lower(p + field.name, <const char*>name, length):
-                    field.drop = 1
+            mark_named(p, head, <const char*>name, <uint32_t>len(name))
 
     cdef uint32_t put(self, const Facts* facts, char* out) noexcept:
         cdef uint32_t n = <uint32_t>len(self.constant)

@@ -15,5 +15,7 @@ cdef class Answer:
 # A field name or value as bytes: ISO 8859-1, as RFC 9110 section 5.5 has it. ValueError for what is none.
 cdef bytes checked_name(str name)
 cdef bytes checked_value(str value)
+# A name that is none of `reserved` (in lower case): as it is written, and in lower case. It is remembered in `good`.
+cdef tuple good_name(str name, tuple reserved, dict good)
 # With its CRLF.
 cdef bytes status_line(int status)

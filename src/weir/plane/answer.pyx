@@ -9,6 +9,10 @@ from weir.plane.answers cimport OWN_LINES_BYTES
 
 from weir.config.action_plan import HOP_FIELDS
 
+cdef enum:
+    GOOD_NAMES = 1024
+    GOOD_NAME_BYTES = 64
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -16,6 +20,18 @@ cdef bytes checked_name(str name):
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of a field")
     return name.encode("latin-1")
+
+
+cdef tuple good_name(str name, tuple reserved, dict good):
+    cdef bytes written
+    if name.lower() in reserved:
+        hint = ", from request.host" if name.lower() == "host" else ""
+        raise ValueError(f"{name}: only weir writes this field{hint}")
+    written = checked_name(name)
+    checked = (written, written.lower())
+    if len(good) < GOOD_NAMES and len(written) <= GOOD_NAME_BYTES:
+        good[name] = checked
+    return checked
 
 
 cdef bytes checked_value(str value):

@@ -19,7 +19,7 @@ from weir.plane.codes cimport (
 from weir.plane.columns cimport K_RESPONSE_BODY_BYTES
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.facts cimport gather
-from weir.plane.framing cimport B_CLOSE, B_NONE, Framing
+from weir.plane.framing cimport B_CLOSE, B_LENGTH, B_NONE, Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
 from weir.plane.ids cimport TRACE_PASS, Identity, identify, make_id
 from weir.plane.options cimport Route
@@ -192,8 +192,10 @@ cdef class Answering(ExchangeOwner):
         cdef Answer own = <Answer>answer
         cdef Relay relay = exchange.response
         cdef bint old = exchange.version_minor == 0
-        cdef bint keep = exchange.may_keep() and not old
-        cdef bytes lines = own.lines if old else own.lines + b"Transfer-Encoding: chunked\r\n"
+        cdef bint made = own.pieces is not None
+        cdef uint64_t length = <uint64_t>len(own.body)
+        cdef bint keep = exchange.may_keep() and not (made and old)
+        cdef bytes lines = own.lines + b"Transfer-Encoding: chunked\r\n" if made and not old else own.lines
         cdef AnswerPolicy policy
         cdef uint32_t n
         exchange.status = own.status
@@ -206,11 +208,11 @@ cdef class Answering(ExchangeOwner):
         relay.destination = self.stream
         relay.end_reason = R_HOOK_FAILED
         relay.limit = 0
-        relay.start(B_CLOSE, 0, not old, False)
+        relay.start(B_CLOSE if made else B_LENGTH, length, made and not old, False)
         if exchange.bytes_per_s:
             relay.pace(exchange.bytes_per_s)
-        self._own_policy(exchange, &policy, keep, True)
-        n = write_own_head(self.workspace, lines, 0, True, &policy, self.workspace.compose)
+        self._own_policy(exchange, &policy, keep, made)
+        n = write_own_head(self.workspace, lines, length, made, &policy, self.workspace.compose)
         if self.out is not None:
             n = prepend_out(exchange, n)
         exchange.state = move(self.workspace, MACHINE_EXCHANGE, exchange.state, E_BODY)

@@ -60,7 +60,8 @@ cdef class Trying(Exchange):
         if phase == PHASE_REQUEST:
             return self._begin()
         self.response_met = True
-        if self.request_passage is not None:
+        # What came of the request while the hook was awaited was left where it was, and is not told again.
+        if self.request_passage is not None or not self.request.done:
             self.workspace.engine.put_ready(self.owner.stream)
         # The whole head stands in head_buf, whatever else has come meanwhile.
         self.head_held = True
@@ -228,6 +229,10 @@ cdef class Trying(Exchange):
         self.response_begun = False
         self.response_scanned = 0
         self.head_held = False
+        # What hooks have seen and changed was this attempt's response; the next one is another.
+        self.meets_response = False
+        self.response_met = False
+        self.response_edits = None
         self.attempt_ends_ms = 0
         self.hedge_at_ms = 0
         self.fresh = True
@@ -266,6 +271,7 @@ cdef class Trying(Exchange):
         limits.head_bytes = self.cluster.max_response_head_bytes
         limits.fields = self.cluster.max_response_fields
         limits.target_bytes = 0
+        self.workspace.response_owner = None
         head.scanned = 0
         if scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head) == DONE:
             return on_response_head(self, buf, False)

@@ -21,7 +21,7 @@ async def attend(call: Waiting, coroutine: Coroutine[Any, Any, object]) -> None:
     begun = time.perf_counter_ns()
     try:
         said = await coroutine
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a hook does not end the worker
         call.done(None, error, time.perf_counter_ns() - begun)
     except BaseException as error:
         # Cancelled, by weir (nobody waits then) or by the hook's own doing.

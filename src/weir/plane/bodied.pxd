@@ -25,5 +25,5 @@ cdef Body request_body(Exchange exchange, Bodied view)
 cdef Body response_body(Exchange exchange, Bodied view)
 # Makes what goes on of a request's body ready to be written, from its beginning. FAILED: exchange.request.reason.
 cdef Step send_body(Exchange exchange) except *
-# The body of a hook's own answer, made of `source`'s pieces.
+# The body of a hook's own answer, made of `source`'s pieces, or bytes.
 cdef Body made_body(Exchange exchange, Bodied view, object source)

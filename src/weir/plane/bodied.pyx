@@ -106,7 +106,10 @@ cdef Body made_body(Exchange exchange, Bodied view, object source):
     if exchange.response_passage is not None:
         exchange.response_passage.end()     # of what is not sent now
     body = bodies_new(exchange, True)
-    body.source = source
+    if isinstance(source, bytes):
+        body.all = source
+    else:
+        body.source = source
     body.feed.start(B_NONE, 0, False, False)
     body.feed.done = True
     body.fill(exchange, NULL, 0)
@@ -131,6 +134,10 @@ cdef class Bodied(ExchangeView):
 
     cdef const Head* parsed(self, const char** p) except NULL:
         raise NotImplementedError(f"{type(self).__name__}.parsed")
+
+    def __reduce__(self):
+        # A copy would outlive the exchange, and see the next one.
+        raise TypeError(f"a {type(self).__name__} cannot be copied: take what is needed out of it")
 
     def read(self, limit=READ_MOST):
         """Awaited: the whole body, of at most `limit` bytes. It goes on as it is, unless it is replaced.

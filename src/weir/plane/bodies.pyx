@@ -12,6 +12,7 @@ what it finds, as if it came from there. So all that is known of time, pace and 
 """
 
 import asyncio
+from functools import partial
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -39,6 +40,9 @@ from weir.plane.piecewise import BodyCut, BodyTooLarge, change, makes_pieces
 
 # What is said of the bytes of a body, and is no longer true of changed ones.
 _OF_THE_BYTES = (b"accept-ranges", b"content-md5", b"digest", b"content-digest", b"repr-digest")
+
+cdef enum:
+    TAG_MOST = 4096     # bytes of an ETag that becomes a weak one; a longer one is left out
 
 
 cdef class Body(Passage):
@@ -117,11 +121,11 @@ cdef class Body(Passage):
                 if changed:
                     edits.remove_field(b"content-length")
                     if self.new is not None and not self.stages:
-                        edits.add_field(b"Content-Length", str(len(self.new)).encode())
+                        bodies_say(edits, b"Content-Length", str(len(self.new)).encode())
             else:
                 edits.remove_field(b"content-length")
                 if framing.kind == B_LENGTH:
-                    edits.add_field(b"Content-Length", str(framing.length).encode())
+                    bodies_say(edits, b"Content-Length", str(framing.length).encode())
         else:
             if exchange.request_edits is None:
                 exchange.request_edits = Edits.__new__(Edits)
@@ -139,7 +143,9 @@ cdef class Body(Passage):
             # Still good to ask whether there is another one, not to put parts together.
             tag = exchange.view.response.headers.get("etag")
             if tag is not None and not tag.startswith("W/"):
-                edits.set_field(b"ETag", b"etag", b"W/" + tag.encode("latin-1"))
+                edits.remove_field(b"etag")
+                if len(tag) <= TAG_MOST:
+                    bodies_say(edits, b"ETag", b"W/" + tag.encode("latin-1"))
         return 0
 
     # -- a turn -------------------------------------------------------------------------------------------
@@ -277,7 +283,7 @@ cdef class Body(Passage):
                     piece = changed_piece(function(piece))
                 if last:
                     piece = piece + changed_piece(function(b""))
-        except Exception as error:
+        except BaseException as error:
             self._failed(hook, error)
             return b""
         return piece
@@ -336,10 +342,14 @@ cdef class Body(Passage):
 
     def arrival(self):
         """A future: done when there is more of it, or its end."""
-        self.reader = asyncio.get_running_loop().create_future()
+        waits = asyncio.get_running_loop().create_future()
         if self.exchange is None:
-            self.reader.cancel()
-        return self.reader
+            waits.cancel()
+        elif self.reader is not None and not self.reader.done():
+            self.reader.add_done_callback(partial(tell_next, waits))    # somebody else waits for the same
+        else:
+            self.reader = waits
+        return waits
 
     def room(self):
         """A future: done when there is room for more."""
@@ -391,6 +401,8 @@ cdef class Body(Passage):
             if self.feed.moved:
                 piece = self._next()
                 self._go()
+                if self.exchange is None:
+                    return piece if piece else None
         if piece:
             return piece
         if self._is_over():
@@ -401,9 +413,11 @@ cdef class Body(Passage):
 
     def put(self, piece) -> bool:
         """Sends a piece on; whether the receiver has to catch up."""
-        if self.exchange is not None:
-            self.through.put(changed_piece(piece))
-            self._go()
+        if self.exchange is None:
+            # It was told so before, and has gone on.
+            raise asyncio.CancelledError("nobody takes it any more")
+        self.through.put(changed_piece(piece))
+        self._go()
         return self.exchange is not None and self.through.is_full()
 
     def done(self, error) -> None:
@@ -429,6 +443,8 @@ cdef class Body(Passage):
 
     cdef int end(self) except -1:
         task = self.task
+        if self.exchange is not None and (task is not None or self.reader is not None):
+            self.exchange.workspace.engine.want_python()
         # A task that is cancelled lives a little longer: it holds nothing of the worker.
         self.exchange = None
         self.feed.release()
@@ -436,10 +452,20 @@ cdef class Body(Passage):
         self.through.close()
         self.through.engine = None
         self.held = bytearray()
+        if self.reader is not None:
+            # A task of the hook's own may still wait for it.
+            tell_next(self.reader, None)
+            self.reader = None
         if task is not None:
             self.task = None
             task.cancel()
         return 0
+
+
+cdef int bodies_say(Edits edits, bytes name, bytes value) except -1:
+    """One more line, also where hooks have written as much as they may."""
+    edits.lines += name + b": " + value + b"\r\n"
+    return 0
 
 
 cdef bytes changed_piece(piece):
@@ -450,6 +476,12 @@ cdef bytes changed_piece(piece):
     if isinstance(piece, (bytearray, memoryview)):
         return bytes(piece)
     raise TypeError(f"a piece of a body is bytes, not {type(piece).__name__}")
+
+
+def tell_next(waits, _before):
+    """Ends a future, if nobody has."""
+    if not waits.done():
+        waits.set_result(None)
 
 
 def reason_word(int reason):

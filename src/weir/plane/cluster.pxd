@@ -87,7 +87,7 @@ cdef class Cluster(PoolOwner):
     cdef Acquired _choose(self, UpstreamUser user, bint now) except *
     cdef void _count_way(self, Pool pool, UpstreamUser user) noexcept  # how it was chosen
     cdef Pool _last_resort(self)
-    cdef Pool _bound(self, UpstreamUser user)           # whom its cookie names, if that may be asked
+    cdef Pool _bound(self, UpstreamUser user)           # whom a hook or its cookie names, if that may be asked
     # `aside`: those that found no room but must not hold up others, for the caller to put back into the queue.
     cdef Acquired _dial_for(self, UpstreamUser user, list aside) except *
     cdef Acquired _enqueue(self, UpstreamUser user) except *
@@ -101,7 +101,9 @@ cdef class Cluster(PoolOwner):
     cdef void forget(self, UpstreamUser user, Pool pool) noexcept
     # This endpoint has failed the user: it is not asked again for it.
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1
-    # Whether the user's cookie names this endpoint.
+    # Whether the user's cookie names this endpoint, or a hook has.
     cdef bint is_bound(self, UpstreamUser user, Pool pool) noexcept
+    # A hook wants the user to go to the endpoint of that name. ValueError if there is none such.
+    cdef int want(self, UpstreamUser user, str name) except -1
     cdef bint has_other(self, UpstreamUser user) except -1  # whether there is one that has not failed it
     cdef int64_t retry_after_s(self) noexcept           # what a 503 tells the client to wait

@@ -313,7 +313,9 @@ cdef class Cluster(PoolOwner):
         if user.tried is not None:
             for pool in user.tried:
                 pool.mark = self.stamp
-        bound = self._bound(user) if self.sticky is not None and user.bound else None
+        bound = None
+        if user.wanted is not None or (self.sticky is not None and user.bound):
+            bound = self._bound(user)
         while True:
             pool = bound if bound is not None else self.balancer.pick(user, self.stamp)
             if pool is None and not full:
@@ -370,8 +372,12 @@ cdef class Cluster(PoolOwner):
         return None
 
     cdef Pool _bound(self, UpstreamUser user):
-        cdef Pool pool = self.sticky.find(user.bound)
+        cdef Pool pool = <Pool>user.wanted
         user.strays = False
+        if pool is None:
+            pool = self.sticky.find(user.bound)
+        elif pool not in self.pools:
+            return None
         if pool is None or pool.mark == self.stamp:
             return None
         if pool.share:
@@ -382,7 +388,19 @@ cdef class Cluster(PoolOwner):
         return pool if is_usable(pool, <uint64_t>self.workspace.clock.now_us) else None
 
     cdef bint is_bound(self, UpstreamUser user, Pool pool) noexcept:
+        if user.wanted is not None:
+            return user.wanted is pool
         return self.sticky is not None and user.bound != 0 and pool.mark_of_sticky == user.bound
+
+    cdef int want(self, UpstreamUser user, str name) except -1:
+        cdef Pool pool
+        if self.is_stale():
+            self.look()
+        for pool in self.pools:
+            if pool.name == name:
+                user.wanted = pool
+                return 0
+        raise ValueError(f"cluster {self.name!r} has no endpoint {name!r}")
 
     cdef int avoid(self, UpstreamUser user, UpstreamHome home) except -1:
         if user.tried is None:

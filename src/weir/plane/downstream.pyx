@@ -179,6 +179,9 @@ cdef class Downstream(Arrival):
         cdef Exchange exchange
         if self.out is not None and what & STREAM_WRITE:
             self._flush_out()
+            if self.out is None and self.state == D_HEAD:
+                # The time for a head begins when it is heard again.
+                self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
         if self.state == D_EXCHANGE:
             exchange = self.exchange    # held: it may end in there
             return exchange.on_client_event(what)
@@ -202,16 +205,16 @@ cdef class Downstream(Arrival):
         return self.close()
 
     cdef int on_timeout(self) except -1:
+        if self.state == D_CLOSING or (self.state == D_HEAD and self.out is not None):
+            self.workspace.reasons[<int>R_CLIENT_STALLED] += 1
+            self.stream.reset()
+            return self.close()
         if self.state == D_HEAD:
             return self._refuse(R_HEAD_TIMEOUT, False, self.options.route)
         if self.state == D_IDLE and self.close_when_done:
             return self._say_goodbye()
         if self.state == D_IDLE:
             self.workspace.reasons[<int>R_IDLE_TIMEOUT] += 1
-            return self.close()
-        if self.state == D_CLOSING:
-            self.workspace.reasons[<int>R_CLIENT_STALLED] += 1
-            self.stream.reset()
             return self.close()
         if self.state == D_LINGER:
             return self.close()
@@ -238,7 +241,10 @@ cdef class Downstream(Arrival):
     # -- heads --------------------------------------------------------------------------------------------
 
     cdef int _run(self) except -1:
-        """Reads and serves until there is nothing to read or an exchange is in progress."""
+        """Reads and serves until there is nothing to read or an exchange is in progress.
+
+        Who does not take its answers is not heard: else they would pile up, and the next one has to fit behind them.
+        """
         cdef int rounds = 0
         cdef Step step = NEED_MORE
         cdef int got
@@ -248,7 +254,7 @@ cdef class Downstream(Arrival):
         try:
             if self.inbuf is not None and self.inbuf.start < self.inbuf.end and self.scanned == 0:
                 step = DONE
-            while self.state <= D_HEAD:
+            while self.state <= D_HEAD and self.out is None:
                 if step != NEED_MORE:
                     if rounds == DOWNSTREAM_ROUNDS:
                         self.workspace.engine.put_ready(self.stream)
@@ -290,7 +296,9 @@ cdef class Downstream(Arrival):
         elif self.state == D_IDLE:
             self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_HEAD)
             self._wait_here(True)
-            self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
+            self.workspace.wheel.arm(
+                self, self.options.request_header_timeout_ms if self.out is None else self.options.send_timeout_ms
+            )
         return 0
 
     cdef int _read(self) except -2:

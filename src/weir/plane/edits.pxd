@@ -7,6 +7,9 @@ from weir.plane.head cimport Head
 cdef enum:
     EDITS_MOST = 32768          # bytes of lines that are added to one head
 
+# Marks the lines of p's head that are called name[0:n], in any case, and with "_" for "-".
+cdef void mark_named(const char* p, Head* head, const char* name, uint32_t n) noexcept nogil
+
 cdef class Edits:
     cdef tuple drops            # names of fields, in lower case: every line of that name
     cdef bytearray lines        # whole lines, each with its CRLF; EDITS_MOST at most

@@ -10,7 +10,26 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from weir.plane.head cimport Field, Head
-from weir.plane.text cimport equals_lower
+from weir.plane.text cimport lower
+
+
+cdef inline char edits_plain(char c) noexcept nogil:
+    return c"-" if c == c"_" else lower(c)
+
+
+cdef void mark_named(const char* p, Head* head, const char* name, uint32_t n) noexcept nogil:
+    # CGI and its heirs (WSGI, PHP) spell X-Client and X_Client alike: what is said by weir, or kept from who gets the
+    # head, cannot be said under the other spelling.
+    cdef uint32_t i, k
+    cdef Field* field
+    for i in range(head.field_count):
+        field = &head.fields[i]
+        if field.name_length == n:
+            k = 0
+            while k < n and edits_plain(p[field.name + k]) == edits_plain(name[k]):
+                k += 1
+            if k == n:
+                field.drop = 1
 
 
 @cython.freelist(16)
@@ -24,14 +43,8 @@ cdef class Edits:
 
     cdef void mark(self, const char* p, Head* head) noexcept:
         cdef bytes name
-        cdef uint32_t i, length
-        cdef Field* field
         for name in self.drops:
-            length = <uint32_t>len(name)
-            for i in range(head.field_count):
-                field = &head.fields[i]
-                if field.name_length == length and equals_lower(p + field.name, <const char*>name, length):
-                    field.drop = 1
+            mark_named(p, head, <const char*>name, <uint32_t>len(name))
 
     cdef uint32_t put(self, char* out, uint32_t n) noexcept:
         cdef uint32_t length = <uint32_t>len(self.lines)

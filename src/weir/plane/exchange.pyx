@@ -170,6 +170,8 @@ cdef class Exchange(UpstreamUser):
         cdef Head* head = &self.workspace.request_head
         cdef const char* p = owner.inbuf.data + self.head.at
         cdef Retries retry = cluster.retry
+        if self.cluster is not cluster:
+            self.wanted = None
         self.cluster = cluster
         self.may_repeat = self.idempotent or (retry.takes_keys and carries_key(p, head))
         self.repeatable = (
@@ -454,6 +456,7 @@ cdef class Exchange(UpstreamUser):
         self.interim_bytes = 0
         self.attempts = 0
         self.retries = 0
+        self.wanted = None
         self.reason = R_NONE
         self.identity.id_length = 0
         self.identity.traced = False

@@ -5,10 +5,14 @@ called there: so what is said here cannot differ from what happens but in the or
 Nothing is counted, drawn from a rate limit, or sent.
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from weir.plane.admission cimport Limit
-from weir.plane.codes cimport DONE, FAILED, R_BAD_REQUEST, R_BODY_TOO_LARGE, R_NONE, R_NO_ROUTE, R_UNTRUSTED_PROXY
+from weir.plane.codes cimport (
+    DONE, FAILED, R_BAD_DEADLINE, R_BAD_REQUEST, R_BODY_TOO_LARGE, R_DEADLINE_PASSED, R_NONE, R_NO_ROUTE,
+    R_UNTRUSTED_PROXY, Reason,
+)
+from weir.plane.deadline cimport DEADLINE_BAD, DEADLINE_NONE, read_deadline
 from weir.plane.fault cimport Fault
 from weir.plane.fields cimport check_request
 from weir.plane.filters cimport Asked
@@ -16,6 +20,7 @@ from weir.plane.framing cimport B_LENGTH, Framing, frame_request
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.origin cimport CLIENT_TEXT, Origin, put_origin, read_origin
+from weir.plane.pool cimport Pool
 from weir.plane.router cimport NO_ROUTE
 from weir.plane.trust cimport walk_forwarded_for
 from weir.plane.upstream cimport UpstreamUser
@@ -70,11 +75,26 @@ cdef dict explain_request(ListenerOptions options, bytes request, bytes client):
     said["limits"], said["faults"] = explain_rules(options, &asked, route)
     said["hooks"] = explain_hooks(route, &asked)
     said["answers"] = route.cluster.nowhere and route.action is not None and route.action.status != 0
-    if route.cluster.nowhere and not said["answers"]:
-        said["refused"] = int(R_NO_ROUTE)
+    if not said["page"]:
+        said["refused"] = int(explain_end(options, route, said["answers"], p, &head))
     said["cluster"] = route.cluster
     said["key"] = explain_key(route, &asked)
+    said["bound"] = explain_bound(route, &asked)
     return said
+
+
+cdef Reason explain_end(
+    ListenerOptions options, Route route, bint answers, const char* p, const Head* head
+) noexcept:
+    """Why it goes nowhere, if it does, though nothing is wrong with its head."""
+    cdef int64_t deadline_ms = DEADLINE_NONE
+    if route.cluster.nowhere:
+        return R_NONE if answers else R_NO_ROUTE
+    if options.deadline_length:
+        deadline_ms = read_deadline(p, head, options.deadline, options.deadline_length)
+    if deadline_ms == DEADLINE_BAD:
+        return R_BAD_DEADLINE
+    return R_DEADLINE_PASSED if deadline_ms == 0 else R_NONE
 
 
 cdef tuple explain_rules(ListenerOptions options, const Asked* asked, Route route):
@@ -108,3 +128,15 @@ cdef object explain_key(Route route, const Asked* asked):
         return None
     route.cluster.keys.take(asked.p, asked.head, asked.client, asked.client_length, user)
     return user.key if user.keyed else None
+
+
+cdef object explain_bound(Route route, const Asked* asked):
+    # The endpoint that its cookie names, which is asked first; None: there is none.
+    cdef UpstreamUser user = UpstreamUser.__new__(UpstreamUser)
+    cdef Pool pool = None
+    if route.cluster.sticky is not None:
+        route.cluster.sticky.read(asked.p, asked.head, user)
+        if user.bound:
+            route.cluster.stamp += 1        # nobody has been tried
+            pool = route.cluster._bound(user)
+    return None if pool is None else pool.name

@@ -12,13 +12,16 @@ from weir.plane.action cimport LINES_MOST, Action, Lines
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.fields cimport RequestPolicy
+from weir.plane.filters cimport filter_is_plain
 from weir.plane.head cimport Head
 from weir.plane.phrase cimport (
-    PHRASE_TOO_LONG, V_CLIENT, V_CLUSTER, V_ENDPOINT, V_HOST, V_LISTENER, V_METHOD, V_PATH, V_QUERY, V_REQUEST_ID,
-    V_ROUTE, V_SCHEME, Facts, Slice,
+    PHRASE_SEGMENTS, PHRASE_TOO_LONG, V_CLIENT, V_CLUSTER, V_ENDPOINT, V_HOST, V_LISTENER, V_METHOD, V_PATH, V_QUERY,
+    V_REQUEST_ID, V_ROUTE, V_SCHEME, Facts, Slice, path_segments, slash_at,
 )
-from weir.plane.retarget cimport RETARGET_BYTES
+from weir.plane.retarget cimport RETARGET_BYTES, Retarget
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace
+
+cdef Retarget settled = Retarget(0)     # a path that stays, but for its dot segments and its first slashes
 
 
 cdef inline void facts_say(Slice* slice, const char* p, uint32_t n) noexcept:
@@ -72,14 +75,14 @@ cdef void facts_host(Slice* said, const char* host, uint32_t n) noexcept:
     facts_say(said, host, i - 1 if i and host[i - 1] == c":" else n)
 
 
-cdef uint32_t facts_target(Exchange exchange, Action action, char* out) noexcept:
+cdef uint32_t facts_target(Exchange exchange, Retarget retarget, char* out) noexcept:
     """Writes the request's target as its path becomes; 0: there is no path. Room: its target and RETARGET_BYTES."""
     cdef const char* base = exchange.owner.inbuf.data
     cdef uint32_t query = exchange.target.at + exchange.target.length - exchange.path.at - exchange.path.length
     cdef uint32_t n
     if base[exchange.target.at] == c"*":
         return 0
-    n = action.retarget.put(base + exchange.path.at, exchange.path.length, out)
+    n = retarget.put(base + exchange.path.at, exchange.path.length, out)
     if query:
         memcpy(out + n, base + exchange.path.at + exchange.path.length, query)
     return n + query
@@ -88,20 +91,39 @@ cdef uint32_t facts_target(Exchange exchange, Action action, char* out) noexcept
 cdef uint32_t apply_target(Exchange exchange, RequestPolicy* policy) noexcept:
     cdef Action action = exchange.route.action
     cdef uint32_t more = 0
-    cdef char* out
     if action.request is not None:
         more = LINES_MOST
     if action.host:
         policy.host = action.host
         policy.host_length = <uint32_t>len(action.host)
     if action.retarget is not None:
-        if exchange.target.length + RETARGET_BYTES > COMPOSE_BYTES // 4:
-            return COMPOSE_BYTES
-        out = exchange.workspace.compose + COMPOSE_BYTES - exchange.target.length - RETARGET_BYTES
-        policy.target_length = facts_target(exchange, action, out)
-        policy.target = out
-        more += exchange.target.length + RETARGET_BYTES
+        more += facts_put_target(exchange, action.retarget, policy)
     return more
+
+
+cdef uint32_t settle_target(Exchange exchange, RequestPolicy* policy) noexcept:
+    cdef const char* path = exchange.owner.inbuf.data + exchange.path.at
+    cdef uint32_t n = exchange.path.length
+    cdef Slice segments[PHRASE_SEGMENTS]
+    cdef bint dotted
+    if n == 0 or path[0] != c"/" or filter_is_plain(path, n):
+        return 0
+    path_segments(path, n, segments, &dotted)
+    if not dotted and slash_at(path + 1, n - 1) == 0:
+        return 0
+    return facts_put_target(exchange, settled, policy)
+
+
+cdef uint32_t facts_put_target(Exchange exchange, Retarget retarget, RequestPolicy* policy) noexcept:
+    """Writes the target to the end of the compose buffer; how many bytes there are not free for a head any more."""
+    cdef uint32_t room = exchange.target.length + RETARGET_BYTES
+    cdef char* out
+    if room > COMPOSE_BYTES // 4:
+        return COMPOSE_BYTES
+    out = exchange.workspace.compose + COMPOSE_BYTES - room
+    policy.target_length = facts_target(exchange, retarget, out)
+    policy.target = out
+    return room
 
 
 cdef uint32_t append_lines(Exchange exchange, Lines lines, uint32_t n) noexcept:
@@ -121,7 +143,7 @@ cdef int fill_edits(Exchange exchange) except -1:
     if action.host:
         edits.host = action.host
     if action.retarget is not None and exchange.target.length + RETARGET_BYTES < COMPOSE_BYTES:
-        n = facts_target(exchange, action, workspace.compose)
+        n = facts_target(exchange, action.retarget, workspace.compose)
         edits.target = workspace.compose[:n] if n else None
     if action.request is not None:
         edits.drops = action.request.drops

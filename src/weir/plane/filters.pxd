@@ -35,8 +35,8 @@ cdef class Filter:
 # Whether nothing is in p[0:n] that plain_path would change. It may say no too often.
 cdef bint filter_is_plain(const char* p, uint32_t n) noexcept nogil
 
-# Writes what p[0:n] leads to, to out (n + 1 bytes), and returns its length: without percent-encoding, empty segments
-# and dot segments. Only to compare with: what is forwarded stays as it came.
+# Writes what p[0:n] leads to, to out (n + 1 bytes), and returns its length: without percent-encoding, empty segments,
+# dot segments and what follows a semicolon in a segment; a backslash is a slash. Only to compare with.
 cdef uint32_t plain_path(const char* p, uint32_t n, char* out) noexcept nogil
 
 # The value of a hexadecimal digit; -1: it is none.

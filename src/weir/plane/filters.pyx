@@ -2,7 +2,8 @@
 
 What is hard here is the path. `/login`, `//login`, `/%6Cogin` and `/a/../login` are the same to many an endpoint, and a
 limit that took only the first would be none. So what is compared is what the path leads to; where endpoints read it in
-two ways (an encoded slash), the reading that a rule takes.
+two ways (an encoded slash, a backslash, what follows a semicolon), the reading that a rule takes: of servers that take
+`/login;x` and `/a/..;/login` for `/login` there are many, and to others these are names that nobody has.
 """
 
 from libc.stdint cimport uint32_t
@@ -21,21 +22,21 @@ cdef extern from *:
         v ^= 0x0101010101010101ULL * c;
         return ~(((v & 0x7F7F7F7F7F7F7F7FULL) + 0x7F7F7F7F7F7F7F7FULL) | v) & 0x8080808080808080ULL;
     }
-    /* No percent sign in p[1:n], and no slash that a slash or a dot follows: eight pairs at a time, the last eight
-       overlapping what is done. */
+    /* No percent sign, semicolon or backslash in p[1:n], and no slash that a slash or a dot follows: eight pairs at a
+       time, the last eight overlapping what is done. */
     static inline int weir_is_plain(const char *p, uint32_t n) {
         uint64_t here, next, found = 0;
         uint32_t i;
         if (n < 9) {
             for (i = 1; i < n; i++)
-                if (p[i] == '%' || (p[i - 1] == '/' && (p[i] == '/' || p[i] == '.')))
+                if (p[i] == '%' || p[i] == ';' || p[i] == 0x5C || (p[i - 1] == '/' && (p[i] == '/' || p[i] == '.')))
                     return 0;
             return 1;
         }
         for (i = 0; ; i = i + 17 <= n ? i + 8 : n - 9) {
             memcpy(&here, p + i, 8);
             memcpy(&next, p + i + 1, 8);
-            found |= weir_bytes_that_are(next, '%');
+            found |= weir_bytes_that_are(next, '%') | weir_bytes_that_are(next, ';') | weir_bytes_that_are(next, 0x5C);
             found |= weir_bytes_that_are(here, '/') & (weir_bytes_that_are(next, '/') | weir_bytes_that_are(next, '.'));
             if (i + 9 == n)
                 return found == 0;
@@ -155,7 +156,11 @@ cdef uint32_t plain_path(const char* p, uint32_t n, char* out) noexcept nogil:
         if c == c"%" and at + 2 < n and filter_hex(p[at + 1]) >= 0 and filter_hex(p[at + 2]) >= 0:
             c = <char>(filter_hex(p[at + 1]) << 4 | filter_hex(p[at + 2]))
             at += 2
-        if c == c"/":
+        elif c == c";":
+            while at < n and p[at] != c"/":
+                at += 1
+            c = c"/"
+        if c == c"/" or c == c"\\":
             length = end - segment
             if length == 1 and out[segment] == c".":
                 end = segment

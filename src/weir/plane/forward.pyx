@@ -23,7 +23,7 @@ from weir.plane.codes cimport (
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeOwner
-from weir.plane.facts cimport append_lines, apply_target
+from weir.plane.facts cimport append_lines, apply_target, settle_target
 from weir.plane.fields cimport RequestPolicy, check_request, request_head_bound, write_request_head
 from weir.plane.framing cimport Framing, frame_request
 from weir.plane.head cimport F_HOST, Head, scan_request
@@ -203,6 +203,7 @@ cdef class Forward(Trying):
         cdef Head* head = &workspace.request_head
         cdef RequestPolicy policy
         cdef char hop[CLIENT_TEXT]
+        cdef Pool pool
         cdef Edits edits = self.request_edits
         cdef Action action = None if self.filled else self.route.action
         cdef uint32_t more = 0
@@ -216,6 +217,8 @@ cdef class Forward(Trying):
         policy.target_length = 0
         if action is not None:
             more = apply_target(self, &policy)
+        if (options.router is not None or self.route.hooks is not None) and policy.target_length == 0:
+            more += settle_target(self, &policy)
         if edits is not None:
             if edits.host is not None:
                 policy.host = edits.host
@@ -224,14 +227,15 @@ cdef class Forward(Trying):
                 policy.target = edits.target
                 policy.target_length = <uint32_t>len(edits.target)
             more += edits.bound()
-        if (
-            policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0
-            and self.pool is not None      # of a mirror none is chosen yet
-        ):
+        if policy.host_length == 0 and head.count[<int>F_HOST] == 0 and head.authority_length == 0:
             # HTTP/1.0 need not name a host, HTTP/1.1 has to, and servers refuse an empty one: they are called by the
-            # name that weir knows them by (RFC 9112 section 3.3).
-            policy.host = self.pool.host_text
-            policy.host_length = <uint32_t>len(self.pool.host_text)
+            # name that weir knows them by (RFC 9112 section 3.3). Of a mirror's none is chosen yet: by the first one's.
+            pool = self.pool
+            if pool is None and self.cluster.pools:
+                pool = <Pool>self.cluster.pools[0]
+            if pool is not None:
+                policy.host = pool.host_text
+                policy.host_length = <uint32_t>len(pool.host_text)
         policy.client = owner.client
         policy.client_length = owner.client_length
         policy.proto = b"https" if owner.tls else b"http"

@@ -140,6 +140,7 @@ cdef class Hedge(SecondTry):
         limits.head_bytes = self.cluster.max_response_head_bytes
         limits.fields = self.cluster.max_response_fields
         limits.target_bytes = 0
+        self.workspace.response_owner = None    # somebody's hook may be awaited, and look at it again
         while True:
             head.scanned = 0
             step = scan_response(buf.data + buf.start, buf.end - buf.start, &limits, head)

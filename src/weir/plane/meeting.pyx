@@ -32,7 +32,7 @@ from weir.plane.hooks cimport (
 from weir.plane.messages cimport Request
 from weir.plane.passage cimport Passage
 from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
-from weir.plane.tally cimport HC_CALLS, HC_FAILURES, HC_TIMEOUTS, MC_ASKED, MC_MET, tally_ns
+from weir.plane.tally cimport HC_CALLS, HC_TIMEOUTS, MC_ASKED, MC_MET, tally_ns
 from weir.plane.workspace cimport move
 
 from weir.plane.attend import attend
@@ -40,12 +40,18 @@ from weir.plane.piecewise import BodyCut, BodyTooLarge, bound
 
 log = logging.getLogger("weir.hooks")
 
+cdef enum:
+    AT_ONCE = 262144        # bytes of an answer's body that may wait in one buffer; a larger one goes as a client takes it
+
+
 cdef class Call:
     """A coroutine of a hook, and the exchange that waits for it."""
 
     def cancel(self) -> None:
         """Nobody waits any more."""
         task = self.task
+        if self.exchange is not None:
+            self.exchange.workspace.engine.want_python()
         self.exchange = None
         self.task = None
         if task is not None:
@@ -119,7 +125,7 @@ cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) e
     begun = tally_ns()
     try:
         said = hook.function(message)
-    except Exception as error:
+    except BaseException as error:      # SystemExit, too: nobody is there to whom it could be told
         hook.tally.spent(tally_ns() - begun, exchange.workspace.clock.now_us)
         return meeting_failed(exchange, hook, error)
     spent = tally_ns() - begun
@@ -134,6 +140,7 @@ cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) e
 cdef int meeting_heard(Exchange exchange, Request view, Hook hook, Phase phase, object said) except -1:
     """What a hook has returned that is not None."""
     cdef Call call
+    cdef int64_t patience_ms = hook.timeout_ms
     if isinstance(said, Answer) and phase in (PHASE_REQUEST, PHASE_RESPONSE):
         return meeting_answer(exchange, <Answer>said)
     if not asyncio.iscoroutine(said):
@@ -154,7 +161,10 @@ cdef int meeting_heard(Exchange exchange, Request view, Hook hook, Phase phase, 
     exchange.calling = True
     if phase == PHASE_REQUEST:
         meeting_hold(exchange)
-    exchange.workspace.wheel.arm(exchange, hook.timeout_ms)
+    if exchange.gives_up_ms > 0 and not exchange.head_held:
+        # No longer than the client waits.
+        patience_ms = min(patience_ms, max(exchange.gives_up_ms - exchange.workspace.clock.now_us // 1000, <int64_t>0))
+    exchange.workspace.wheel.arm(exchange, patience_ms)
     exchange.workspace.engine.want_python()
     return MEET_WAITS
 
@@ -213,9 +223,9 @@ cdef Reason meeting_reason(Exchange exchange, object error):
 cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
     cdef bint keep
     meeting_hold(exchange)
-    if answer.pieces is not None and exchange.method != M_HEAD:
+    if (answer.pieces is not None or len(answer.body) > AT_ONCE) and exchange.method != M_HEAD:
         exchange.meets_response = False
-        made_body(exchange, meeting_view(exchange), answer.pieces)
+        made_body(exchange, meeting_view(exchange), answer.body if answer.pieces is None else answer.pieces)
         exchange.owner.answer_pieces(exchange, answer)
         return MEET_OVER
     keep = exchange.may_keep()
@@ -225,7 +235,9 @@ cdef int meeting_answer(Exchange exchange, Answer answer) except -1:
 
 
 cdef int meet_request_body(Exchange exchange) except -1:
-    if exchange.framing.kind != B_NONE:
+    # With no body, of length 0, comes a request for another protocol.
+    if exchange.framing.kind != B_NONE and not exchange.upgrade:
+        meeting_hold(exchange)          # there may be no memory for it
         meeting_add(exchange, meeting_view(exchange), PHASE_REQUEST_BODY)
     if exchange.hooked & (<Hooks>exchange.route.hooks).masks[<int>PHASE_RESPONSE_BODY]:
         # A hook of bodies is for whole ones: who asks for a part is sent all of it.
@@ -290,8 +302,7 @@ cdef int meet_log(Exchange exchange) except -1:
             if asyncio.iscoroutine(said):
                 said.close()
                 raise TypeError("a hook of phase log cannot be awaited: it is a plain function")
-        except Exception as error:
-            hook.tally.counts[<int>HC_FAILURES] += 1
-            log.error("hook %s failed", hook.name, exc_info=error)
+        except BaseException as error:
+            hook.complain(error, exchange.workspace.clock.now_us)
         hook.tally.spent(tally_ns() - begun, exchange.workspace.clock.now_us)
     return 0

@@ -10,24 +10,19 @@ import re
 cimport cython
 from libc.stdint cimport uint32_t
 
-from weir.plane.answer cimport checked_name, checked_value, status_line
+from weir.plane.answer cimport checked_value, good_name, status_line
 from weir.plane.bodied cimport Bodied, request_body, response_body
 from weir.plane.bodies cimport Body
 from weir.plane.cluster cimport Cluster
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeView
-from weir.plane.head cimport Field, Head, HeadLimits, scan_response
+from weir.plane.head cimport M_OPTIONS, T_ABSOLUTE, Field, Head, HeadLimits, scan_response
 from weir.plane.codes cimport DONE
 
 from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _NOT_IN_TARGETS = re.compile(r"[^\x21-\x7e]")
-
-cdef enum:
-    GOOD_NAMES = 1024
-    GOOD_NAME_BYTES = 64
-
 # Names that were found good, of which hooks write the same few for each message: of responses, and of requests.
 cdef dict _good_names = {}
 cdef dict _good_request_names = {}
@@ -96,19 +91,8 @@ cdef class Headers:
 
     cdef tuple _checked(self, str name):
         """The name of a field that hooks may write: as it is, and in lower case."""
-        cdef dict good = self.message.good_names()
-        cdef bytes written
-        known = good.get(name)
-        if known is not None:
-            return <tuple>known
-        if name.lower() in self.message.reserved():
-            hint = ", from request.host" if name.lower() == "host" else ""
-            raise ValueError(f"{name}: only weir writes this field{hint}")
-        written = checked_name(name)
-        checked = (written, written.lower())
-        if len(good) < GOOD_NAMES and len(written) <= GOOD_NAME_BYTES:
-            good[name] = checked
-        return checked
+        known = self.message.good_names().get(name)
+        return <tuple>known if known is not None else good_name(name, self.message.reserved(), self.message.good_names())
 
     cdef list _lines(self):
         cdef const char* p = NULL
@@ -141,6 +125,7 @@ cdef class Message(Bodied):
         """Its fields."""
         cdef Headers headers
         if self._headers is None:
+            messages_exchange(self)         # when that is over nobody would part the two again
             headers = Headers.__new__(Headers)
             headers.message = self
             self._headers = headers
@@ -254,9 +239,10 @@ cdef class Request(Message):
         if exchange.request_edits is not None and exchange.request_edits.target is not None:
             return exchange.request_edits.target.decode("latin-1")
         head = self.parsed(&p)
-        if head.path_length == 0:
-            return p[head.target_at:head.target_at + head.target_length].decode("latin-1")
-        return p[head.path_at:head.path_at + head.path_length + head.query_length].decode("latin-1")
+        said = p[head.path_at:head.path_at + head.path_length + head.query_length].decode("latin-1")
+        if head.path_length == 0 and head.target_form == T_ABSOLUTE:
+            return "*" if head.method == M_OPTIONS and not said else "/" + said
+        return said if head.path_length else p[head.target_at:head.target_at + head.target_length].decode("latin-1")
 
     @target.setter
     def target(self, str value not None):
@@ -376,9 +362,15 @@ cdef class Request(Message):
 
     @property
     def endpoint(self) -> str:
-        """The endpoint that it is sent to; "" before one is chosen."""
+        """The endpoint that it is sent to; "" before one is chosen. May be set in phase "request" to one of its cluster,
+        which is asked first if it is well, as if a cookie bound the client to it. ValueError for none of them."""
         cdef Exchange exchange = messages_exchange(self)
         return "" if exchange.pool is None else exchange.pool.name
+
+    @endpoint.setter
+    def endpoint(self, str name not None):
+        cdef Exchange exchange = messages_undecided(self)
+        exchange.cluster.want(exchange, name)
 
     @property
     def state(self) -> dict:

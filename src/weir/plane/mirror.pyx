@@ -17,8 +17,9 @@ from weir.plane.codes cimport (
 )
 from weir.plane.columns cimport CF_MIRRORED, CF_MIRRORS_FAILED
 from weir.plane.exchange cimport MAX_INTERIM, Exchange, ExchangeOwner
+from weir.plane.fields cimport ties_connection
 from weir.plane.framing cimport B_CLOSE, B_LENGTH, B_NONE, Framing, frame_response
-from weir.plane.head cimport Head, HeadLimits, scan_response
+from weir.plane.head cimport F_WWW_AUTHENTICATE, Head, HeadLimits, scan_response
 from weir.plane.mirrors cimport Mirrors
 from weir.plane.pool cimport A_CONNECTING, A_QUEUED, A_TAKEN, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM, Relay
@@ -89,6 +90,7 @@ cdef class Copy(UpstreamUser):
         self.out.end = n + exchange.body_in_inbuf
         self.method = exchange.method
         self.idempotent = exchange.idempotent
+        self.keeps = not exchange.tied
         self.mirrors.copies.add(self)
         self.state = move(self.workspace, MACHINE_MIRROR, self.state, MI_WAITING)
         self.workspace.wheel.arm(self, cluster.response_header_timeout_ms)
@@ -210,7 +212,11 @@ cdef class Copy(UpstreamUser):
         if frame_response(buf.data + buf.start, head, self.method, False, &framing) == FAILED:
             return FAILED
         self.pool.answered(self.upstream, self.workspace.clock.now_us // 1000)
-        self.keeps = framing.keep_alive and framing.kind != B_CLOSE
+        # What ties the client's connection ties the copy's: the next copy is another client's.
+        self.keeps = (
+            self.keeps and framing.keep_alive and framing.kind != B_CLOSE
+            and not ties_connection(buf.data + buf.start, head, F_WWW_AUTHENTICATE)
+        )
         relay = self.relay = Relay.__new__(Relay)
         relay.workspace = self.workspace
         relay.source = self.upstream.stream

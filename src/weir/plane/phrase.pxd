@@ -52,10 +52,13 @@ cdef class Phrase:
     # Writes what it says to out, room bytes; how many, or PHRASE_TOO_LONG.
     cdef uint32_t put(self, const Facts* facts, char* out, uint32_t room) noexcept
 
-# The segments of a path as routes count them (filters.plain_path: without empty ones and dot segments, and an encoded
-# slash is one), each as it came; *dotted: there were dot segments. How many, of which PHRASE_SEGMENTS are told.
+# The segments of a path as routes count them (filters.plain_path: without empty ones and dot segments, and a backslash
+# or an encoded slash is one), each as it came; *dotted: there were dot segments. How many, of which PHRASE_SEGMENTS are
+# told.
 cdef uint32_t path_segments(const char* p, uint32_t n, Slice* segments, bint* dotted) noexcept nogil
-# Whether s[0:n] may be a slash, as it came: its length (1 or 3), or 0.
+# Whether s[0:n] may begin with a slash, as it came: its length (1 or 3), or 0.
 cdef uint32_t slash_at(const char* s, uint32_t n) noexcept nogil
+# Where the segment of p[0:n] ends that begins at `at`; *name: where what it is called ends, before a semicolon.
+cdef uint32_t segment_end(const char* p, uint32_t at, uint32_t n, uint32_t* name) noexcept nogil
 # How many dots s[0:n] is, if it is nothing but one or two of them, encoded or not; else 0.
 cdef uint32_t dots_of(const char* s, uint32_t n) noexcept nogil

@@ -116,9 +116,21 @@ cdef uint32_t phrase_add_cookie(
 
 
 cdef uint32_t slash_at(const char* s, uint32_t n) noexcept nogil:
-    if n and s[0] == c"/":
+    if n and (s[0] == c"/" or s[0] == c"\\"):
         return 1
-    return 3 if n >= 3 and s[0] == c"%" and s[1] == c"2" and (s[2] | 32) == c"f" else 0
+    if n < 3 or s[0] != c"%":
+        return 0
+    return 3 if (s[1] == c"2" and (s[2] | 32) == c"f") or (s[1] == c"5" and (s[2] | 32) == c"c") else 0
+
+
+cdef uint32_t segment_end(const char* p, uint32_t at, uint32_t n, uint32_t* name) noexcept nogil:
+    while at < n and p[at] != c";" and slash_at(p + at, n - at) == 0:
+        at += 1
+    name[0] = at
+    if at < n and p[at] == c";":
+        while at < n and p[at] != c"/":
+            at += 1
+    return at
 
 
 cdef uint32_t dots_of(const char* s, uint32_t n) noexcept nogil:
@@ -141,24 +153,19 @@ cdef uint32_t dots_of(const char* s, uint32_t n) noexcept nogil:
 cdef uint32_t path_segments(const char* p, uint32_t n, Slice* segments, bint* dotted) noexcept nogil:
     cdef uint32_t count = 0
     cdef uint32_t at = 0
-    cdef uint32_t i = 0
-    cdef uint32_t width, dots
+    cdef uint32_t end, name, dots
     dotted[0] = False
-    while i <= n:
-        width = slash_at(p + i, n - i) if i < n else 1
-        if width == 0:
-            i += 1
-            continue
-        dots = dots_of(p + at, i - at)
+    while at <= n:
+        end = segment_end(p, at, n, &name)
+        dots = dots_of(p + at, name - at)
         if dots:
             dotted[0] = True
             if dots == 2 and count:
                 count -= 1
-        elif i > at:
+        elif name > at:
             if count < PHRASE_SEGMENTS:
                 segments[count].p = p + at
-                segments[count].n = i - at
+                segments[count].n = end - at
             count += 1
-        i += width
-        at = i
+        at = end + (slash_at(p + end, n - end) if end < n else 1)
     return count

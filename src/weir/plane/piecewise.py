@@ -114,7 +114,7 @@ async def change(body: Moving, functions: Sequence[Any], source: AsyncIterator[b
             async for piece in pieces:
                 if body.put(piece):
                     await body.room()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a function does not end the worker
         body.done(error)
     except BaseException as error:
         body.done(error)

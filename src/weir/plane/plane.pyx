@@ -354,8 +354,11 @@ cdef class Plane:
             return said
         group = said.pop("cluster")
         key = said.pop("key")
+        bound = said.pop("bound")
         said["cluster"] = self.clusters.index(group) if group in self.clusters else NOWHERE
         said["order"] = [] if said["cluster"] == NOWHERE else self._order(said["cluster"], key)
+        if bound is not None:
+            said["order"] = [bound, *(name for name in said["order"] if name != bound)]
         return said
 
     def _order(self, int cluster, key) -> list[str]:

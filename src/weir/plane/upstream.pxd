@@ -19,6 +19,7 @@ cdef class UpstreamUser(TimerOwner):
     cdef UpstreamUser line_previous
     cdef uint8_t waiting            # Waiting
     cdef set tried                  # of UpstreamHome: those that failed this user; None: none has
+    cdef UpstreamHome wanted        # where a hook wants it to go, if that may be asked; None: nowhere in particular
     cdef bint idempotent            # what it will send may be sent twice
     cdef bint repeatable            # ... and it can be: it is at hand in whole, and repeating is allowed
     cdef bint fresh                 # a replay: no connection that was used before
