@@ -63,7 +63,7 @@ def run(
 
     from weir.config.errors import ConfigError, Problem
     from weir.control.errors import PlanRefused
-    from weir.control.spawn import HANDLED
+    from weir.control.spawn import HANDLED, allow_signals
 
     before = {number: signal.getsignal(number) for number in HANDLED}
     try:
@@ -73,6 +73,7 @@ def run(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        allow_signals()
 
 
 def _check_place() -> None:
@@ -123,8 +124,9 @@ def with_hooks(plan: Plan) -> Plan:
 
 def read_beside(read: Callable[[], Plan]) -> Plan:
     """The plan, read by a process of its own, while this one imports what it will need (decision 9)."""
-    from weir.control.spawn import Answer
+    from weir.control.spawn import Answer, hold_orders
 
+    hold_orders()
     answer = Answer(read, timeout_s=math.inf)
     import weir.control.supervisor  # noqa: F401
 
@@ -170,8 +172,10 @@ def _run_alone(plan: Plan, passed: Passed) -> int:
     from weir.control.keeper import bind_admin
     from weir.control.pidfile import PidFile
     from weir.control.sockets import unbind
+    from weir.control.spawn import allow_signals
     from weir.control.worker import Service, make_rules, make_table, run
 
+    allow_signals()
     identity, pid_file = identity_of(plan), PidFile(plan.pid_file)
     memory, rules = make_table(plan, 1), make_rules(plan, 1)
     sockets: list[socket.socket] = []

@@ -56,6 +56,17 @@ async def test_an_endpoint_is_added_ordered_and_removed() -> None:
         assert len(layout.endpoint_names(made.table)) == 2
 
 
+async def test_an_endpoint_that_the_configuration_no_longer_has_can_be_added() -> None:
+    """Workers that still drain have it, and say so."""
+    made = Counted(endpoints=[("app", FIRST), ("app", "127.0.0.1:82")])
+    async with served(made, plan=PLAN) as server:
+        roster.have_seen(made.table, [1])
+        assert (await call(server, "AddEndpoint", {"endpoint": "127.0.0.1:82"})).status == 200
+        assert standing(made.table, 1).origin == Origin.RUN_TIME
+        assert (await call(server, "AddEndpoint", {"endpoint": FIRST, "weight": 2})).status == 200
+        assert (standing(made.table, 0).origin, standing(made.table, 0).weight) == (Origin.FILE, 2)
+
+
 async def test_an_application_can_be_ordered_as_any_endpoint() -> None:
     made = Counted(endpoints=[("app", "asgi:shop:app")])
     plan = Plan((), (), (ClusterPlan("app", (AddressPlan("asgi:shop:app", app="asgi:shop:app"),)),))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import signal
 import socket
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from weir.control import identity
 from weir.control.errors import StartError
 from weir.control.identity import Identity, identity_of, own_files, own_sockets
 from weir.control.sockets import PassedSocket
+from weir.control.spawn import fork
 
 ENTRY = pwd.getpwnam("nobody")
 NOBODY = Identity("nobody", ENTRY.pw_uid, ENTRY.pw_gid)
@@ -153,6 +156,24 @@ def test_what_a_link_leads_to_is_not_given_away(tmp_path: Path) -> None:
     own_files(plan(log=str(tmp_path / "symbolic.log")), NOBODY)
     own_files(plan(log=str(tmp_path / "hard.log"), history=str(tmp_path / "symbolic.log")), NOBODY)
     assert secret.stat().st_uid == 0
+
+
+def test_a_fifo_holds_nobody_up(tmp_path: Path) -> None:
+    """The directory of the history is the user's, and root opens what is in it."""
+    os.mkfifo(tmp_path / "h.db")
+
+    def own() -> int:
+        own_files(plan(history=str(tmp_path / "h.db")), NOBODY)
+        return 0
+
+    started, pid = time.monotonic(), fork(own)
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() - started > 5:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise AssertionError("it waits for somebody to write")
+        time.sleep(0.002)
+    assert (tmp_path / "h.db").stat().st_uid == 0
 
 
 def test_sockets_have_the_right_owner(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from weir.config.plan import AddressPlan, ClusterPlan
 from weir.control.dns import Target
-from weir.control.members import Members
+from weir.control.members import Members, adopt_endpoints
 from weir.control.resolve import Resolver
 from weir.plane.plane import Plane
 from weir.stats import layout, roster
@@ -107,3 +107,30 @@ def test_members_are_seen() -> None:
         members = Members(table, (), cast(Plane, told), cast(Resolver, told))
         members.keep()
         assert [roster.is_member(standing(table, number)) for number in range(2)] == [False, True]
+
+
+def test_what_the_configuration_has_is_its_own() -> None:
+    """Whatever was said of an endpoint before: an operator had added and removed it, a look-up had weighed it."""
+    plans = (ClusterPlan("app", (AddressPlan("a:1", "a", 1), AddressPlan("b:1", "b", 1), AddressPlan("c:1", "c", 1))),)
+    with layout.create(8, ["main"], 1, endpoints=[("app", name) for name in ("a:1", "b:1", "c:1")]) as table:
+        change(table, 0, origin=Origin.RUN_TIME, order=Order.REMOVED)
+        change(table, 1, origin=Origin.NAME, order=Order.DRAIN, weight=7, source_weight=9, priority=2)
+        changes = roster.changes(table)
+        adopt_endpoints(table, plans)
+        assert roster.changes(table) != changes
+        first, second, third = (standing(table, number) for number in range(3))
+        assert (first.origin, first.order) == (Origin.FILE, Order.READY)
+        assert (second.origin, second.order, second.weight) == (Origin.FILE, Order.DRAIN, 7), "orders are kept"
+        assert (second.source_weight, second.priority) == (0, 0)
+        assert third == standing(table, 2)._replace(changed_us=0)
+        changes = roster.changes(table)
+        adopt_endpoints(table, plans)
+        assert roster.changes(table) == changes
+
+
+def test_what_a_name_says_of_an_endpoint_of_the_configuration_is_kept() -> None:
+    fixed, name = AddressPlan("192.0.2.1:80", "192.0.2.1", 80), AddressPlan("app.test:80", "app.test", 80)
+    with layout.create(8, ["main"], 1, endpoints=[("app", fixed.text)]) as table:
+        change(table, 0, source_weight=9, priority=2)
+        adopt_endpoints(table, (ClusterPlan("app", (fixed, name), resolve="each"),))
+        assert (standing(table, 0).source_weight, standing(table, 0).priority) == (9, 2)

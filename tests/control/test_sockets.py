@@ -167,6 +167,22 @@ def test_a_unix_socket_is_one_for_all_workers(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_place_that_has_gone_is_no_reason_to_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Workers of a new configuration serve by then: there is no way back."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    listener = plan(path=str(directory / "weir.sock"))
+    stock = Stock(whole(listener), 2)
+    (directory / "weir.sock").unlink()
+    stock.settle(whole(listener))
+    assert not caplog.text
+    directory.rmdir()
+    directory.write_text("something else")
+    stock.settle(whole(listener))
+    assert f"unix:{directory}/weir.sock keeps its mode: not a directory" in caplog.text
+    stock.close()
+
+
 def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from weir.control.errors import PlanRefused
-from weir.control.spawn import Answer, allow_signals, ended, fork
+from weir.control.spawn import Answer, allow_signals, ended, fork, hold_orders
+from weir.control.status import say
 
 
 def wait(pid: int) -> int:
@@ -107,3 +108,45 @@ def test_an_answer_that_is_not_waited_for() -> None:
 )
 def test_ends_in_words(code: int, text: str) -> None:
     assert ended(code) == text
+
+
+def test_a_stream_that_nobody_reads_keeps_nobody_from_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader has gone, or its disk is full: signals come through all the same, and so does the child."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", closefd=False) as lost:
+        lost.write("x")
+        monkeypatch.setattr(sys, "stderr", lost)
+        try:
+            assert wait(fork(lambda: 7)) == 7
+            say("nobody hears this")
+        finally:
+            monkeypatch.undo()
+            with open(os.devnull, "w") as nothing:
+                os.dup2(nothing.fileno(), writing)
+    os.close(writing)
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGTERM, signal.SIGCHLD}
+
+
+def test_who_was_started_with_children_ignored_can_wait_for_them() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert wait(fork(lambda: 7)) == 7
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_orders_wait_until_they_are_let_through() -> None:
+    """A child that is forked meanwhile changes nothing of it."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _frame: seen.append(number))
+    try:
+        hold_orders()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert wait(fork(lambda: 0)) == 0
+        assert seen == []
+        allow_signals()
+        assert seen == [signal.SIGHUP]
+    finally:
+        allow_signals()
+        signal.signal(signal.SIGHUP, before)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import math
 import socket
 import time
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from weir.config.plan import Plan
 from weir.control import crew
 from weir.control.crew import Member, Place, worker_count
+from weir.control.notify import Notifier
+from weir.control.pidfile import PidFile
+from weir.control.processes import Processes
 from weir.control.status import StatusLine
+from weir.control.supervisor import Supervisor
+from weir.control.upgrade import Upgrading
+from weir.stats import layout
 
 
 def place_after(lives_s: list[float], monkeypatch: pytest.MonkeyPatch) -> Place:
@@ -82,3 +92,47 @@ def test_an_admin_process_that_does_not_read_holds_nothing_up() -> None:
         whole, _, rest = received.rpartition(b"\n")
         assert all(json.loads(line) for line in whole.splitlines())
         assert admin.line_ended or rest == b""
+
+
+def test_no_descriptors_are_no_end(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def none() -> tuple[socket.socket, socket.socket]:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    with layout.create(8, ["main"], 2) as table:
+        processes, place = Processes(table, [0, 1], lambda _keep: None), Place(0)
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socketpair", none)
+            assert not processes.start(place, "worker 1", [], lambda _line: 0, 0)
+        assert place.member is None
+        assert place.due > time.monotonic()
+        assert processes.free == {0, 1}
+        assert "cannot start worker 1: too many open files in system; trying again" in caplog.text
+        assert processes.start(place, "worker 1", [], lambda _line: 0, 0)
+        processes.kill()
+
+
+def test_a_successor_that_dies_as_it_begins_to_serve_takes_over_nothing() -> None:
+    said: list[str] = []
+    upgrading = Upgrading(cast(Any, SimpleNamespace(elsewhere=set())), PidFile(""), Notifier({}))
+    upgrading.successor = cast(
+        Any,
+        SimpleNamespace(
+            pid=1, is_ready=True, free={3}, reap=lambda: -9, failed=lambda _now: "gone", cancel=lambda: said.append("x")
+        ),
+    )
+    assert not upgrading.work(0.0)
+    assert (upgrading.handed_over, upgrading.successor, said) == (False, None, ["x"])
+
+
+def test_it_sleeps_while_the_weir_before_still_has_the_admin_address() -> None:
+    supervisor: Any = Supervisor.__new__(Supervisor)
+    never = SimpleNamespace(deadline=lambda: math.inf)
+    supervisor.reloading = supervisor.upgrading = never
+    supervisor.notifier, supervisor.processes = SimpleNamespace(watchdog_s=0.0), []
+    supervisor.crew, supervisor.coming = SimpleNamespace(places=[]), None
+    supervisor.admin = SimpleNamespace(sockets=["one"], place=Place(0))
+    supervisor.started, supervisor.ending = True, 0
+    supervisor.predecessor = SimpleNamespace(may_admin=False)
+    assert supervisor._pause() > 0.1
+    supervisor.predecessor.may_admin = True
+    assert supervisor._pause() == 0

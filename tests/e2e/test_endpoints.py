@@ -100,3 +100,20 @@ def test_what_cannot_be(weir: MakeRig, arguments: tuple[str, ...], message: str)
     assert message in done.stderr
     assert set(fleet.states().values()) == {"ready"}
     fleet.close()
+
+
+def test_one_that_was_removed_comes_back_by_the_configuration(weir: MakeRig) -> None:
+    fleet = Fleet(weir)
+    second, third = (endpoint.address for endpoint in fleet.endpoints[1:])
+    fleet.said("add", "app", third)
+    fleet.said("remove", "app", third)
+    path = fleet.rig.proxy.config_path
+    path.write_text(path.read_text().replace(f'"{second}"', f'"{third}"'))
+    reload(fleet.rig)
+    forget(fleet.rig, RELOADED)
+    eventually(lambda: set(fleet.asked(20)) == {"0", "2"}, 5, "the configuration says who is asked")
+    assert fleet.states()[third] == "ready"
+    done = fleet.weir("remove", "app", third)
+    assert "comes from the configuration" in done.stderr
+    forget(fleet.rig, "cluster app: endpoint ")
+    fleet.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,8 @@ import pytest
 from .conftest import MakeRig
 from .peers import Endpoint, Link, ok
 from .proxy import READY, Proxy, configuration, free_port, python_path
-from .rig import Rig, tables
+from .rig import WORKERS, Rig, tables
+from .test_reload import children
 from .wire import Truncated, eventually
 
 pytestmark = pytest.mark.timeout(30)
@@ -201,3 +204,72 @@ def test_the_options_of_the_command_line(tmp_path: Path) -> None:
     endpoint.close()
     proxy.check_end()
     assert "/served: 200" in log.read_text().splitlines()
+
+
+STARTS = """
+import os, pathlib, time
+
+marker = pathlib.Path(__file__).with_name("marker")
+if not marker.exists():
+    marker.with_suffix(".new").write_text(str(os.getppid()))
+    marker.with_suffix(".new").rename(marker)
+    time.sleep(0.3)
+"""
+
+
+def test_orders_that_come_while_it_starts_are_obeyed_when_it_has(weir: MakeRig, tmp_path: Path) -> None:
+    """HUP, USR1 and USR2 end a process that does not handle them."""
+    hooks = tmp_path / "starts.py"
+    hooks.write_text(STARTS)
+
+    def order() -> None:
+        eventually((tmp_path / "marker").exists, 20)
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            os.kill(int((tmp_path / "marker").read_text()), number)
+
+    thread = threading.Thread(target=order)
+    thread.start()
+    rig = weir(top={**WORKERS, "hooks": str(hooks)})
+    thread.join()
+    eventually(lambda: any(line.startswith("weir: reloaded: ") for line in rig.proxy.stderr), 20, "reloaded")
+    rig.proxy.expected_lines += ("weir: reloaded: ",)
+
+
+def test_without_anybody_who_reads_what_it_says(tmp_path: Path) -> None:
+    """What it says is lost; a reload, and a worker in place of one that has died, are not."""
+    endpoint = Endpoint()
+    endpoint.reply(ok(b"x"))
+    port = free_port()
+    path = tmp_path / "weir.toml"
+    path.write_text(
+        configuration({**tables(tmp_path, [endpoint.address], listener={"address": f"127.0.0.1:{port}"}), **WORKERS})
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weir", "run", "-c", str(path)], stderr=subprocess.PIPE, env=python_path()
+    )
+    assert process.stderr is not None
+    try:
+        assert b"listening" in process.stderr.readline()
+        process.stderr.close()
+        before = children(process.pid)
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: not children(process.pid) & before, 20, "reloaded")
+        eventually(lambda: process.poll() is not None or len(children(process.pid)) >= 2, 10)
+        for worker in children(process.pid):
+            os.kill(worker, signal.SIGKILL)
+        eventually(lambda: _answers(port), 10, "replaced")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        endpoint.close()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as link:
+            link.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            return link.recv(12) == b"HTTP/1.1 200"
+    except OSError:
+        return False

@@ -332,3 +332,32 @@ def test_a_configuration_from_options(tmp_path: Path) -> None:
     end(rig, second)
     assert configuration({}) == "\n"
     endpoint.close()
+
+
+SLOW = """
+import os, pathlib, time
+
+here = pathlib.Path(__file__).parent
+(here / f"read-{os.getpid()}").touch()
+if (here / "slow").exists():
+    time.sleep(0.5)
+"""
+
+
+def test_a_reload_that_is_wanted_meanwhile_is_the_new_ones(upgradable: MakeRig, tmp_path: Path) -> None:
+    """It may have read the file before it was changed."""
+    (tmp_path / "hooks.py").write_text(SLOW)
+    rig = upgradable(top={**WORKERS, "hooks": str(tmp_path / "hooks.py")})
+    first = rig.proxy.pid
+    before = set(tmp_path.glob("read-*"))
+    (tmp_path / "slow").touch()
+    os.kill(first, signal.SIGUSR2)
+    eventually(lambda: set(tmp_path.glob("read-*")) > before, 20, "the new one has read the file")
+    os.kill(first, signal.SIGHUP)
+    eventually(lambda: said(rig, UPGRADED), 60, "upgraded")
+    second = rig.proxy.pid = int(said(rig, UPGRADED)[-1].removeprefix(UPGRADED).split()[0])
+    (tmp_path / "slow").unlink()
+    eventually(lambda: said(rig, "weir: reloaded"), 30, "reloaded")
+    assert not is_there(first)
+    forget(rig, "weir: reloaded")
+    end(rig, second)

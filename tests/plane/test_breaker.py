@@ -125,3 +125,34 @@ def test_client_errors_are_no_failures(stage: Stage) -> None:
     missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
     for _ in range(20):
         assert ask(scene, missing) == missing
+
+
+def test_one_that_asks_again_is_counted_once(stage: Stage) -> None:
+    """Let through to try, failed, queued, and told that it is open: when it asks once more it has its place already."""
+    scene = stage(
+        breaker=BREAKER,
+        endpoints=3,
+        limit={"max_requests": 9},
+        pool={"max_connections": 1},
+        retry={"on": ("reset",), "same_endpoint": True, "backoff_ms": 12_000},
+    )
+    for _ in range(4):
+        client = scene.client(GET)
+        for stream in scene.dialer.dialled:
+            if stream.take_sent():
+                scene.send(stream, BROKEN.replace(b"Error\r\n", b"Error\r\nConnection: close\r\n"))
+        scene.end(client)
+    scene.wait_ms(5_001)
+    tries = [scene.client(GET) for _ in range(3)]
+    streams = scene.dialer.dialled[-3:]
+    scene.reset(streams[1])
+    assert scene.plane.queued(0) == 1, "there is no room for it elsewhere"
+    closes = OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n")
+    scene.send(streams[2], closes)
+    assert scene.plane.queued(0) == 0, "it is open: who waits is told so, and this one pauses"
+    scene.wait_ms(12_100)
+    scene.send(scene.endpoint(), closes)
+    scene.send(streams[0], closes)
+    assert [client.take_sent() for client in tries] == [OK] * 3
+    clients = [scene.client(GET) for _ in range(5)]
+    assert [b"circuit_open" in client.take_sent() for client in clients] == [False] * 3 + [True] * 2

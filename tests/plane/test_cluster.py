@@ -11,8 +11,9 @@ from tests.plane.scene import GET, OK, Scene
 from tests.plane.test_choice import place_of
 from weir.config.plan import StickyPlan
 from weir.plane.fake import FakeStream
+from weir.plane.stream import Address
 from weir.stats.reader import clusters
-from weir.stats.roster import Health, change
+from weir.stats.roster import Health, Order, change
 
 Stage = Callable[..., Scene]
 
@@ -238,3 +239,101 @@ def test_a_place_that_the_first_avoids_is_for_those_behind_it(stage: Stage) -> N
     scene.send(streams[1], OK)
     scene.send(streams[1], OK)
     assert [clients[0].take_sent(), clients[1].take_sent()] == [OK, OK]
+
+
+# -- the queue and those who get nothing any more --------------------------------------------------------------
+
+GONE: dict[str, dict[str, int]] = {
+    "drained": {"order": Order.DRAIN},
+    "down": {"order": Order.DOWN},
+    "unhealthy": {"health": Health.UNHEALTHY},
+    "ejected": {"ejected_until_us": 1 << 60},
+}
+
+
+@pytest.mark.parametrize("how", GONE)
+@pytest.mark.parametrize("limit", [0, 2])
+def test_who_gets_no_requests_gets_none_from_the_queue(stage: Stage, how: str, limit: int) -> None:
+    """Else a drained endpoint would be busy for as long as there is a queue."""
+    scene = stage(endpoints=2, pool={"max_connections": 1}, limit={"max_requests": limit})
+    clients = [scene.client(GET) for _ in range(4)]
+    streams = [scene.endpoint(0), scene.endpoint(1)]
+    assert scene.plane.queued(0) == 2
+    change(scene.memory, 0, **GONE[how])
+    for stream in streams:
+        assert stream.take_sent() == GET
+    scene.send(streams[0], OK)
+    assert clients[0].take_sent() == OK
+    assert streams[0].take_sent() == b""
+    assert scene.plane.queued(0) == 2
+    for number in (1, 2):
+        scene.send(streams[1], OK)
+        assert clients[number].take_sent() == OK
+    scene.send(streams[1], OK)
+    assert clients[3].take_sent() == OK
+    assert (streams[0].take_sent(), scene.dials) == (b"", 2)
+
+
+def test_a_dial_to_one_that_has_left_is_for_nobody(stage: Stage) -> None:
+    scene = stage(endpoints=2, pool={"max_connections": 1})
+    scene.dialer.mode = "wait"
+    clients = [scene.client(GET) for _ in range(3)]
+    assert scene.plane.queued(0) == 1
+    scene.reset(clients[0])
+    scene.plane.remove_endpoint(0, "192.0.2.1:80")
+    scene.endpoint(0).connect()
+    scene.turn()
+    assert scene.endpoint(0).take_sent() == b""
+    assert scene.endpoint(0).is_closed
+    scene.endpoint(1).connect()
+    scene.turn()
+    for client in clients[1:]:
+        scene.send(scene.endpoint(1), OK)
+        assert client.take_sent() == OK
+
+
+def test_when_the_last_one_leaves_nobody_waits_for_it(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1})
+    clients = [scene.client(GET) for _ in range(2)]
+    scene.plane.remove_endpoint(0, "192.0.2.1:80")
+    scene.turn()
+    assert b"no_endpoint" in clients[1].take_sent()
+    scene.send(scene.endpoint(0), OK)
+    assert clients[0].take_sent() == OK
+
+
+def test_a_new_one_serves_those_who_wait(stage: Stage) -> None:
+    scene = stage(pool={"max_connections": 1})
+    clients = [scene.client(GET) for _ in range(3)]
+    scene.plane.add_endpoint(0, "192.0.2.7:80")
+    scene.turn()
+    scene.plane.set_addresses(0, "192.0.2.7:80", [Address(host="192.0.2.7", port=80)])
+    scene.turn()
+    assert scene.dials == 2
+    scene.send(scene.endpoint(1), OK)
+    scene.send(scene.endpoint(1), OK)
+    assert [client.take_sent() for client in clients[1:]] == [OK, OK]
+
+
+def test_one_that_comes_back_serves_those_who_wait(stage: Stage) -> None:
+    scene = stage(endpoints=2, pool={"max_connections": 2})
+    change(scene.memory, 0, order=Order.DRAIN)
+    clients = [scene.client(GET) for _ in range(3)]
+    assert (scene.dials, scene.plane.queued(0)) == (2, 1)
+    change(scene.memory, 0, order=Order.READY)
+    clients.append(scene.client(GET))
+    assert scene.dials == 4, "whoever asks next finds out"
+    for number in (2, 3):
+        scene.send(scene.endpoint(number), OK)
+    assert [client.take_sent() for client in clients[2:]] == [OK, OK]
+
+
+def test_choices_are_counted_in_32_bits(stage: Stage) -> None:
+    """Endpoints that were never found wanting have the mark 0, which must not be the choice that is made."""
+    scene = stage(endpoints=2)
+    scene.plane.age(0)
+    for number in range(4):
+        client = scene.client(GET)
+        assert scene.dials == number + 1
+        scene.send(scene.endpoint(), OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"))
+        assert client.take_sent() == OK

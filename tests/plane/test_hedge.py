@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.plane.scene import GET, OK, Scene
 from tests.plane.test_choice import place_of
 from weir.config.plan import StickyPlan
 from weir.plane.fake import FakeStream
+from weir.stats.reader import endpoints
 from weir.stats.roster import Health, change
 
 Stage = Callable[..., Scene]
@@ -345,3 +347,19 @@ def test_the_second_of_a_key_goes_where_the_key_would_go_without_the_first(stage
     assert place_of(scene.endpoint()) == second
     scene.send(scene.endpoint(), OK)
     assert other.take_sent() == OK
+
+
+def test_each_endpoint_is_judged_by_its_own_time(stage: Stage) -> None:
+    """The second one was quick: the time in which the first one did not answer is not its."""
+    scene, client = hedged(stage, cluster={"policy": "least_time"})
+    scene.wait_ms(4)
+    scene.send(scene.endpoint(1), OTHER)
+    assert client.take_sent() == OTHER
+    slow, quick = (place_of(scene.endpoint(number)) for number in (0, 1))
+    assert 4_000 <= endpoints(scene.memory)[quick].response_us < 30_000
+    assert set(scene.plane.picks(0, 20)) == {quick}, "of the first it is known that it takes at least so long"
+    assert endpoints(scene.memory)[slow].responses == 0
+    line = json.loads(scene.log.take())
+    assert line["endpoint"] == f"192.0.2.{quick + 1}:80"
+    assert line["Tr"] < 30
+    assert line["Tw"] > AFTER_MS - 10

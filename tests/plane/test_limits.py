@@ -286,7 +286,7 @@ def test_the_document_names_settings_with_their_defaults() -> None:
         assert kind is not None
         assert str(kind.show(field.default)) == row[2], found[1]
         named += 1
-    assert named == 46
+    assert named == 44
 
 
 def test_the_reasons_of_the_document_are_reasons_and_all_are_provoked() -> None:

@@ -247,3 +247,32 @@ def test_stopping_closes_what_rests(stage: Stage) -> None:
     assert quiet == [True]
     assert scene.endpoint().is_closed
     assert scene.plane.ledger()["upstreams"] == 0
+
+
+def test_a_connection_that_is_kept_is_no_way_past_the_limit(stage: Stage) -> None:
+    scene = private(stage, limit={"max_requests": 1})
+    first = scene.client(GET, "192.0.2.7")
+    scene.endpoint().take_sent()
+    answer(scene, first)
+    other = scene.client(GET, "192.0.2.8")
+    assert scene.endpoint().take_sent().endswith(GET)
+    scene.send(first, GET)
+    assert scene.plane.queued(0) == 1
+    assert (scene.endpoint(0).take_sent(), scene.endpoint(0).is_closed) == (b"", True)
+    answer(scene, other)
+    assert scene.endpoint().take_sent() == V1 + GET
+    answer(scene, first)
+
+
+def test_a_connection_that_is_kept_is_no_way_past_the_breaker(stage: Stage) -> None:
+    scene = private(stage, breaker={"failures_percent": 50, "volume": 4, "open_for_ms": 2_000})
+    client = scene.client(host="192.0.2.7")
+    broken = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+    for _ in range(4):
+        scene.send(client, GET)
+        scene.send(scene.endpoint(), broken)
+        assert client.take_sent() == broken
+    scene.endpoint().take_sent()
+    scene.send(client, GET)
+    assert b"circuit_open" in client.take_sent()
+    assert (scene.endpoint().take_sent(), scene.dials) == (b"", 1)

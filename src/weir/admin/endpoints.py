@@ -72,7 +72,7 @@ class EndpointsService(Endpoints):
                     Code.RESOURCE_EXHAUSTED, f"{error}; a place is free again after ten minutes"
                 ) from None
             said |= {"origin": Origin.RUN_TIME, "joined_us": time.monotonic_ns() // 1000}
-        elif not self._is_current(request.cluster, roster.standing(self._memory, number)):
+        elif not self._is_current(request.cluster, roster.standing(self._memory, number)) or self._has_left(number):
             said |= {"origin": Origin.RUN_TIME, "joined_us": time.monotonic_ns() // 1000}
         roster.have_seen(self._memory, [number])
         roster.change(self._memory, number, **said)
@@ -139,6 +139,13 @@ class EndpointsService(Endpoints):
 
     def _is_current(self, cluster: str, standing: Standing) -> bool:
         return standing.order != Order.REMOVED and roster.is_member(standing)
+
+    def _has_left(self, number: int) -> bool:
+        """Whether only workers that drain have it: the configuration in use no longer does."""
+        cluster, endpoint = layout.endpoint_names(self._memory)[number]
+        plans = [plan for plan in self._state.plan.clusters if layout.endpoint_key(plan.name, "")[0] == cluster]
+        members = {layout.endpoint_key(cluster, name)[1] for plan in plans for name in plan.members()}
+        return roster.standing(self._memory, number).origin == Origin.FILE and endpoint not in members
 
     def _member(self, number: int) -> pb.Member:
         return member(reader.endpoints(self._memory)[number], roster.standing(self._memory, number))

@@ -26,6 +26,8 @@ from weir.control.spawn import fork
 __all__ = ["Identity", "identity_of", "own_files", "own_sockets"]
 
 _LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
+# O_NONBLOCK: who owns the directory may put a FIFO there, at which root would wait for ever.
+_HISTORY_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
 # What the supervisor needs to give them up for its children, and to end those (capabilities(7)).
 _NEEDED = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
 
@@ -118,7 +120,7 @@ def own_files(plan: Plan, identity: Identity | None) -> None:
         for suffix in ("", "-wal", "-shm", ".lock"):
             # What is not there is made by its user, in a directory that has to be its own anyway.
             with contextlib.suppress(OSError):
-                give(os.open(plan.history.path + suffix, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), identity)
+                give(os.open(plan.history.path + suffix, _HISTORY_FLAGS), identity)
 
 
 def own_sockets(sockets: Iterable[socket.socket], identity: Identity | None) -> None:

@@ -16,12 +16,33 @@ from weir.plane.plane import Plane
 from weir.stats import layout, roster
 from weir.stats.roster import Order, Origin
 
-__all__ = ["Members"]
+__all__ = ["Members", "adopt_endpoints"]
 
 log = logging.getLogger("weir")
 
 # Who brings an operator's endpoints; other sources are names.
 OPERATOR = ""
+
+
+def adopt_endpoints(memory: Any, clusters: Iterable[ClusterPlan]) -> None:
+    """The endpoints of a plan that comes into use are the configuration's, whoever has brought them before.
+
+    One that an operator had added and removed gets requests again, and what a look-up said of an endpoint that no name
+    stands for any more is forgotten: nobody else would take that back.
+    """
+    for cluster in clusters:
+        looked_up = any(cluster.stands_for_several(address) for address in cluster.endpoints)
+        for number in layout.name_endpoints(memory, [(cluster.name, name) for name in cluster.members()]):
+            known = roster.standing(memory, number)
+            said: dict[str, int] = {}
+            if known.origin != Origin.FILE:
+                said["origin"] = Origin.FILE
+            if known.order == Order.REMOVED:
+                said |= {"order": Order.READY, "joined_us": time.monotonic_ns() // 1000}
+            if not looked_up and (known.priority or known.source_weight):
+                said |= {"priority": 0, "source_weight": 0}
+            if said:
+                roster.change(memory, number, **said)
 
 
 class Members:

@@ -51,7 +51,10 @@ class Processes:
 
         `life` is what it does: it gets its line to the supervisor. Of the supervisor's sockets it has those in `keep`.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            return self._cannot(place, name, error)
 
         def child() -> int:
             self._let_go(set(keep))
@@ -64,15 +67,19 @@ class Processes:
             pid = fork(child)
         except OSError as error:
             ours.close()
-            log.error("cannot start %s: %s; trying again", name, (error.strerror or str(error)).lower())
-            place.due = time.monotonic() + 1.0
-            return False
+            return self._cannot(place, name, error)
         finally:
             theirs.close()
         ours.setblocking(False)
         place.member = self._by_pid[pid] = Member(pid, f"{name} (process {pid})", ours, slot)
         self.free.discard(slot)
         return True
+
+    @staticmethod
+    def _cannot(place: Place, name: str, error: OSError) -> bool:
+        log.error("cannot start %s: %s; trying again", name, (error.strerror or str(error)).lower())
+        place.due = time.monotonic() + 1.0
+        return False
 
     def reap(self) -> list[tuple[Member, int]]:
         """Those that have ended since the last time, with their os.waitstatus_to_exitcode()."""

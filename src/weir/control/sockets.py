@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import socket
 import stat
@@ -24,6 +25,8 @@ __all__ = [
     "settle",
     "unbind",
 ]
+
+log = logging.getLogger("weir")
 
 _HINTS = {
     errno.EADDRINUSE: "another process listens there",
@@ -194,22 +197,33 @@ def unbind(sock: socket.socket) -> None:
     path = sock.getsockname() if is_ours else None
     sock.close()
     if path:
-        # Without privileges the directory may not be ours any more; the next weir finds that nobody listens there.
-        with contextlib.suppress(FileNotFoundError, PermissionError):
+        # The directory may not be ours any more, or not be there; the next weir finds that nobody listens there.
+        with contextlib.suppress(OSError):
             os.unlink(path)
 
 
 def settle(sock: socket.socket, plan: ListenerPlan) -> None:
-    """What a new plan may say otherwise of a socket that stays: its backlog, and the mode of a Unix socket's file."""
+    """What a new plan may say otherwise of a socket that stays: its backlog, and the mode of a Unix socket's file.
+
+    What cannot be done, because the file is somebody else's by now, is said: the new workers serve already.
+    """
     if isinstance(sock, PassedSocket):
         return
     sock.listen(plan.backlog)
     if sock.family == socket.AF_UNIX:
-        with contextlib.suppress(FileNotFoundError):
-            # Of what is there itself, should somebody have put a link in its place.
-            fd = os.open(sock.getsockname(), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                if stat.S_ISSOCK(os.fstat(fd).st_mode):
-                    os.chmod(f"/proc/self/fd/{fd}", plan.unix_mode)
-            finally:
-                os.close(fd)
+        try:
+            set_mode(sock.getsockname(), plan.unix_mode)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.error("%s keeps its mode: %s", bound_text(sock), (error.strerror or str(error)).lower())
+
+
+def set_mode(path: str, mode: int) -> None:
+    """Of the Unix socket that is there itself, should somebody have put a link in its place."""
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)

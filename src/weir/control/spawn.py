@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from weir.control.errors import PlanRefused
 
-__all__ = ["Answer", "allow_signals", "fork", "hold_signals", "leave"]
+__all__ = ["Answer", "allow_signals", "fork", "hold_orders", "hold_signals", "leave"]
 
 log = logging.getLogger("weir")
 
@@ -43,6 +43,11 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
 
+def hold_orders() -> None:
+    """Keeps those waiting that tell a running weir what to do, until it runs: they would end one that starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
+
+
 def allow_signals() -> None:
     """Lets them through, those that came meanwhile first."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
@@ -53,16 +58,18 @@ def fork(child: Callable[[], int]) -> int:
 
     In the child the handled signals are blocked, and have their default actions. OSError if there is no process.
     """
-    hold_signals()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        # By whoever has started this process. Nobody could wait for a child.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         pid = os.fork()
     except BaseException:
-        allow_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise
     if pid != 0:
-        allow_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     status = 70  # EX_SOFTWARE of sysexits.h
     try:
@@ -80,10 +87,15 @@ def fork(child: Callable[[], int]) -> int:
 
 def leave(status: int) -> NoReturn:
     """Ends a child: what its parent would do at its end (files, exit handlers) is the parent's to do."""
+    flush()
+    os._exit(status)
+
+
+def flush() -> None:
+    """What was said is said now, as far as anybody takes it: a pipe without a reader must not keep weir from a fork."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    os._exit(status)
 
 
 class Answer:

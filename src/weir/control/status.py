@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable
@@ -45,9 +46,13 @@ class StatusLine:
 
 
 def say(line: str) -> None:
-    """A message on standard error. In one piece, for other processes may be saying something, too."""
-    sys.stderr.write(f"weir: {line}\n")
-    sys.stderr.flush()
+    """A message on standard error. In one piece, for other processes may be saying something, too.
+
+    If nobody reads it any more, or the disk is full, it is lost: that is no reason to serve nobody.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"weir: {line}\n")
+        sys.stderr.flush()
 
 
 def say_faults(plan: Plan) -> None:

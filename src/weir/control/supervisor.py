@@ -22,6 +22,7 @@ from weir.control.crew import Crew, Member, Place, Stage, worker_count
 from weir.control.errors import StartError
 from weir.control.holdings import Holdings
 from weir.control.keeper import AdminMain
+from weir.control.members import adopt_endpoints
 from weir.control.notify import Notifier
 from weir.control.passed import Passed
 from weir.control.processes import Processes
@@ -154,7 +155,7 @@ class Supervisor:
         if not self.ending:
             crews = [self.crew] if self.coming is None else [self.crew, self.coming]
             times += [place.due for crew in crews for place in crew.places if place.member is None]
-            if self.started and self.admin.sockets and self.admin.place.member is None:
+            if self.started and self.admin.sockets and self.admin.place.member is None and self._may_admin():
                 times.append(self.admin.place.due)
         return max(0.0, min(times) - now)
 
@@ -246,6 +247,9 @@ class Supervisor:
         now = time.monotonic()
         self.processes.end_late(now)
         if self.upgrading.work(now):
+            if self.reloading.wanted:
+                # The next weir may have read the file before it was changed.
+                self.upgrading.pass_on(signal.SIGHUP)
             self._end(1)
         if self.ending:
             self._end_admin()
@@ -281,12 +285,16 @@ class Supervisor:
                 self.reloading.work(now)
             if self.reloading.plan is not None and self.coming is None:
                 self._prepare(self.reloading.plan)
-        if self.admin.is_due(now) and (before is None or before.may_admin):
+        if self.admin.is_due(now) and self._may_admin():
             self._start_admin()
+
+    def _may_admin(self) -> bool:
+        return self.predecessor is None or self.predecessor.may_admin
 
     def _work_takeover(self, before: Predecessor) -> None:
         if before.may_take and not self.holdings.is_ours:
             self.holdings.take_over(self.crew.stock)
+            adopt_endpoints(self.memory, self.crew.plan.clusters)
             self.crew.stock.settle(self.crew.plan)
             self._announce()
         if before.is_gone:
@@ -395,6 +403,7 @@ class Supervisor:
         old, self.crew, self.coming = self.crew, self.coming, None
         old.drain()
         old.stock.close(keep=self.crew.stock)
+        adopt_endpoints(self.memory, self.crew.plan.clusters)
         self.crew.stock.settle(self.crew.plan)
         self.admin.hand_over()
         if self.admin.place.member is not None:

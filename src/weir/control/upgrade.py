@@ -122,7 +122,7 @@ class Upgrading:
             return False
         if self.handed_over:
             successor.reap()
-        elif successor.is_ready:
+        elif successor.is_ready and successor.reap() is None:
             say(f"upgraded: process {successor.pid} serves; this one finishes what is in flight")
             self.handed_over = True
             self._notifier.handed_over(successor.pid)
@@ -133,6 +133,11 @@ class Upgrading:
             say(f"not upgraded: process {successor.pid}: {why}; this one goes on")
             self.forget()
         return False
+
+    def pass_on(self, number: signal.Signals) -> None:
+        """A signal that came for whoever serves now."""
+        if self.successor is not None and self.successor.reap() is None:
+            os.kill(self.successor.pid, number)
 
     def admin_ended(self) -> None:
         """After it was handed over: the admin process has closed its files."""

@@ -9,11 +9,13 @@ import socket
 import time
 from collections.abc import Iterable
 
+from weir.control.spawn import allow_signals
+
 __all__ = ["Waiting"]
 
 
 class Waiting:
-    """open() installs handlers for `signals`, close() takes the wakeup descriptor back.
+    """open() installs handlers for `signals` and lets them through, close() takes the wakeup descriptor back.
 
     `since` is when nobody can be blamed for not having done something: if the process itself was stopped for longer
     than `absent_s`, others may have been as well.
@@ -32,6 +34,7 @@ class Waiting:
         signal.set_wakeup_fd(self._pair[1].fileno(), warn_on_full_buffer=False)
         for number in self._signals:
             signal.signal(number, _noted)
+        allow_signals()
 
     def wait(self, descriptors: Iterable[int], seconds: float) -> tuple[list[signal.Signals], list[int]]:
         """Signals that came, and which of the descriptors can be read, after `seconds` at the latest."""

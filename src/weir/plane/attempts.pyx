@@ -265,6 +265,7 @@ cdef class Trying(Exchange):
         self.first_byte_us = 0
         old_pool.give(old, False)
         self._await_head()
+        self.hedge_at_ms = 0        # how long it took was observed, as far as it says something
         if buf is None:
             return 0
         limits.head_bytes = self.cluster.max_response_head_bytes

@@ -32,6 +32,8 @@ cdef class Breaker:
                 return False
             self.state = move(self.workspace, MACHINE_BREAKER, self.state, CB_HALF_OPEN)
             self.went_well = 0
+        if user.tries:
+            return True         # asked once more, it is the one that it was
         if self.trying >= BREAKER_TRIES:
             return False
         self.trying += 1

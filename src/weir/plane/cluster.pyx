@@ -47,6 +47,16 @@ cdef inline bint is_last_resort(Pool pool) noexcept:
     )
 
 
+cdef bint may_take(Cluster cluster, Pool pool) noexcept:
+    """Whether the policy may choose it now: a connection of any other is for nobody who waits."""
+    if cluster.is_stale():
+        try:
+            cluster.look()
+        except MemoryError:
+            pass                # as it was: the next choice looks again
+    return pool.share != 0 and not pool.closed
+
+
 cdef class Cluster(PoolOwner):
     """A cluster; the settings are those of `weir.config.plan.ClusterPlan`."""
 
@@ -172,6 +182,9 @@ cdef class Cluster(PoolOwner):
         self.balancer = self.choice.balancer
         if self.sticky is not None and self.sticky.count != <uint32_t>len(self.pools):
             self.sticky.rebuild(self.pools)
+        if self.queue.length:
+            # There may be room where there was none, or nobody to wait for any more.
+            self.workspace.engine.put_ready(self)
         return 0
 
     cdef bint is_stale(self) noexcept:
@@ -234,8 +247,9 @@ cdef class Cluster(PoolOwner):
             self.limiter.let_go(self.workspace.clock.now_us)
 
     cdef UpstreamUser next_waiting(self, UpstreamHome home):
-        if self.limiter is not None and self.binds:
-            # It waits for its turn, not for any connection: its own endpoint may have room.
+        if (self.limiter is not None and self.binds) or not may_take(self, <Pool>home):
+            # It waits for its turn, not for any connection: its own endpoint may have room. And one that is drained,
+            # or ill, would else be kept busy by the queue for as long as there is one.
             self.workspace.engine.put_ready(self)
             return None
         return self._take_next(home)
@@ -291,6 +305,11 @@ cdef class Cluster(PoolOwner):
         if self.is_stale():
             self.look()
         self.stamp += 1
+        if self.stamp == 0:
+            # Round once: a mark of long ago, or none, is not one of now.
+            self.stamp = 1
+            for pool in self.pools:
+                pool.mark = 0
         if user.tried is not None:
             for pool in user.tried:
                 pool.mark = self.stamp

@@ -47,7 +47,7 @@ from weir.plane.stream cimport STREAM_DOWN, STREAM_PEER_DONE, STREAM_WRITE
 from weir.plane.text cimport put_bytes
 from weir.plane.tunnel cimport pump_tunnel
 from weir.plane.upstream cimport W_POOL, W_QUEUE, Upstream, UpstreamHome
-from weir.plane.vouch cimport believe, introduce, take_kept
+from weir.plane.vouch cimport believe, drop_kept, introduce, take_kept
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace, move
 
 
@@ -74,20 +74,22 @@ cdef class Forward(Trying):
     # -- finding a connection -----------------------------------------------------------------------------
 
     cdef int _acquire(self) except -1:
-        cdef Acquired how = A_TAKEN
+        cdef Acquired how
         self.state = move(self.workspace, MACHINE_EXCHANGE, self.state, E_WAITING)
         cdef Upstream kept
         if self.gives_up_ms and self._is_late():
             return self._too_late()
+        if self.cluster.admits and not self.admitted:
+            how = self.cluster.admit(self)
+            if how == A_QUEUED and self.owner.kept is not None:
+                drop_kept(self)     # its place is of use before its turn comes
+            if how != A_TAKEN:
+                return self._acquired(how)
         if self.owner.kept is not None:
             kept = take_kept(self)
             if kept is not None:
                 return self.on_upstream(kept)
-        if self.cluster.admits and not self.admitted:
-            how = self.cluster.admit(self)
-        if how == A_TAKEN:
-            how = self.cluster.acquire(self, False)
-        return self._acquired(how)
+        return self._acquired(self.cluster.acquire(self, False))
 
     # -- the client's deadline ----------------------------------------------------------------------------
 

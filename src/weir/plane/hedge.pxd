@@ -1,6 +1,6 @@
 # A second request, to another endpoint, while the first has no response yet. Its states are in spec/states.toml.
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from weir.plane.buffer cimport Buffer
 from weir.plane.cluster cimport Cluster
@@ -19,12 +19,16 @@ cdef class Hedge(SecondTry):
     cdef Buffer buf                     # what has come of a response head
     cdef uint32_t interim               # heads before the final one: they are dropped
     cdef uint8_t state                  # HedgeState
+    cdef int64_t began_us
+    cdef int64_t connected_us           # as the exchange's, for the connection of this one
+    cdef int64_t connect_us
 
     # If that is allowed, paid for, and there is another endpoint.
     cdef int start(self, Exchange exchange) except -1
     cdef int _read(self) except -1
     cdef int _heads(self) except -2     # 1: a final head that may win; 0: not yet; -1: it may not
     cdef int _failed(self, Reason reason) except -1
+    cdef void _outrun(self) noexcept    # its response head was there first
     cdef int _win(self) except -1
     cdef int _end(self) except -1
     cdef int _give_up(self) except -1

@@ -6,12 +6,13 @@ exchange), keeps nothing of the client's, and hands over its connection in one s
 without a body is sent twice like this, so there is nothing to move but a head.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport DONE, FAILED, R_BAD_RESPONSE, R_RESPONSE_HEAD_TOO_LARGE, R_UPSTREAM_CLOSED, Reason, Step
 from weir.plane.exchange cimport MAX_INTERIM, Exchange, SecondTry
 from weir.plane.head cimport Head, HeadLimits, scan_response
+from weir.plane.peak cimport peak_note
 from weir.plane.pool cimport A_CONNECTING, A_QUEUED, A_TAKEN, Acquired, Pool
 from weir.plane.relay cimport RELAY_TAILROOM
 from weir.plane.retrywords cimport RW_HEDGE_BOUND, RW_HEDGE_FAILED, RW_HEDGE_SENT, RW_HEDGE_WON
@@ -46,6 +47,7 @@ cdef class Hedge(SecondTry):
         self.key = exchange.key
         self.exchange = exchange
         exchange.second = self
+        self.began_us = self.workspace.clock.now_us
         self.state = move(self.workspace, MACHINE_HEDGE, self.state, H_WAITING)
         how = self.cluster.acquire(self, True)
         self.pool = self.cluster.chosen
@@ -72,6 +74,10 @@ cdef class Hedge(SecondTry):
         cdef uint32_t n
         self.pool = <Pool>upstream.home
         self.upstream = upstream
+        self.connected_us = self.workspace.clock.now_us
+        if upstream.requests == 1 and not upstream.reused:
+            self.connected_us = self.workspace.clock.tick()
+            self.connect_us = self.connected_us - max(upstream.dialled_us, self.began_us)
         n = exchange.compose_request()
         self.state = move(self.workspace, MACHINE_HEDGE, self.state, H_SENT)
         # A connection that does not take a head at once is not the way to be faster.
@@ -115,6 +121,7 @@ cdef class Hedge(SecondTry):
             buf.end += <uint32_t>got
             verdict = self._heads()
             if verdict > 0:
+                self._outrun()
                 return self._win()
             if verdict < 0:
                 return self._failed(R_BAD_RESPONSE)
@@ -151,12 +158,25 @@ cdef class Hedge(SecondTry):
 
     # -- ends ---------------------------------------------------------------------------------------------
 
+    cdef void _outrun(self) noexcept:
+        cdef Pool other = self.exchange.pool
+        cdef int64_t now_us = self.workspace.clock.tick()
+        cdef int64_t waited_us = now_us - self.exchange.connected_us
+        # As long as the client has waited: by what the quicker one took, hedges would come sooner and sooner.
+        self.cluster.hedge.observe(waited_us)
+        # The other one has taken so long at least, and nobody will hear how long. It must not look as if it were good.
+        if other.timed and waited_us > other.peak.us:
+            peak_note(&other.peak, waited_us, now_us)
+
     cdef int _win(self) except -1:
         cdef Exchange exchange = self.exchange
         cdef Upstream upstream = self.upstream
         cdef Buffer buf = self.buf
         self.upstream = None
         self.buf = None
+        # What is measured from here on is the time of the endpoint that answers.
+        exchange.connected_us = self.connected_us
+        exchange.connect_us = self.connect_us
         self.cluster.retry.count(RW_HEDGE_WON)
         self._end()
         return exchange.take_over(upstream, buf)

@@ -161,6 +161,8 @@ cdef class Plane:
         pool.preferred = 0
         if pool.min_idle:
             pool.keep_warm()
+        if pool.owner.queue.length:
+            self.workspace.engine.put_ready(pool.owner)     # it is somewhere to go
 
     def stop_listening(self) -> None:
         """Accepts no more; everything else goes on."""
@@ -314,6 +316,10 @@ cdef class Plane:
             pool = group.balancer.pick(user, group.stamp)
             found.append(-1 if pool is None else places[pool])
         return found
+
+    def age(self, int cluster) -> None:
+        """For tests: as if it had made nearly as many choices as it can count."""
+        (<Cluster>self.clusters[cluster]).stamp = 0xFFFFFFFE
 
     def busy(self, int cluster) -> int:
         """For tests: exchanges that have a connection of the cluster, as its bound of loads counts them."""

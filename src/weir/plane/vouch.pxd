@@ -13,3 +13,5 @@ cdef uint32_t introduce(Exchange exchange, char* out) noexcept
 cdef void believe(ExchangeOwner owner, const Head* head, RequestPolicy* policy, const char* p, char* hop) noexcept
 # The connection that speaks for this client and has rested since its last request; None: there is none.
 cdef Upstream take_kept(Exchange exchange)
+# It is closed.
+cdef int drop_kept(Exchange exchange) except -1

@@ -57,3 +57,9 @@ cdef Upstream take_kept(Exchange exchange):
         return upstream
     pool.drop(upstream)
     return None
+
+
+cdef int drop_kept(Exchange exchange) except -1:
+    cdef Upstream upstream = exchange.owner.kept
+    exchange.owner.kept = None
+    return (<PrivatePool>upstream.home).drop(upstream)
