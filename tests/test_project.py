@@ -25,7 +25,7 @@ PLANE_ORDER = (
     *("debug", "syscalls", "codes", "columns", "retrywords", "states", "machines", "clock", "timers", "buffer"),
     *("keyed", "counters"),
     *("rule", "gcra"),
-    *("text", "accesslog"),
+    *("text", "scan", "accesslog"),
     *("engine", "selector", "guest", "stream", "pipe"),
     *("templates", "series", "head", "ids", "timing", "framing", "host", "fields", "deadline", "chunked", "accept"),
     *("edits",),

@@ -238,7 +238,40 @@ def test_name_longer_than_its_place() -> None:
     assert outcome(parse_request, start + b"n" * 65536 + b":\r\n\r\n", head_bytes=200_000) == LARGE
 
 
+TCHARS = [c for c in range(33, 127) if bytes([c]) not in b'"(),/:;<=>?@[\\]{}']
+
+
+@pytest.mark.parametrize("place", range(41))
+def test_each_byte_at_each_place(place: int) -> None:
+    """Names and values are looked at sixteen bytes at a time, where that many are there."""
+    for c in range(256):
+        word = b"A" * place + bytes([c]) + b"z" * (40 - place)
+        for rest in (b"\r\n\r\n", b"\r\nb: " + b"c" * 40 + b"\r\n\r\n"):
+            named, said = (outcome(parse_fields, line + rest) for line in (word + b": v", b"n: " + word))
+            if c in TCHARS:
+                assert isinstance(named, dict)
+                assert named["fields"][0] == (word, b"v")
+            elif c != 58:
+                assert named == BAD
+            if c == 9 or (c >= 32 and c != 127):
+                assert isinstance(said, dict)
+                assert said["fields"][0] == (b"n", word.strip(b" \t"))
+            else:
+                assert said == BAD
+
+
 KNOWN = [known for known in FieldId if known != FieldId.F_OTHER]
+
+
+@pytest.mark.parametrize("known", KNOWN)
+def test_no_other_name_is_taken_for_a_known_one(known: FieldId) -> None:
+    name = (known.name or "")[2:].replace("_", "-").lower().encode()
+    names = [name[:at] + bytes([c]) + name[at + 1 :] for at in range(len(name)) for c in TCHARS]
+    for begin in range(0, len(names), 50):
+        some = names[begin : begin + 50]
+        head = parse_fields(b"".join(one + b": v\r\n" for one in some) + b"\r\n")
+        assert head is not None
+        assert [found == known for found in head.ids] == [one.lower() == name for one in some]
 
 
 @pytest.mark.parametrize("known", KNOWN)

@@ -15,13 +15,13 @@ from weir.plane.codes cimport (
     DONE, FAILED, NEED_MORE, R_BAD_REQUEST, R_BAD_RESPONSE, R_BAD_VERSION, R_HEAD_TOO_LARGE,
     R_RESPONSE_HEAD_TOO_LARGE, R_TARGET_TOO_LONG, Reason, Step,
 )
-from weir.plane.text cimport equals_lower, lower
+from weir.plane.scan cimport is_name, plain_name, value_end
+from weir.plane.text cimport equals_lower
 
 cdef enum:
     IS_TOKEN = 1        # RFC 9110 section 5.6.2
     IS_TARGET = 2       # visible ASCII except '#': a fragment is never sent (RFC 9112 section 3.2)
-    IS_VALUE = 4        # HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5)
-    IS_DIGIT = 8
+    IS_DIGIT = 4
 
 cdef enum:
     # The longest registered method has 17 bytes (UPDATEREDIRECTREF). A bound keeps the search for the
@@ -74,8 +74,6 @@ cdef int head_fill_tables() except -1:
     cdef int c, n, at = 0
     for c in range(256):
         CLASS[c] = 0
-        if c == 9 or (c >= 32 and c != 127):
-            CLASS[c] |= IS_VALUE
         if 33 <= c <= 126 and c != c"#":
             CLASS[c] |= IS_TARGET
         if c"0" <= c <= c"9":
@@ -112,31 +110,9 @@ cdef inline uint8_t head_field_id(const char* s, uint32_t n) noexcept nogil:
     if n > KNOWN_NAME_LIMIT:
         return F_OTHER
     for i in range(KNOWN_FROM[n], KNOWN_FROM[n + 1]):
-        if lower(s[0]) == KNOWN[i].text[0] and equals_lower(s, KNOWN[i].text, n):
+        if is_name(s, KNOWN[i].text, n):
             return KNOWN[i].id
     return F_OTHER
-
-
-cdef inline uint32_t head_value_end(const char* p, uint32_t i, uint32_t n) noexcept nogil:
-    # The first byte from i on that may not stand in a value; n if there is none. Eight at a time: the sum
-    # flags a byte below 0x20 or equal to 0x7f, sometimes also one above such a byte, never only that.
-    cdef uint64_t x, del_
-    cdef uint32_t stop
-    while i + 8 <= n:
-        memcpy(&x, p + i, 8)
-        del_ = x ^ <uint64_t>0x7F7F7F7F7F7F7F7F
-        x = (x - <uint64_t>0x2020202020202020) & ~x | (del_ - <uint64_t>0x0101010101010101) & ~del_
-        if x & <uint64_t>0x8080808080808080 == 0:
-            i += 8
-            continue
-        stop = i + 8
-        while i < stop:
-            if CLASS[<uint8_t>p[i]] & IS_VALUE == 0:
-                return i
-            i += 1
-    while i < n and CLASS[<uint8_t>p[i]] & IS_VALUE:
-        i += 1
-    return i
 
 
 cdef inline uint32_t head_fields_limit(const HeadLimits* limits) noexcept nogil:
@@ -165,6 +141,7 @@ cdef Step head_parse_fields(
         if head.field_count >= limit:
             return head_fail(head, large)
         at = i
+        i = plain_name(p, i, n)
         while i < n and CLASS[<uint8_t>p[i]] & IS_TOKEN:
             i += 1
         if i == n:
@@ -177,7 +154,7 @@ cdef Step head_parse_fields(
         value = i + 1
         while value < n and head_is_space(p[value]):
             value += 1
-        stop = head_value_end(p, value, n)
+        stop = value_end(p, value, n)
         if stop == n:
             return NEED_MORE
         if p[stop] != c"\r":
@@ -382,7 +359,7 @@ cdef Step head_parse_response(const char* p, uint32_t n, const HeadLimits* limit
     i += 3
     # Some servers leave out the reason phrase together with its space (RFC 9112 section 4 wants the space).
     if i < n and p[i] == c" ":
-        i = head_value_end(p, i, n)
+        i = value_end(p, i, n)
     step = head_parse_line_end(p, i, n, head, R_BAD_RESPONSE)
     if step != DONE:
         return step
