@@ -452,3 +452,20 @@ def test_a_cluster_chosen_after_waiting_looks_at_this_requests_head() -> None:
         scene.close()
 
     in_loop(play)
+
+
+def test_who_wants_to_know_hears_of_the_first_request_that_meets_a_hook() -> None:
+    @weir.hook("request", path="/a")
+    def meet(_request: weir.Request) -> None:
+        met.append("hook")
+
+    met: list[str] = []
+    scene = Scene(hooks=[meet])
+    scene.plane.on_hooks_met(lambda: met.append("first"))
+    client = scene.client()
+    for path, expected in ((b"/b", []), (b"/a", ["first", "hook"]), (b"/a", ["first", "hook", "hook"])):
+        scene.send(client, GET.replace(b"/a", path))
+        scene.send(scene.endpoint(), OK)
+        assert client.take_sent() == OK
+        assert met == expected
+    scene.close()

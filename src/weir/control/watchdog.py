@@ -38,7 +38,8 @@ class Turning(Protocol):
 class Watchdog:
     """Says in the log which of `found` has blocked the loop for `after_s` seconds, with its stack; once for each time.
 
-    start() is called in the thread that it watches, stop() at the end.
+    start() is called in the thread that it watches, stop() at the end. A process with a second thread pays more for
+    each system call, so who only has functions that nobody has called yet need not start it.
     """
 
     def __init__(self, engine: Turning, found: Sequence[Found], after_s: float) -> None:
@@ -50,8 +51,9 @@ class Watchdog:
         self._said: dict[str, tuple[float, int]] = {}  # when each was last named, and how often it was not since
 
     def start(self) -> None:
-        """Watches the calling thread, in which a loop runs. Nothing happens where there is nothing to be named."""
-        if not self._names or self._after_s <= 0:
+        """Watches the calling thread, in which a loop runs. Nothing happens where there is nothing to be named, or if
+        it watches already, or was stopped."""
+        if not self._names or self._after_s <= 0 or self._thread is not None or self._ended.is_set():
             return
         watched = threading.get_ident()
         self._thread = threading.Thread(target=self._watch, args=(watched,), name="weir watchdog", daemon=True)

@@ -156,9 +156,11 @@ class Worker:
             rules=seat.rules,
             hooks=[one for one in found if isinstance(one, Hook)],
         )
-        self.life = Life([one for one in found if isinstance(one, Step)])
+        self._steps = [one for one in found if isinstance(one, Step)]
+        self.life = Life(self._steps)
         self.watchdog = Watchdog(engine, found, plan.hook_block_after_ms / 1000)
         self.plane.on_log_wanted(self.flush_log)
+        self.plane.on_hooks_met(self.watchdog.start)
         self.apps = make_apps(plan, host)
         self.resolver = Resolver(self.plane, plan.clusters)
         self.members = Members(self.memory, plan.clusters, self.plane, self.resolver)
@@ -201,7 +203,8 @@ class Worker:
 
         Raises StartError, after stop(), when a startup hook has failed or an application cannot be started.
         """
-        self.watchdog.start()
+        if self._steps:
+            self.watchdog.start()
         alive = asyncio.create_task(self._show_life())
         try:
             await self.life.begin()

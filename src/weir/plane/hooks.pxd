@@ -41,5 +41,6 @@ cdef class Hooks:
     cdef readonly list entries                   # of Hook, HOOKS_MOST at most, in the order in which they are called
     cdef HookRow together                        # of all hooks of a worker
     cdef uint64_t masks[PHASES]
+    cdef public object on_met                    # called before the first request meets one of them; None: it was
     # A bit for each hook that a request meets.
     cdef uint64_t select(self, const Asked* asked) noexcept

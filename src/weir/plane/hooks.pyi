@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from mmap import mmap
 from typing import Any
 
@@ -9,4 +9,5 @@ class Hook:
     def __init__(self, hook: weir.hooks.Hook[..., Any], memory: mmap, worker: int) -> None: ...
 
 class Hooks:
+    on_met: Callable[[], object] | None
     def __init__(self, entries: Sequence[Hook], memory: Any, worker: int) -> None: ...

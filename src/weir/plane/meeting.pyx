@@ -86,14 +86,19 @@ cdef Request meeting_view(Exchange exchange):
 cdef int choose_hooks(Exchange exchange) except -1:
     cdef Asked asked
     cdef ExchangeOwner owner = exchange.owner
+    cdef Hooks hooks = exchange.route.hooks
     asked.p = owner.inbuf.data + exchange.head.at
     asked.head = &exchange.workspace.request_head
     asked.client = owner.client
     asked.client_length = owner.client_length
     asked.scratch = exchange.workspace.compose
-    exchange.hooked = (<Hooks>exchange.route.hooks).select(&asked)
-    (<Hooks>exchange.route.hooks).together.counts[<int>MC_ASKED] += 1
-    (<Hooks>exchange.route.hooks).together.counts[<int>MC_MET] += exchange.hooked != 0
+    exchange.hooked = hooks.select(&asked)
+    hooks.together.counts[<int>MC_ASKED] += 1
+    hooks.together.counts[<int>MC_MET] += exchange.hooked != 0
+    if exchange.hooked and hooks.on_met is not None:
+        call = hooks.on_met
+        hooks.on_met = None
+        call()
     return 0
 
 

@@ -105,6 +105,13 @@ cdef class Plane:
         """`call()` is called when the access log's batch should be taken before its next flush is due."""
         self.workspace.on_log_wanted = call
 
+    def on_hooks_met(self, call) -> None:
+        """`call()` is called before the first request of each route meets a hook."""
+        cdef Route route
+        for route in self.routes:
+            if route.hooks is not None:
+                route.hooks.on_met = call
+
     def add_endpoint(self, int cluster, str endpoint, str name="") -> None:
         """A new member of a cluster, by its text; nothing happens if there is one of that text.
 
