@@ -159,8 +159,8 @@ def _mirror(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
     if mirror and mirror == route.get("to"):
         message = f"{quoted(mirror)} gets the requests already: each would come twice"
         yield Finding((*loc, "mirror"), "value", message, "name another cluster")
-    for place, cluster in tables(raw, "cluster"):
-        if mirror and cluster.get("name") == mirror and cluster.get("proxy_protocol", OFF) != OFF:
+    for place, cluster in tables(raw, "cluster") if mirror else ():
+        if cluster.get("name") == mirror and cluster.get("proxy_protocol", OFF) != OFF:
             message = f"no copy goes to {quoted(mirror)}: its connections have a PROXY header, and speak for one client"
             yield Finding(
                 (*loc, "mirror"), "value", message, "name another cluster", ("cluster", place, "proxy_protocol")

@@ -30,19 +30,23 @@ def adopt_endpoints(memory: Any, clusters: Iterable[ClusterPlan]) -> None:
     One that an operator had added and removed gets requests again, and what a look-up said of an endpoint that no name
     stands for any more is forgotten: nobody else would take that back.
     """
+    found: list[tuple[str, str, bool]] = []
     for cluster in clusters:
         looked_up = any(cluster.stands_for_several(address) for address in cluster.endpoints)
-        for number in layout.name_endpoints(memory, [(cluster.name, name) for name in cluster.members()]):
-            known = roster.standing(memory, number)
-            said: dict[str, int] = {}
-            if known.origin != Origin.FILE:
-                said["origin"] = Origin.FILE
-            if known.order == Order.REMOVED:
-                said |= {"order": Order.READY, "joined_us": time.monotonic_ns() // 1000}
-            if not looked_up and (known.priority or known.source_weight):
-                said |= {"priority": 0, "source_weight": 0}
-            if said:
-                roster.change(memory, number, **said)
+        found += [(cluster.name, name, looked_up) for name in cluster.members()]
+    # Of all at once: each time it reads all names that there are.
+    numbers = layout.name_endpoints(memory, [(cluster, name) for cluster, name, _ in found])
+    for number, (_cluster, _name, looked_up) in zip(numbers, found, strict=True):
+        known = roster.standing(memory, number)
+        said: dict[str, int] = {}
+        if known.origin != Origin.FILE:
+            said["origin"] = Origin.FILE
+        if known.order == Order.REMOVED:
+            said |= {"order": Order.READY, "joined_us": time.monotonic_ns() // 1000}
+        if not looked_up and (known.priority or known.source_weight):
+            said |= {"priority": 0, "source_weight": 0}
+        if said:
+            roster.change(memory, number, **said)
 
 
 class Members:
