@@ -367,4 +367,6 @@ async def test_a_full_table_is_answered_quickly() -> None:
             assert json.loads(body)["matched"] == 4094
     print(f"GetStats of 4094 series, 100 of them: {min(used) * 1e3:.1f} ms of processor, {min(took) * 1e3:.1f} ms")
     # 10 ms where nobody else uses the memory, 25 ms where others do: it is 16 MB that are read.
-    assert min(used) < 0.03 * slowness(), used
+    # It reads some megabytes, so neighbours who fill the caches count for more than slowness() tells: 21 to 35 ms were
+    # seen on one day. Each series by itself would be 90.
+    assert min(used) < 0.05 * slowness(), used
