@@ -299,6 +299,19 @@ async def late(request: weir.Request) -> None:
     slept.append(asyncio.get_running_loop())
 
 
+async def test_only_who_meets_a_hook_pays_for_a_watchdog() -> None:
+    def watchdogs() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "weir watchdog"]
+
+    before = watchdogs()
+    async with weir.Proxy(app=App(), hooks=[teapot]) as proxy:
+        assert (await get(f"{proxy.url}/else")).text == "app"
+        assert watchdogs() == before
+        assert (await get(f"{proxy.url}/teapot")).status_code == 418
+        assert len(watchdogs()) == len(before) + 1
+    assert watchdogs() == before
+
+
 async def test_hooks_run_in_ones_own_loop(tmp_path: Path) -> None:
     async with weir.Proxy(app=App(), hooks=[teapot, late], cluster={"connect_timeout": "100ms"}) as proxy:
         assert (await get(f"{proxy.url}/teapot")).status_code == 418
