@@ -126,8 +126,13 @@ def read_beside(read: Callable[[], Plan]) -> Plan:
     """The plan, read by a process of its own, while this one imports what it will need (decision 9)."""
     from weir.control.spawn import Answer, hold_orders
 
+    def reading() -> Plan:
+        # Looking for pydantic's plugins opens every installed package's metadata: a tenth of the start.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+        return read()
+
     hold_orders()
-    answer = Answer(read, timeout_s=math.inf)
+    answer = Answer(reading, timeout_s=math.inf)
     import weir.control.supervisor  # noqa: F401
 
     while not answer.read():
