@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from weir.config.action_plan import ActionPlan
+from weir.plane.fake import FakeStream
 
 Stage = Callable[..., Scene]
 
@@ -348,3 +350,33 @@ def test_what_may_not_be_a_head_gets_a_body(stage: Stage, data: bytes) -> None:
     client = scene.client(data)
     scene.wait_ms(600)
     assert b"\nhead_timeout: " in client.take_sent()
+
+
+def test_who_takes_an_answer_slowly_is_not_idle(stage: Stage) -> None:
+    action = ActionPlan(status=200, body=(("text", "x" * 100_000),))
+    scene = stage(listener={"idle_timeout_ms": 1000, "send_timeout_ms": 3000}, route={"cluster": -1, "action": action})
+    clients = [scene.client(), scene.client()]
+    for client in clients:
+        client.room = 1000
+        scene.send(client, GET)
+    scene.wait_ms(1100)
+    assert not clients[0].is_closed
+    clients[0].room = -1
+    scene.turn()
+    assert clients[0].take_sent().endswith(b"x" * 100_000)
+    scene.wait_ms(900)
+    assert not clients[0].is_closed, "it is idle since it has taken its answer"
+    scene.wait_ms(1100)
+    assert clients[0].is_closed
+    assert clients[1].was_reset
+    assert scene.reasons() == {"idle_timeout": 1, "client_stalled": 1}
+
+
+def test_a_connection_that_the_kernel_does_not_watch_is_not_kept(stage: Stage) -> None:
+    scene = stage()
+    stream = FakeStream(scene.engine)
+    stream.unwatched = True
+    scene.plane.welcome(scene.listener, stream)
+    assert stream.was_reset
+    assert scene.plane.ledger()["downstreams"] == 0
+    assert scene.reasons() == {"out_of_memory": 1}
