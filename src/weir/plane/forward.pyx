@@ -355,13 +355,14 @@ cdef class Forward(Trying):
             self.body_read = self.body_read or reads
         if step == FAILED:
             return self._request_broken()
-        if relay.done:
+        if self.state == E_SENT and self.head_held:
+            pass            # what is waited for is the beginning of the response's body, for a moment
+        elif relay.done:
             if self.state == E_SENT:
                 pace_start(&self.pace)
                 self._await_head()
         elif self.state == E_SENT:
-            if not self.head_held:
-                await_request(self, step)
+            await_request(self, step)
         elif relay.moved:
             # The endpoint answers already: the two have something to say to each other, at whatever pace.
             self.idle_us = self.workspace.clock.now_us + 1000 * self.cluster.stream_idle_timeout_ms
