@@ -415,3 +415,49 @@ def test_what_a_hook_says_of_ids_and_times_is_said_once() -> None:
     assert answered.count(b"x-request-id:") == answered.count(b"x-request-id: its\r\n") == 1
     assert answered.count(b"server-timing:") == answered.count(b"server-timing: db;dur=1\r\n") == 1
     scene.close()
+
+
+def test_each_attempt_begins_with_the_fields_as_they_were() -> None:
+    @weir.hook("request")
+    def once(request: weir.Request) -> None:
+        request.headers.add("X-Once", "1")
+
+    @weir.hook("upstream")
+    def each(request: weir.Request) -> None:
+        request.headers.add("X-Try", request.endpoint)
+
+    @weir.hook("request_body")
+    def passes(piece: bytes, _request: weir.Request) -> bytes:
+        return piece
+
+    scene = Scene(hooks=[once, each, passes], endpoints=2, retry={"backoff_ms": 0})
+    scene.dialer.mode = "wait"
+    client = scene.client(b"PUT /a HTTP/1.1\r\nHost: h\r\nDigest: of=it\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for number in range(2):
+        if number == 0:
+            scene.endpoint(0).room = 0  # not one byte of it is taken
+        scene.endpoint(number).connect()
+        scene.turn()
+        if number == 0:
+            scene.reset(scene.endpoint(0))
+    sent = scene.endpoint(1).take_sent()
+    assert sent.count(b"X-Once: 1\r\n") == 1
+    assert sent.count(b"X-Try: ") == 1
+    assert b"X-Try: 192.0.2.2:80\r\n" in sent or b"X-Try: 192.0.2.1:80\r\n" in sent
+    assert b"Digest" not in sent, "what a changed body says of its head holds for all attempts"
+    scene.reset(client)
+    scene.close()
+
+
+def test_a_request_that_stands_in_a_line_changes_its_cluster_no_more() -> None:
+    seen: list[weir.Request] = []
+    scene = Scene(hooks=[weir.hook("request")(seen.append)], pool={"max_connections": 1}, shadow={})
+    clients = [scene.client(GET), scene.client(GET)]
+    assert scene.plane.queued(0) == 1
+    with pytest.raises(RuntimeError, match="has gone on"):
+        seen[1].cluster = "shadow"
+    scene.send(scene.endpoint(), OK)
+    scene.send(scene.endpoint(), OK)
+    assert [client.take_sent() for client in clients] == [OK, OK]
+    assert scene.plane.queued(0) == 0
+    scene.close()
