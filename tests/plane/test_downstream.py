@@ -355,20 +355,19 @@ def test_what_may_not_be_a_head_gets_a_body(stage: Stage, data: bytes) -> None:
 def test_who_takes_an_answer_slowly_is_not_idle(stage: Stage) -> None:
     action = ActionPlan(status=200, body=(("text", "x" * 100_000),))
     scene = stage(listener={"idle_timeout_ms": 1000, "send_timeout_ms": 3000}, route={"cluster": -1, "action": action})
-    clients = [scene.client(), scene.client()]
-    for client in clients:
+    slow, stalled = scene.client(), scene.client()
+    for client in (slow, stalled):
         client.room = 1000
         scene.send(client, GET)
     scene.wait_ms(1100)
-    assert not clients[0].is_closed
-    clients[0].room = -1
+    slow.room = -1
     scene.turn()
-    assert clients[0].take_sent().endswith(b"x" * 100_000)
+    assert slow.take_sent().endswith(b"x" * 100_000)
     scene.wait_ms(900)
-    assert not clients[0].is_closed, "it is idle since it has taken its answer"
+    assert scene.reasons() == {}, "it is idle since it has taken its answer"
     scene.wait_ms(1100)
-    assert clients[0].is_closed
-    assert clients[1].was_reset
+    assert slow.is_closed
+    assert stalled.was_reset
     assert scene.reasons() == {"idle_timeout": 1, "client_stalled": 1}
 
 

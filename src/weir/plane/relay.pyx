@@ -301,8 +301,8 @@ cdef class Relay:
         return 0
 
     cdef int _set_down(self) except -1:
-        """While it waits, or is done, it owns no buffer, unless something stands in it that is still wanted: half a chunk
-        header, half a trailer section, or what comes behind the body."""
+        """While it waits, or is done, it owns no buffer, unless something stands in it that is still wanted: half a
+        chunk header, half a trailer section, or what comes behind the body."""
         if self.raw_end == self.buf.end:
             self.workspace.buffers.give(self.buf)
             self.buf = None
