@@ -412,6 +412,11 @@ cdef class Forward(Trying):
             return pump_tunnel(self)
         if what & STREAM_DOWN:
             return self.abort(R_CLIENT_CLOSED)
+        if self.calling and self.request_passage is not None and not self.request_taken():
+            # A hook reads the body, whose end may come together with that of all that the client sends.
+            self.request_passage.read_on()
+            if self.request_taken() and not self.owner.options.half_close_aborts:
+                return 0
         if what & STREAM_PEER_DONE and (
             self.owner.options.half_close_aborts or self.waiting == W_QUEUE or self.state == E_HELD
         ):
