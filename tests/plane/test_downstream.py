@@ -371,6 +371,24 @@ def test_who_takes_an_answer_slowly_is_not_idle(stage: Stage) -> None:
     assert scene.reasons() == {"idle_timeout": 1, "client_stalled": 1}
 
 
+@pytest.mark.parametrize("request_", [GET, GET + GET[:5], GET.replace(b"Host", b"Connection: close\r\nHost")])
+def test_who_takes_some_of_an_answer_has_the_time_for_the_rest_anew(stage: Stage, request_: bytes) -> None:
+    action = ActionPlan(status=200, body=(("text", "x" * 100_000),))
+    scene = stage(listener={"send_timeout_ms": 1000}, route={"cluster": -1, "action": action})
+    client = scene.client()
+    client.room = 1000
+    scene.send(client, request_)
+    for _ in range(5):
+        scene.wait_ms(900)
+        client.room = 1000
+        scene.turn()
+    assert len(client.take_sent()) == 6000
+    assert scene.reasons() == {}
+    scene.wait_ms(1100)
+    assert client.was_reset
+    assert scene.reasons() == {"client_stalled": 1}
+
+
 def test_a_connection_that_the_kernel_does_not_watch_is_not_kept(stage: Stage) -> None:
     scene = stage()
     stream = FakeStream(scene.engine)

@@ -184,8 +184,12 @@ cdef class Downstream(Arrival):
 
     cdef int on_stream(self, Stream stream, uint32_t what) except -1:
         cdef Exchange exchange
+        cdef uint32_t taken
         if self.out is not None and what & STREAM_WRITE:
+            taken = self.out.start
             self._flush_out()
+            if self.out is not None and self.out.start > taken and self.state != D_EXCHANGE:
+                self.workspace.wheel.arm(self, self.options.send_timeout_ms)    # it takes its answer, if slowly
             if self.out is None and self.state == D_HEAD:
                 # The time for a head begins when it is heard again.
                 self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
