@@ -389,6 +389,20 @@ def test_who_takes_some_of_an_answer_has_the_time_for_the_rest_anew(stage: Stage
     assert scene.reasons() == {"client_stalled": 1}
 
 
+@pytest.mark.parametrize("request_", [GET, GET + GET[:5]])
+def test_who_sends_and_takes_no_answer_has_no_more_time_for_it(stage: Stage, request_: bytes) -> None:
+    action = ActionPlan(status=200, body=(("text", "x" * 100_000),))
+    scene = stage(listener={"send_timeout_ms": 1000}, route={"cluster": -1, "action": action})
+    client = scene.client()
+    client.room = 1000
+    scene.send(client, request_)
+    for _ in range(3):
+        scene.wait_ms(400)
+        scene.send(client, b"x")
+    assert client.was_reset
+    assert scene.reasons() == {"client_stalled": 1}
+
+
 def test_a_connection_that_the_kernel_does_not_watch_is_not_kept(stage: Stage) -> None:
     scene = stage()
     stream = FakeStream(scene.engine)

@@ -202,7 +202,8 @@ cdef class Downstream(Arrival):
             return self._linger()
         if what & STREAM_DOWN:
             return self.close()
-        if self.state == D_CLOSING or (self.state == D_PREFACE and not self._greet()):
+        # (With an answer to take it is not heard, and whatever it sends gives it no more time for that.)
+        if self.state == D_CLOSING or self.out is not None or (self.state == D_PREFACE and not self._greet()):
             return 0
         return self._run()
 
