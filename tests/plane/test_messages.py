@@ -417,47 +417,65 @@ def test_what_a_hook_says_of_ids_and_times_is_said_once() -> None:
     scene.close()
 
 
-def test_each_attempt_begins_with_the_fields_as_they_were() -> None:
-    @weir.hook("request")
-    def once(request: weir.Request) -> None:
-        request.headers.add("X-Once", "1")
+def twice(first: Callable[[weir.Request | weir.Response], object], phase: str = "response") -> list[list[object]]:
+    """What is kept of two requests that a client sends one after the other, and of their responses."""
+    kept: list[object] = []
+    places: list[object] = []
 
-    @weir.hook("upstream")
-    def each(request: weir.Request) -> None:
-        request.headers.add("X-Try", request.endpoint)
+    @weir.hook(phase)  # type: ignore[arg-type]
+    def meet(message: Any) -> None:
+        request = message if isinstance(message, weir.Request) else message.request
+        assert request.target == ("/one", "/two")[len(places)]
+        assert request.state == {}, "another exchange's"
+        assert request.series == ("/one", "/two")[len(places)]
+        request.state["n"] = len(places)
+        message.headers[f"X-{len(places)}"] = "y"
+        places.append(id(request))
+        kept.append(first(message))
 
-    @weir.hook("request_body")
-    def passes(piece: bytes, _request: weir.Request) -> bytes:
-        return piece
-
-    scene = Scene(hooks=[once, each, passes], endpoints=2, retry={"backoff_ms": 0})
-    scene.dialer.mode = "wait"
-    client = scene.client(b"PUT /a HTTP/1.1\r\nHost: h\r\nDigest: of=it\r\nTransfer-Encoding: chunked\r\n\r\n")
+    scene = Scene(hooks=[meet])
+    client = scene.client()
     for number in range(2):
-        if number == 0:
-            scene.endpoint(0).room = 0  # not one byte of it is taken
-        scene.endpoint(number).connect()
+        client.feed(b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % (b"/one", b"/two")[number])
         scene.turn()
-        if number == 0:
-            scene.reset(scene.endpoint(0))
-    sent = scene.endpoint(1).take_sent()
-    assert sent.count(b"X-Once: 1\r\n") == 1
-    assert sent.count(b"X-Try: ") == 1
-    assert b"X-Try: 192.0.2.2:80\r\n" in sent or b"X-Try: 192.0.2.1:80\r\n" in sent
-    assert b"Digest" not in sent, "what a changed body says of its head holds for all attempts"
-    scene.reset(client)
+        endpoint = scene.endpoint()
+        scene.send(endpoint, OK)
+        sent = client.take_sent() if phase == "response" else endpoint.take_sent()
+        assert (b"X-0: y" in sent, b"X-1: y" in sent) == (number == 0, number == 1)
     scene.close()
+    return [kept, places]
 
 
-def test_a_request_that_stands_in_a_line_changes_its_cluster_no_more() -> None:
-    seen: list[weir.Request] = []
-    scene = Scene(hooks=[weir.hook("request")(seen.append)], pool={"max_connections": 1}, shadow={})
-    clients = [scene.client(GET), scene.client(GET)]
-    assert scene.plane.queued(0) == 1
-    with pytest.raises(RuntimeError, match="has gone on"):
-        seen[1].cluster = "shadow"
-    scene.send(scene.endpoint(), OK)
-    scene.send(scene.endpoint(), OK)
-    assert [client.take_sent() for client in clients] == [OK, OK]
-    assert scene.plane.queued(0) == 0
-    scene.close()
+@pytest.mark.parametrize("phase", ["request", "upstream", "response"])
+def test_what_nobody_kept_serves_the_next_exchange(phase: str) -> None:
+    _, places = twice(lambda message: None, phase)
+    assert places[0] == places[1]
+
+
+@pytest.mark.parametrize("phase", ["request", "response"])
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda message: message,
+        lambda message: message.headers,
+        lambda message: getattr(message, "request", message),
+        lambda message: getattr(message, "request", message).headers,
+        lambda message: message.headers.get,
+        lambda message: lambda: message.headers,
+    ],
+    ids=["message", "headers", "request", "its headers", "method", "closure"],
+)
+def test_what_somebody_has_kept_stays_over(keep: Callable[[Any], object], phase: str) -> None:
+    (first, _), places = twice(keep, phase)
+    assert places[0] != places[1]
+    with pytest.raises(RuntimeError, match="over"):
+        touch_kept(first)
+
+
+def touch_kept(kept: Any) -> None:
+    if isinstance(kept, weir.Headers):
+        kept.items()
+    elif callable(kept):
+        kept("x").items() if "get" in str(kept) else kept().items()
+    else:
+        kept.headers.items()
