@@ -67,6 +67,7 @@ PLANE_ORDER = (
         "bodied",
         "facts",
         "compose",
+        "headers",
         "messages",
         "meeting",
         "hedge",
@@ -120,7 +121,7 @@ MAY_IMPORT = {
     "weir.testing": ("weir.embedding", "weir.stats"),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
-        *("weir.hooks", "weir.plane.answer", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
+        *("weir.hooks", "weir.plane.answer", "weir.plane.headers", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
     ),
 }
 
@@ -201,6 +202,7 @@ TESTED_IN = {
     "plane/passage.pyx": "plane/test_bodies.py",
     "plane/account.pyx": "plane/test_exchange.py",
     "plane/answer.pyx": "plane/test_messages.py",
+    "plane/headers.pyx": "plane/test_messages.py",
     "plane/answering.pyx": "plane/test_answers.py",
     "plane/arrival.pyx": "plane/test_clients.py",
     "plane/clock.pyx": "plane/test_timers.py",

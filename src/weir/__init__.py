@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from weir.hooks import hook
     from weir.hooks.life import background, shutdown, startup
     from weir.plane.answer import Answer
-    from weir.plane.messages import Headers, Request, Response
+    from weir.plane.headers import Headers
+    from weir.plane.messages import Request, Response
     from weir.plane.piecewise import BodyCut, BodyTooLarge
     from weir.running import run
 
@@ -47,7 +48,7 @@ _HOMES: Final = {
     "BodyCut": "weir.plane.piecewise",
     "BodyTooLarge": "weir.plane.piecewise",
     "ConfigError": "weir.config.errors",
-    "Headers": "weir.plane.messages",
+    "Headers": "weir.plane.headers",
     "Proxy": "weir.embedding",
     "Request": "weir.plane.messages",
     "Response": "weir.plane.messages",

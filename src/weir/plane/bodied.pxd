@@ -18,6 +18,9 @@ cdef class Bodied(ExchangeView):
     # ValueError if it can have no other body in place of its own, made of its own or (`whole`) a new one.
     cdef int may_be_given(self, bint whole) except -1
     cdef Edits edits(self)
+    cdef Edits edits_if_any(self)
+    cdef tuple reserved(self)           # names of fields that hooks may not write, in lower case
+    cdef dict good_names(self)          # those that were found good before
     # Its parsed head, and in p[0] what offsets count from. RuntimeError when it is gone.
     cdef const Head* parsed(self, const char** p) except NULL
 

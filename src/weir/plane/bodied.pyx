@@ -13,7 +13,11 @@ from weir.plane.framing cimport B_CHUNKED, B_CLOSE, B_NONE, Framing, frame_respo
 from weir.plane.head cimport M_HEAD, Head
 from weir.plane.relay cimport Relay
 
+from weir.config.action_plan import HOP_FIELDS
 from weir.plane.piecewise import read_whole
+
+# Names that were found good, of which hooks write the same few for each message.
+cdef dict _good_names = {}
 
 
 cdef Body bodies_new(Exchange exchange, bint of_response):
@@ -131,6 +135,15 @@ cdef class Bodied(ExchangeView):
 
     cdef Edits edits(self):
         raise NotImplementedError(f"{type(self).__name__}.edits")
+
+    cdef Edits edits_if_any(self):
+        raise NotImplementedError(f"{type(self).__name__}.edits_if_any")
+
+    cdef tuple reserved(self):
+        return HOP_FIELDS
+
+    cdef dict good_names(self):
+        return _good_names
 
     cdef const Head* parsed(self, const char** p) except NULL:
         raise NotImplementedError(f"{type(self).__name__}.parsed")

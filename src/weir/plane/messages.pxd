@@ -5,19 +5,12 @@ from libc.stdint cimport uint32_t
 from weir.plane.bodied cimport Bodied
 from weir.plane.cluster cimport Cluster
 from weir.plane.edits cimport Edits
-
-cdef class Headers:
-    cdef Message message
-    cdef list _lines(self)
-    cdef tuple _checked(self, str name)
+from weir.plane.headers cimport Headers
 
 cdef class Message(Bodied):
     cdef Headers _headers
-    cdef Edits edits_if_any(self)
-    cdef tuple reserved(self)
-    cdef dict good_names(self)          # those that were found good before
 
-cdef class Request(Message):
+cdef class Request(Message):        # one may serve several exchanges: end() puts back all that is here
     cdef Response answered              # its response, as hooks see it; None: there was none yet
     cdef object _state
     cdef str named                      # its series; None: nobody has asked, it is its path's
