@@ -1,11 +1,19 @@
-"""Endpoints' names: looked up off the loop, again and again, never waited for by a request."""
+"""Endpoints' names: looked up off the loop, again and again, never waited for by a request.
+
+What is hard here is that getaddrinfo cannot be broken off, and may take half a minute where a name server is silent. So
+each call has a thread of its own, which nobody ever waits for: neither the end of the worker, as it would for a thread
+of the loop's executor, nor others who want to use that.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
 import socket
-from typing import Any
+import threading
+from typing import Any, Final
 
 from weir.config.plan import AddressPlan, ClusterPlan, is_ip
 from weir.plane.plane import Plane
@@ -14,6 +22,9 @@ from weir.plane.stream import Address
 __all__ = ["Resolver"]
 
 log = logging.getLogger("weir.resolve")
+
+# Of a worker's. Further names wait until one of them is known, or was given up by the system.
+MOST_AT_A_TIME: Final = 32
 
 
 def literal(address: AddressPlan) -> Address | None:
@@ -35,7 +46,9 @@ class Resolver:
         self._plane = plane
         self._clusters = clusters
         self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
+        # Those of start(): who comes later is not waited for.
         self._first: list[asyncio.Event] = []
+        self._turns = asyncio.Semaphore(MOST_AT_A_TIME)
 
     def start(self) -> None:
         """Begins; needs a running loop."""
@@ -43,19 +56,22 @@ class Resolver:
             for address in cluster.endpoints:
                 # Where an application is, who serves it knows.
                 if address.app is None and not cluster.stands_for_several(address):
-                    self.watch(number, address)
+                    self._first.append(self.watch(number, address))
 
-    def watch(self, cluster: int, address: AddressPlan) -> None:
-        """A member of a cluster, which the plane has by `address.text`: tells its addresses now and from now on."""
+    def watch(self, cluster: int, address: AddressPlan) -> asyncio.Event:
+        """A member of a cluster, which the plane has by `address.text`: tells its addresses now and from now on.
+
+        The event is set when it was tried once."""
+        event = asyncio.Event()
         known = literal(address)
         if known is not None:
             self._plane.set_addresses(cluster, address.text, [known])
-            return
-        event = asyncio.Event()
-        self._first.append(event)
+            event.set()
+            return event
         self._tasks[cluster, address.text] = asyncio.create_task(
             self._watch(cluster, address, self._clusters[cluster], event)
         )
+        return event
 
     def forget(self, cluster: int, endpoint: str) -> None:
         """It is no member any more."""
@@ -65,8 +81,8 @@ class Resolver:
 
     async def wait_first(self, timeout_s: float) -> None:
         """Waits until each name was tried once, but no longer than timeout_s."""
-        if self._first:
-            waits = [asyncio.create_task(event.wait()) for event in self._first]
+        waits = [asyncio.create_task(event.wait()) for event in self._first if not event.is_set()]
+        if waits:
             _done, pending = await asyncio.wait(waits, timeout=timeout_s)
             for task in pending:
                 task.cancel()
@@ -103,15 +119,46 @@ class Resolver:
             first.set()
             await asyncio.sleep(pause_s)
 
-    @staticmethod
-    async def _look_up(address: AddressPlan) -> list[Address]:
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    async def _look_up(self, address: AddressPlan) -> list[Address]:
         found: dict[str, Address] = {}
-        for family, _type, _protocol, _name, place in infos:
+        for family, _type, _protocol, _name, place in await self._ask(address.host or "", address.port):
             # (host, port) of IPv4, (host, port, flow, scope) of IPv6
             fields: tuple[Any, ...] = place
             scope = fields[3] if family == socket.AF_INET6 else 0
             resolved = Address(host=fields[0].partition("%")[0], port=address.port, scope=scope)
             found.setdefault(resolved.text, resolved)
         return list(found.values())
+
+    async def _ask(self, host: str, port: int) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Any]] = loop.create_future()
+        await self._turns.acquire()
+        # A daemon: one that hangs must not keep the process from ending.
+        thread = threading.Thread(target=self._call, args=(loop, answer, host, port), name="weir-resolve", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._turns.release()
+            raise OSError(errno.EAGAIN, "there is no thread for it") from error
+        return await answer
+
+    def _call(self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[list[Any]], host: str, port: int) -> None:
+        """In a thread."""
+        said: list[Any] | Exception
+        try:
+            said = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except Exception as error:
+            said = error
+        # RuntimeError: the loop is closed by now, and nobody waits for it.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._answered, answer, said)
+
+    def _answered(self, answer: asyncio.Future[list[Any]], said: list[Any] | Exception) -> None:
+        # Not before: a thread that hangs counts, also if nobody waits for it any more.
+        self._turns.release()
+        if answer.done():
+            return
+        if isinstance(said, Exception):
+            answer.set_exception(said)
+        else:
+            answer.set_result(said)
