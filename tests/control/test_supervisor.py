@@ -22,6 +22,7 @@ from weir.control.processes import Processes
 from weir.control.status import StatusLine
 from weir.control.supervisor import Supervisor
 from weir.control.upgrade import Upgrading
+from weir.control.watching import LOOK_S, Watching
 from weir.stats import layout
 
 
@@ -131,8 +132,20 @@ def test_it_sleeps_while_the_weir_before_still_has_the_admin_address() -> None:
     supervisor.notifier, supervisor.processes = SimpleNamespace(watchdog_s=0.0), []
     supervisor.crew, supervisor.coming = SimpleNamespace(places=[]), None
     supervisor.admin = SimpleNamespace(sockets=["one"], place=Place(0))
-    supervisor.started, supervisor.ending = True, 0
+    supervisor.started, supervisor.ending, supervisor.watching = True, 0, None
     supervisor.predecessor = SimpleNamespace(may_admin=False)
     assert supervisor._pause() > 0.1
     supervisor.predecessor.may_admin = True
     assert supervisor._pause() == 0
+
+
+def test_it_wakes_to_look_at_files() -> None:
+    supervisor: Any = Supervisor.__new__(Supervisor)
+    never = SimpleNamespace(deadline=lambda: math.inf)
+    supervisor.reloading = supervisor.upgrading = never
+    supervisor.notifier, supervisor.processes = SimpleNamespace(watchdog_s=0.0), []
+    supervisor.crew, supervisor.coming = SimpleNamespace(places=[]), None
+    supervisor.admin = SimpleNamespace(sockets=[], place=Place(0))
+    supervisor.started, supervisor.ending, supervisor.predecessor = True, 0, None
+    supervisor.watching = Watching([], time.monotonic())
+    assert supervisor._pause() <= LOOK_S

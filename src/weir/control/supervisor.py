@@ -157,6 +157,8 @@ class Supervisor:
             times += [place.due for crew in crews for place in crew.places if place.member is None]
             if self.started and self.admin.sockets and self.admin.place.member is None and self._may_admin():
                 times.append(self.admin.place.due)
+            if self.started and self.watching is not None:
+                times.append(self.watching.due)
         return max(0.0, min(times) - now)
 
     def _on_signal(self, number: signal.Signals) -> None:
