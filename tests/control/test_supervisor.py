@@ -6,8 +6,12 @@ import contextlib
 import errno
 import json
 import math
+import os
+import signal
 import socket
+import subprocess
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +23,7 @@ from weir.control.crew import Member, Place, worker_count
 from weir.control.notify import Notifier
 from weir.control.pidfile import PidFile
 from weir.control.processes import Processes
+from weir.control.spawn import fork
 from weir.control.status import StatusLine
 from weir.control.supervisor import Supervisor
 from weir.control.upgrade import Upgrading
@@ -110,6 +115,62 @@ def test_no_descriptors_are_no_end(monkeypatch: pytest.MonkeyPatch, caplog: pyte
         assert "cannot start worker 1: too many open files in system; trying again" in caplog.text
         assert processes.start(place, "worker 1", [], lambda _line: 0, 0)
         processes.kill()
+
+
+def pid_of(table: layout.Table, slot: int) -> int:
+    where = layout.read_header(table).places
+    return int(layout.read(table, where.workers_at + slot * where.worker_bytes, layout.WORKER, "pid"))
+
+
+def set_pid(table: layout.Table, slot: int, pid: int) -> None:
+    where = layout.read_header(table).places
+    layout.write(table, where.workers_at + slot * where.worker_bytes, layout.WORKER, pid=pid)
+
+
+def test_a_slot_says_whose_it_is_from_the_fork_on() -> None:
+    """Its worker says so itself, but later: an earlier weir that is killed leaves one that has not begun."""
+    with layout.create(8, ["main"], 2) as table:
+        processes, place = Processes(table, [0, 1], lambda _keep: None), Place(0)
+        assert processes.start(place, "worker 1", [], lambda line: len(line.recv(1)), 1)
+        assert place.member is not None
+        assert pid_of(table, 1) == place.member.pid
+        processes.kill()
+
+
+def test_slots_of_an_earlier_weir_are_free_when_their_workers_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with layout.create(8, ["main"], 6) as table, subprocess.Popen(["sleep", "60"]) as other:
+        lives, has_ended = [fork(lambda: time.sleep(60) or 0) for _ in range(2)]  # type: ignore[func-returns-value]
+        os.kill(has_ended, signal.SIGKILL)
+        while "Z" not in Path(f"/proc/{has_ended}/stat").read_text():
+            pass
+        # One that works, one that nobody waits for, another program's number, nobody's number, no number yet.
+        for slot, pid in enumerate([lives, has_ended, other.pid, 2**22 + 1, 0]):
+            set_pid(table, slot, pid)
+        processes = Processes(table, [5], lambda _keep: None)
+        try:
+            processes.reclaim()
+            assert processes.free == {5}, "who was just forked has not said yet who it is"
+            now[0] += 1
+            set_pid(table, 4, lives)
+            processes.reclaim()
+            now[0] += 1.5
+            processes.reclaim()
+            assert processes.free == {1, 2, 3, 5}
+            assert processes.elsewhere == {0, 4}
+            os.kill(lives, signal.SIGKILL)
+            os.waitpid(lives, 0)
+            processes.reclaim()
+            now[0] += 2.5
+            processes.reclaim()
+            assert (processes.elsewhere, processes.free) == (set(), set(range(6)))
+        finally:
+            other.kill()
+            for pid in (lives, has_ended):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
 
 
 def test_a_successor_that_dies_as_it_begins_to_serve_takes_over_nothing() -> None:
