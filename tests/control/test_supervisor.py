@@ -137,9 +137,7 @@ def test_a_slot_says_whose_it_is_from_the_fork_on() -> None:
         processes.kill()
 
 
-def test_slots_of_an_earlier_weir_are_free_when_their_workers_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+def test_slots_of_an_earlier_weir_are_free_when_their_workers_are_gone() -> None:
     with layout.create(8, ["main"], 6) as table, subprocess.Popen(["sleep", "60"]) as other:
         lives, has_ended = [fork(lambda: time.sleep(60) or 0) for _ in range(2)]  # type: ignore[func-returns-value]
         os.kill(has_ended, signal.SIGKILL)
@@ -151,18 +149,10 @@ def test_slots_of_an_earlier_weir_are_free_when_their_workers_are_gone(monkeypat
         processes = Processes(table, [5], lambda _keep: None)
         try:
             processes.reclaim()
-            assert processes.free == {5}, "who was just forked has not said yet who it is"
-            now[0] += 1
-            set_pid(table, 4, lives)
-            processes.reclaim()
-            now[0] += 1.5
-            processes.reclaim()
-            assert processes.free == {1, 2, 3, 5}
-            assert processes.elsewhere == {0, 4}
+            assert processes.free == {1, 2, 3, 4, 5}
+            assert processes.elsewhere == {0}
             os.kill(lives, signal.SIGKILL)
             os.waitpid(lives, 0)
-            processes.reclaim()
-            now[0] += 2.5
             processes.reclaim()
             assert (processes.elsewhere, processes.free) == (set(), set(range(6)))
         finally:
@@ -173,9 +163,28 @@ def test_slots_of_an_earlier_weir_are_free_when_their_workers_are_gone(monkeypat
                     os.waitpid(pid, 0)
 
 
+def test_a_slot_of_a_weir_that_was_killed_is_not_given_away_before_its_worker_can_have_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with layout.create(8, ["main"], 3) as table:
+        processes = Processes(table, [0, 1, 2], lambda _keep: None)
+        processes.free -= {1, 2}
+        processes.left_behind({1, 2})
+        processes.reclaim()
+        assert (processes.free, processes.are_sure()) == ({0}, False)
+        set_pid(table, 2, os.getpid())
+        now[0] += 1.1
+        processes.reclaim()
+        assert (processes.free, processes.elsewhere, processes.are_sure()) == ({0, 1}, {2}, True)
+
+
 def test_a_successor_that_dies_as_it_begins_to_serve_takes_over_nothing() -> None:
     said: list[str] = []
-    upgrading = Upgrading(cast(Any, SimpleNamespace(elsewhere=set())), PidFile(""), Notifier({}))
+    upgrading = Upgrading(
+        cast(Any, SimpleNamespace(left_behind=lambda slots: said.append(str(slots)))), PidFile(""), Notifier({})
+    )
     upgrading.successor = cast(
         Any,
         SimpleNamespace(
@@ -183,7 +192,7 @@ def test_a_successor_that_dies_as_it_begins_to_serve_takes_over_nothing() -> Non
         ),
     )
     assert not upgrading.work(0.0)
-    assert (upgrading.handed_over, upgrading.successor, said) == (False, None, ["x"])
+    assert (upgrading.handed_over, upgrading.successor, said) == (False, None, ["x", "{3}"])
 
 
 def test_it_sleeps_while_the_weir_before_still_has_the_admin_address() -> None:

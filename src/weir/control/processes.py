@@ -19,9 +19,9 @@ __all__ = ["Processes"]
 
 log = logging.getLogger("weir")
 
-# For so long a slot has to be seen without a worker before it is somebody else's: one that was just forked, by a weir
-# that was killed at that moment, has not said yet who it is.
-SURE_S: Final = 2.0
+# For so long the slots of a weir that was killed are nobody's: a worker that it had just forked has not said yet who it
+# is.
+SURE_S: Final = 1.0
 
 
 class Processes:
@@ -35,7 +35,7 @@ class Processes:
         self.memory = memory
         self.free = set(free)
         self.elsewhere = set(range(layout.read_header(memory).workers)) - self.free
-        self._unseen: dict[int, float] = {}  # of `elsewhere`: since when there is no worker
+        self._unsure: dict[int, float] = {}  # of `elsewhere`: until when
         self._let_go = let_go
         self._by_pid: dict[int, Member] = {}
 
@@ -114,15 +114,22 @@ class Processes:
         where = layout.read_header(self.memory).places
         return where.workers_at + slot * where.worker_bytes
 
+    def left_behind(self, slots: set[int]) -> None:
+        """Slots of a weir that is gone, and did not say what becomes of its workers."""
+        self.elsewhere |= slots
+        self._unsure |= dict.fromkeys(slots, time.monotonic() + SURE_S)
+
+    def are_sure(self) -> bool:
+        """Whether `free` is not about to change by itself."""
+        return not self._unsure
+
     def reclaim(self) -> None:
         """The earlier supervisor is gone: slots whose worker is gone as well are free."""
         now = time.monotonic()
-        for slot in list(self.elsewhere):
-            if counts_in(self.memory.fd, layout.read(self.memory, self._at(slot), layout.WORKER, "pid")):
-                self._unseen.pop(slot, None)
-            elif now - self._unseen.setdefault(slot, now) >= SURE_S:
+        self._unsure = {slot: until for slot, until in self._unsure.items() if until > now}
+        for slot in list(self.elsewhere - self._unsure.keys()):
+            if not counts_in(self.memory.fd, layout.read(self.memory, self._at(slot), layout.WORKER, "pid")):
                 clear(self.memory, slot)
-                del self._unseen[slot]
                 self.elsewhere.discard(slot)
                 self.free.add(slot)
 

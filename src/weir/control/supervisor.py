@@ -282,7 +282,8 @@ class Supervisor:
             if self.processes.elsewhere:
                 self.processes.reclaim()
             if self.coming is None and not self.reloading.is_under_way() and self.upgrading.wanted:
-                self.upgrading.begin(self.crew.plan.upgrade_program, self.crew.stock, self.admin.at())
+                if self.processes.are_sure():
+                    self.upgrading.begin(self.crew.plan.upgrade_program, self.crew.stock, self.admin.at())
             elif self.coming is None:
                 self.reloading.work(now)
             if self.reloading.plan is not None and self.coming is None:
