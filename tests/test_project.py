@@ -118,6 +118,7 @@ MAY_IMPORT = {
     "weir.running": ("weir.admin", "weir.config", "weir.control", "weir.hooks"),
     "weir.embedding": ("weir.config", "weir.control", "weir.hooks", "weir.plane", "weir.stats"),
     "weir.testing": ("weir.embedding", "weir.stats"),
+    "weir.fixtures": ("weir.testing",),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
         *("weir.hooks", "weir.plane.answer", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
