@@ -13,6 +13,7 @@ from tests.plane.messages import (
     FRAMINGS,
     LENGTH,
     OLD_GET,
+    POST,
     TRANSFORMS,
     answer,
     told,
@@ -201,6 +202,29 @@ def test_a_part_of_a_body_is_not_changed() -> None:
     scene.send(
         scene.endpoint(), b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 1-2/6\r\nContent-Length: 2\r\n\r\nbc"
     )
+    assert client.take_sent().startswith(b"HTTP/1.1 500")
+    assert scene.reasons() == {"hook_failed": 1}
+    scene.close()
+
+
+@pytest.mark.parametrize("how", ["phase", "transform", "replace"])
+def test_a_part_of_a_body_that_a_client_sends_is_not_changed_either(how: str) -> None:
+    """Where it belongs would no longer be true; the whole of such a request fails, and nothing is written anywhere."""
+
+    @weir.hook("request_body")
+    def body(piece: bytes, _request: weir.Request) -> bytes:
+        return piece * 2
+
+    @weir.hook("request")
+    def changes(request: weir.Request) -> None:
+        if how == "transform":
+            request.transform(lambda piece: piece)
+        else:
+            request.body = b"new"
+
+    part = POST.replace(b"POST", b"PUT").replace(b"Host", b"Content-Range: bytes 1-6/9\r\nHost")
+    scene = Scene(hooks=[body if how == "phase" else changes])
+    client = scene.client(part + GET)
     assert client.take_sent().startswith(b"HTTP/1.1 500")
     assert scene.reasons() == {"hook_failed": 1}
     scene.close()

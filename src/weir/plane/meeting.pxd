@@ -13,8 +13,8 @@ cdef int choose_hooks(Exchange exchange) except -1
 # Calls the hooks of a phase that are left.
 cdef int meet(Exchange exchange, Phase phase) except -1
 # Hooks of the phases of bodies are put in their way: before the request is sent, before the response goes on.
+# MEET_GO or MEET_OVER.
 cdef int meet_request_body(Exchange exchange) except -1
-# ... MEET_GO or MEET_OVER.
 cdef int meet_response_body(Exchange exchange) except -1
 # The coroutine that is awaited has taken too long.
 cdef int hook_overdue(Exchange exchange) except -1
