@@ -16,7 +16,7 @@ import os
 import re
 import time
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -26,6 +26,7 @@ import weir
 LARGEST = 1024 * 1024
 LONGEST_S = 24 * 3600
 PATIENCE_S = 0.1  # how long Redis may take
+MOST = 32  # connections to it, of each worker
 REST_S = 1.0  # after it has failed it is left alone
 
 PASS_BY = ("Authorization", "Cookie", "Range", "If-Match", "If-Unmodified-Since", "Transfer-Encoding", "Upgrade")
@@ -33,12 +34,16 @@ PASS_BY = ("Authorization", "Cookie", "Range", "If-Match", "If-Unmodified-Since"
 NOT_KEPT = {"connection", "content-length", "transfer-encoding", "keep-alive", "trailer", "via", "upgrade", "age"}
 NOT_KEPT |= {"te", "proxy-connection", "x-request-id", "x-cache"}
 
-redis = Redis.from_url(
+# Not as many connections as there are requests at a time: both machines have an end.
+pool = BlockingConnectionPool.from_url(
     os.environ.get("REDIS_URL", "redis://127.0.0.1"),
+    max_connections=MOST,
+    timeout=PATIENCE_S,
     socket_timeout=PATIENCE_S,
     socket_connect_timeout=PATIENCE_S,
     retry=Retry(NoBackoff(), 1),  # a connection that has become stale
 )
+redis = Redis.from_pool(pool)
 down_until = 0.0
 
 

@@ -20,7 +20,7 @@ import os
 import time
 from pathlib import Path
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -33,6 +33,7 @@ BURST = int(os.environ.get("BURST", "20"))
 # What happens without Redis: "open" lets all in, "closed" refuses all.
 FAILS = os.environ.get("LIMIT_FAILS", "open")
 PATIENCE_S = 0.1  # how long Redis may take
+MOST = 32  # connections to it, of each worker
 REST_S = 1.0  # after it has failed it is left alone
 
 # Kept of a key: when its last request is worked off, in microseconds. Returned: how long to wait; -1: come in.
@@ -47,12 +48,16 @@ redis.call('SET', KEYS[1], string.format('%.0f', free + each), 'PX', math.ceil((
 return -1
 """
 
-redis = Redis.from_url(
+# Not as many connections as there are requests at a time: both machines have an end.
+pool = BlockingConnectionPool.from_url(
     os.environ.get("REDIS_URL", "redis://127.0.0.1"),
+    max_connections=MOST,
+    timeout=PATIENCE_S,
     socket_timeout=PATIENCE_S,
     socket_connect_timeout=PATIENCE_S,
     retry=Retry(NoBackoff(), 1),  # a connection that has become stale
 )
+redis = Redis.from_pool(pool)
 script = redis.register_script(GCRA)
 down_until = 0.0
 

@@ -40,7 +40,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 
 import weir
 from weir.hooks.streams import events
@@ -49,7 +49,15 @@ KEYS: dict[str, dict[str, Any]] = json.loads(Path(os.environ["GATEWAY_KEYS"]).re
 PROVIDER_KEYS: dict[str, str] = json.loads(Path(os.environ["PROVIDER_KEYS"]).read_text())
 LARGEST = 512 * 1024  # of a request
 
-redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://127.0.0.1"), socket_timeout=1, socket_connect_timeout=1)
+# Not as many connections as there are requests at a time: both machines have an end.
+pool = BlockingConnectionPool.from_url(
+    os.environ.get("REDIS_URL", "redis://127.0.0.1"),
+    max_connections=32,
+    timeout=1,
+    socket_timeout=1,
+    socket_connect_timeout=1,
+)
+redis = Redis.from_pool(pool)
 
 
 class Bill(NamedTuple):

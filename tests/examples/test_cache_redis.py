@@ -41,7 +41,8 @@ async def cached(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[t
     with example("cache_redis") as module:
         monkeypatch.setattr(module, "REST_S", 0.05)
         # On a busy machine Redis may take longer than a deployment would wait.
-        module.redis.connection_pool.connection_kwargs.update(socket_timeout=20, socket_connect_timeout=20)
+        module.pool.connection_kwargs.update(socket_timeout=20, socket_connect_timeout=20)
+        module.pool.timeout = 20
         async with testing.proxy(shop, hooks=module) as proxy, httpx.AsyncClient(base_url=proxy.url) as client:
             yield proxy, client
 
@@ -195,6 +196,17 @@ async def test_two_variants_and_a_bound_of_size(redis_server: RedisServer, monke
         for expected in ("miss", "hit"):
             response = await client.get("/large")
             assert (response.headers.get("X-Cache"), len(response.content)) == (expected, len(shop.body))
+        assert all(exchange.reason == "none" for exchange in proxy.exchanges)
+
+
+async def test_of_connections_to_redis_there_are_some_however_many_ask(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cached(Shop(), monkeypatch) as (proxy, client):
+        await asyncio.gather(*[client.get(f"/{number}") for number in range(90)])
+        with example("cache_redis") as module:
+            assert 1 < len(await module.redis.client_list()) <= module.MOST + 1
+            await module.redis.aclose()
         assert all(exchange.reason == "none" for exchange in proxy.exchanges)
 
 

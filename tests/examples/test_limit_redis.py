@@ -33,7 +33,8 @@ async def limited(monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIter
     with example("limit_redis") as module:
         monkeypatch.setattr(module, "REST_S", 0.05)
         # On a busy machine Redis may take longer than a deployment would wait.
-        module.redis.connection_pool.connection_kwargs.update(socket_timeout=20, socket_connect_timeout=20)
+        module.pool.connection_kwargs.update(socket_timeout=20, socket_connect_timeout=20)
+        module.pool.timeout = 20
         async with testing.proxy(echo, hooks=module) as proxy:
             yield proxy
 
