@@ -134,6 +134,29 @@ async def test_a_host_that_is_not_answered_once_stays(server: NameServer, monkey
         await dns.look_up(SRV)
 
 
+async def test_the_systems_name_servers_may_become_others(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /etc/resolv.conf says: it is read again when nobody answers."""
+    import dns.asyncresolver
+    import dns.nameserver
+    from dns.asyncresolver import Resolver
+
+    monkeypatch.setattr("weir.control.dns.LIFETIME_S", 0.3)
+    server.records[("app.test.", "A")] = (60, ["192.0.2.1"])
+    ports = iter([9, server.port])
+
+    def configured(configure: bool) -> Resolver:
+        assert configure
+        made = Resolver(configure=False)
+        made.nameservers = [dns.nameserver.Do53Nameserver("127.0.0.1", next(ports))]
+        return made
+
+    monkeypatch.setattr(dns.asyncresolver, "Resolver", configured)
+    system = Dns()
+    with pytest.raises(DnsError):
+        await system._ask("app.test", "A")
+    assert texts(await system.look_up(APP)) == ["192.0.2.1:80"]
+
+
 async def test_what_is_kept_and_what_is_asked_at_a_time_is_bounded(
     server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

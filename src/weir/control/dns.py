@@ -131,6 +131,11 @@ class Dns:
         # Asked again soon if one of them has not been answered.
         return hosts, min(ttls) if all(error.is_final for error in errors) else 0.0
 
+    def _forget(self) -> None:
+        """The system's name servers may be others by now: /etc/resolv.conf is read anew for the next question."""
+        if not self._nameservers:
+            self._resolver = None
+
     def _keep(self, name: str, kind: str, addresses: list[str]) -> None:
         self._kept.pop((name, kind), None)
         self._kept[name, kind] = addresses
@@ -149,21 +154,25 @@ class Dns:
         import dns.resolver
 
         try:
-            if self._resolver is None:
-                resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
-                if self._nameservers:
-                    resolver.nameservers = [
-                        dns.nameserver.Do53Nameserver(server.host or "", server.port) for server in self._nameservers
-                    ]
-                self._resolver = resolver
             async with self._turns:
-                answer = await self._resolver.resolve(name, kind, lifetime=LIFETIME_S, raise_on_no_answer=True)
+                resolver = self._resolver
+                if resolver is None:
+                    resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
+                    if self._nameservers:
+                        resolver.nameservers = [
+                            dns.nameserver.Do53Nameserver(server.host or "", server.port)
+                            for server in self._nameservers
+                        ]
+                    self._resolver = resolver
+                answer = await resolver.resolve(name, kind, lifetime=LIFETIME_S, raise_on_no_answer=True)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer) as error:
             raise DnsError(str(error).replace("\n", " ")[:200], is_final=True) from None
         except dns.exception.Timeout:
+            self._forget()
             # Not the resolver's own words, which have another time in them each time.
             raise DnsError(f"{name} {kind}: timed out, no answer within {LIFETIME_S:g} s") from None
         except (dns.exception.DNSException, OSError) as error:
+            self._forget()
             raise DnsError(str(error).replace("\n", " ")[:200] or type(error).__name__) from None
         return list(answer.rrset), float(answer.rrset.ttl)
 
