@@ -164,3 +164,24 @@ def test_what_an_application_leaves_running_ends_with_the_thread(caplog: pytest.
     with testing.proxy(leaves) as proxy:
         assert requests.get(proxy.url, timeout=10).status_code == 204
     assert left[0].cancelled()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_loop_that_has_ended_is_not_waited_for() -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def leaves(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        asyncio.get_running_loop().create_task(leave())
+        await asyncio.sleep(3600)
+
+    observed = testing.proxy(leaves)
+    observed.__enter__()
+    with pytest.raises(requests.RequestException):
+        requests.get(observed.url, timeout=0.5)
+    with pytest.raises(RuntimeError, match=r"the loop of this proxy has ended: something .* has called sys\.exit"):
+        observed.exchanges  # noqa: B018
+    with pytest.raises(RuntimeError, match="has ended"):
+        observed.__exit__(None, None, None)
+    assert observed._thread is None

@@ -15,6 +15,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -30,6 +31,8 @@ T = TypeVar("T")
 MOST_EXCHANGES: Final = 100_000
 # How long tasks that an application has left running may take to end.
 _LEFT_S: Final = 1.0
+# How often it is looked at whether the thread of a proxy lives.
+_LOOK_S: Final = 0.2
 # Of those that passed, how many a failed assertion shows.
 _MOST_SHOWN: Final = 20
 
@@ -254,10 +257,20 @@ class _Thread:
         return threading.get_ident() == self._thread.ident
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Waits for it, here."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """Waits for it, here. RuntimeError when the loop has ended, because something in it has exited."""
+        result = asyncio.run_coroutine_threadsafe(work, self._loop)
+        while self._thread.is_alive():
+            with suppress(TimeoutError):
+                return result.result(_LOOK_S)
+            if result.done():
+                return result.result()  # a TimeoutError of its own
+        work.close()
+        raise RuntimeError("the loop of this proxy has ended: something that ran in it has called sys.exit()")
 
     def close(self) -> None:
+        if not self._thread.is_alive():
+            self._loop.close()
+            return
         self.run(_cancel_others())
         self.run(self._loop.shutdown_asyncgens())
         self.run(self._loop.shutdown_default_executor())
