@@ -24,6 +24,8 @@ LIFETIME_S: Final = 5.0
 MOST_TARGETS: Final = 256
 # Weights of SRV records go to 65535, those of endpoints to 1000.
 MOST_WEIGHT: Final = 1000
+# How long the last answer to a part stands in for it: then it is asked for again.
+AGAIN_S: Final = 5.0
 # Questions under way: each has a descriptor.
 MOST_QUESTIONS: Final = 64
 # Questions whose last answer is kept; beyond it the oldest is forgotten.
@@ -93,7 +95,7 @@ class Dns:
         for record, answer in zip(named, answers, strict=True):
             if isinstance(answer, DnsError):
                 reasons.append(str(answer))
-                hosts, host_ttl_s = [] if answer.is_final else self._last(record), 0.0
+                hosts, host_ttl_s = [] if answer.is_final else self._last(record), AGAIN_S
             elif isinstance(answer, BaseException):
                 raise answer
             else:
@@ -112,13 +114,15 @@ class Dns:
         answers = await asyncio.gather(*(self._ask(name, kind) for kind in kinds), return_exceptions=True)
         hosts: list[str] = []
         ttls, errors = [], []
+        is_old = False
         for kind, answer in zip(kinds, answers, strict=True):
             if isinstance(answer, DnsError):
                 errors.append(answer)
                 if answer.is_final:
                     self._kept.pop((name, kind), None)
-                else:
-                    hosts += self._kept.get((name, kind), [])
+                elif kept := self._kept.get((name, kind)):
+                    hosts += kept
+                    is_old = True
             elif isinstance(answer, BaseException):
                 raise answer
             else:
@@ -128,8 +132,7 @@ class Dns:
                 ttls.append(answer[1])
         if not ttls:
             raise min(errors, key=lambda error: error.is_final)
-        # Asked again soon if one of them has not been answered.
-        return hosts, min(ttls) if all(error.is_final for error in errors) else 0.0
+        return hosts, min(*ttls, AGAIN_S) if is_old else min(ttls)
 
     def _forget(self) -> None:
         """The system's name servers may be others by now: /etc/resolv.conf is read anew for the next question."""
