@@ -1,21 +1,14 @@
-"""Endpoints' names: looked up off the loop, again and again, never waited for by a request.
-
-What is hard here is that getaddrinfo cannot be broken off, and may take half a minute where a name server is silent. So
-each call has a thread of its own, which nobody ever waits for: neither the end of the worker, as it would for a thread
-of the loop's executor, nor others who want to use that.
-"""
+"""Endpoints' names: looked up off the loop, again and again, never waited for by a request."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import logging
 import socket
-import threading
 from typing import Any, Final
 
 from weir.config.plan import AddressPlan, ClusterPlan, is_ip
+from weir.names import look_up
 from weir.plane.plane import Plane
 from weir.plane.stream import Address
 
@@ -130,35 +123,11 @@ class Resolver:
         return list(found.values())
 
     async def _ask(self, host: str, port: int) -> list[Any]:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Any]] = loop.create_future()
         await self._turns.acquire()
-        # A daemon: one that hangs must not keep the process from ending.
-        thread = threading.Thread(target=self._call, args=(loop, answer, host, port), name="weir-resolve", daemon=True)
         try:
-            thread.start()
-        except RuntimeError as error:
+            # The turn is over when the thread is: one that hangs counts, also if nobody waits for it any more.
+            answer = look_up(host, port, self._turns.release)
+        except OSError:
             self._turns.release()
-            raise OSError(errno.EAGAIN, "there is no thread for it") from error
+            raise
         return await answer
-
-    def _call(self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[list[Any]], host: str, port: int) -> None:
-        """In a thread."""
-        said: list[Any] | Exception
-        try:
-            said = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except Exception as error:
-            said = error
-        # RuntimeError: the loop is closed by now, and nobody waits for it.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(self._answered, answer, said)
-
-    def _answered(self, answer: asyncio.Future[list[Any]], said: list[Any] | Exception) -> None:
-        # Not before: a thread that hangs counts, also if nobody waits for it any more.
-        self._turns.release()
-        if answer.done():
-            return
-        if isinstance(said, Exception):
-            answer.set_exception(said)
-        else:
-            answer.set_result(said)
