@@ -246,7 +246,7 @@ async def test_what_is_wrong_is_said() -> None:
         await proxy.__aenter__()
 
 
-async def test_what_cannot_begin_leaves_nothing() -> None:
+async def test_what_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
     async with weir.Proxy(app=App()) as other:
         app = App()
         with pytest.raises(weir.StartError, match="already in use"):
@@ -260,6 +260,42 @@ async def test_what_cannot_begin_leaves_nothing() -> None:
 
     with pytest.raises(weir.StartError, match="refused to start"):
         await weir.Proxy(app=refuses).__aenter__()
+    # A log has a thread, which is there only if all else is.
+    (tmp_path / "no_hooks_at_all.py").write_text("raise LookupError\n")
+    tables = {"listener": [{"address": "127.0.0.1:0", "to": "127.0.0.1:9"}], "log": {"access": str(tmp_path / "log")}}
+    path = list(sys.path)
+    with pytest.raises(weir.StartError, match="LookupError"):
+        await weir.Proxy({**tables, "hooks": str(tmp_path / "no_hooks_at_all.py")}).__aenter__()
+    sys.path[:] = path
+    with pytest.raises(weir.StartError, match="cannot write the access log"):
+        await weir.Proxy({**tables, "log": {"access": str(tmp_path / "nowhere" / "log")}}).__aenter__()
+
+
+async def test_one_that_is_cancelled_while_its_application_starts_leaves_nothing() -> None:
+    async def never_begins(scope: Scope, receive: Any, send: Any) -> None:
+        assert scope["type"] == "lifespan"
+        await asyncio.sleep(3600)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), weir.Proxy(app=never_begins):
+            pass
+
+
+async def test_an_application_that_never_ends_is_given_up_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("weir.control.apps._SHUTDOWN_S", 0.05)
+    monkeypatch.setattr("weir.control.apps._REQUESTS_S", 0.05)
+
+    async def never_ends(scope: Scope, receive: Any, send: Any) -> None:
+        assert scope["type"] == "lifespan"
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.sleep(3600)
+
+    async with weir.Proxy(app=never_ends):
+        pass
 
 
 async def test_an_access_log_of_ones_own(tmp_path: Path) -> None:

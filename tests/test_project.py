@@ -91,6 +91,7 @@ PLANE_ORDER = (
 # Which packages (or modules) of weir each may import, besides itself. Nothing may import the command line.
 MAY_IMPORT = {
     "weir.reasons": (),
+    "weir.names": (),
     "weir.config.action_plan": (),
     "weir.config.plan": ("weir.config.action_plan",),
     "weir.stats": ("weir.reasons", "weir.config.plan", "weir.plane.columns"),
@@ -102,13 +103,13 @@ MAY_IMPORT = {
     "weir.hooks": (),
     "weir.control": (
         *("weir", "weir.config.plan", "weir.config.address", "weir.config.errors"),
-        *("weir.hooks", "weir.plane", "weir.stats", "weir.reasons"),
+        *("weir.hooks", "weir.plane", "weir.stats", "weir.reasons", "weir.names"),
     ),
     "weir._gen": (),
     "weir.client": ("weir._gen",),
     "weir.admin": (
         *("weir", "weir._gen", "weir.config.plan", "weir.config.address", "weir.config.errors"),
-        *("weir.stats", "weir.reasons"),
+        *("weir.stats", "weir.reasons", "weir.names"),
     ),
     "weir.demo": ("weir.config.plan", "weir.control.errors", "weir.control.sockets"),
     "weir.cli": (
@@ -119,6 +120,7 @@ MAY_IMPORT = {
     "weir.running": ("weir.admin", "weir.config", "weir.control", "weir.hooks"),
     "weir.embedding": ("weir.config", "weir.control", "weir.hooks", "weir.plane", "weir.stats"),
     "weir.testing": ("weir.embedding", "weir.stats"),
+    "weir.fixtures": ("weir.testing",),
     "weir": (
         *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
         *("weir.hooks", "weir.plane.answer", "weir.plane.headers", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),

@@ -134,3 +134,54 @@ async def test_it_does_not_wait_long_for_what_hangs() -> None:
         await asking
     await client.aclose()
     proxy.assert_passed(status=0, reason="draining", times=1)
+
+
+def test_an_application_may_look_at_what_has_passed() -> None:
+    """It runs in the thread that would have to be asked."""
+    seen: list[int] = []
+
+    async def looks(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        seen.append(len(proxy.exchanges))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with testing.proxy(looks) as proxy:
+        for _ in range(2):
+            assert requests.get(proxy.url, timeout=10).status_code == 204
+    assert seen == [0, 1]
+
+
+def test_what_an_application_leaves_running_ends_with_the_thread(caplog: pytest.LogCaptureFixture) -> None:
+    left: list[asyncio.Task[None]] = []
+
+    async def leaves(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        left.append(asyncio.create_task(asyncio.sleep(3600)))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with testing.proxy(leaves) as proxy:
+        assert requests.get(proxy.url, timeout=10).status_code == 204
+    assert left[0].cancelled()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_loop_that_has_ended_is_not_waited_for() -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def leaves(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        asyncio.get_running_loop().create_task(leave())
+        await asyncio.sleep(3600)
+
+    observed = testing.proxy(leaves)
+    observed.__enter__()
+    with pytest.raises(requests.RequestException):
+        requests.get(observed.url, timeout=0.5)
+    with pytest.raises(RuntimeError, match=r"the loop of this proxy has ended: something .* has called sys\.exit"):
+        observed.exchanges  # noqa: B018
+    with pytest.raises(RuntimeError, match="has ended"):
+        observed.__exit__(None, None, None)
+    assert observed._thread is None

@@ -19,7 +19,8 @@ where ab.toml has a cluster for each side:
     endpoints = ["127.0.0.1:8082"]
 
 Each path is counted once for each side: `weir stats` shows `/cart (old)` and `/cart (new)`, with all that it shows of
-any path. `python ab.py` compares the sides as a whole.
+any path. `python ab.py` compares the sides as a whole; exactly, as long as the table has a row for each path of each
+side (`stats.rows`).
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def choose(request: weir.Request) -> None:
     if not known:
         request.state["newcomer"] = side
     request.cluster = side
-    request.series = f"{request.series} ({side})"
+    # A name has 200 bytes at most, and the side is at its end.
+    request.series = f"{request.series[:190]} ({side})"
 
 
 @weir.hook("response")

@@ -21,6 +21,9 @@ import weir
 
 KEYS: dict[str, str] = json.loads(Path(os.environ["API_KEYS"]).read_text())
 SECRET = os.environ["JWT_SECRET"]
+if len(SECRET) < 32:
+    # An empty one, because what should have made it has failed, would let in whoever signs with nothing.
+    raise SystemExit("JWT_SECRET: 32 characters at least")
 
 # Compared with the path as it came: what is written otherwise, such as //health, has to say who it is.
 PUBLIC = {"/", "/health", "/favicon.ico"}
@@ -51,5 +54,6 @@ def user_of(request: weir.Request) -> str:
         claims = jwt.decode(token.strip(), SECRET, algorithms=["HS256"], options={"require": ["exp", "sub"]})
     except jwt.InvalidTokenError:
         return ""
+    user = str(claims["sub"])
     # A field takes printable ASCII and no more.
-    return claims["sub"] if claims["sub"].isascii() and claims["sub"].isprintable() else ""
+    return user if user.isascii() and user.isprintable() else ""

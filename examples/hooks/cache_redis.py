@@ -4,7 +4,8 @@
 
 What is kept is what the endpoint has said may be kept: status 200, `Cache-Control` with `max-age` or `s-maxage`, none
 of `private`, `no-store` and `no-cache`, no cookie, no `Vary` but by Accept-Encoding, at most LARGEST bytes. Requests
-with Authorization, cookies or a range pass by. Without Redis everything passes by. Needs redis (redis-py).
+with Authorization, cookies, a range or a body pass by: a body is no part of the key, so what an endpoint makes of it is
+not for others. Without Redis everything passes by. Needs redis (redis-py) of version 5 or later.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import re
 import time
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -25,18 +26,24 @@ import weir
 LARGEST = 1024 * 1024
 LONGEST_S = 24 * 3600
 PATIENCE_S = 0.1  # how long Redis may take
+MOST = 32  # connections to it, of each worker
 REST_S = 1.0  # after it has failed it is left alone
 
-PASS_BY = ("Authorization", "Cookie", "Range", "If-Match", "If-Unmodified-Since")
+PASS_BY = ("Authorization", "Cookie", "Range", "If-Match", "If-Unmodified-Since", "Transfer-Encoding", "Upgrade")
 # Of this response alone, or of the time when it was kept.
 NOT_KEPT = {"connection", "content-length", "transfer-encoding", "keep-alive", "trailer", "via", "upgrade", "age"}
+NOT_KEPT |= {"te", "proxy-connection", "x-request-id", "x-cache"}
 
-redis = Redis.from_url(
+# Not as many connections as there are requests at a time: both machines have an end.
+pool = BlockingConnectionPool.from_url(
     os.environ.get("REDIS_URL", "redis://127.0.0.1"),
+    max_connections=MOST,
+    timeout=PATIENCE_S,
     socket_timeout=PATIENCE_S,
     socket_connect_timeout=PATIENCE_S,
     retry=Retry(NoBackoff(), 1),  # a connection that has become stale
 )
+redis = Redis.from_pool(pool)
 down_until = 0.0
 
 
@@ -49,6 +56,8 @@ async def close() -> None:
 async def look_up(request: weir.Request) -> weir.Answer | None:
     wants = directives(request.headers.get("Cache-Control", ""))
     if any(name in request.headers for name in PASS_BY) or "no-store" in wants:
+        return None
+    if request.headers.get("Content-Length", "0") != "0":
         return None
     request.state["cache"] = key = key_of(request)
     kept = None if "no-cache" in wants else await ask("get", key)
@@ -85,7 +94,7 @@ def key_of(request: weir.Request) -> str:
     coding = "gzip" if re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\b)", request.headers.get("Accept-Encoding", "")) else ""
     # So that there are two variants at most, endpoints are asked for no others.
     request.headers["Accept-Encoding"] = coding or "identity"
-    asked = "\n".join([request.scheme, request.host.lower(), request.target, coding])
+    asked = "\n".join([request.cluster, request.scheme, request.host.lower(), request.target, coding])
     return "cache:" + hashlib.sha256(asked.encode()).hexdigest()
 
 

@@ -15,7 +15,8 @@ INSERTED = {
     b"head": b"<style>img { transform: rotate(180deg) }</style>",
     b"body": b"<p>You see this page through weir.</p>",
 }
-TAG = re.compile(rb"<(head|body)(?:\s[^>]*)?>", re.IGNORECASE)
+# Neither < nor > inside: a page of nothing but "<head " would be looked through to its end again and again.
+TAG = re.compile(rb"<(head|body)(?:\s[^<>]*)?>", re.IGNORECASE)
 LONGEST_TAG = 4096
 
 

@@ -18,7 +18,8 @@ from weir.config.compile import compile_plan
 from weir.config.load import Settings, from_mapping, load_file
 from weir.config.plan import LogPlan, Plan
 from weir.control.errors import StartError
-from weir.control.worker import Host, LogSink, Worker, drain_or_stop, make_table, own_seat
+from weir.control.orders import drain_or_stop
+from weir.control.worker import Host, LogSink, Worker, make_table, own_seat
 from weir.hooks.loading import Found, HooksError, counted, hooks_of, load
 from weir.plane.engine import Engine
 from weir.plane.guest import Guest

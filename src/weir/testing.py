@@ -15,6 +15,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -28,6 +29,10 @@ T = TypeVar("T")
 
 # What is remembered; of more, the last ones.
 MOST_EXCHANGES: Final = 100_000
+# How long tasks that an application has left running may take to end.
+_LEFT_S: Final = 1.0
+# How often it is looked at whether the thread of a proxy lives.
+_LOOK_S: Final = 0.2
 # Of those that passed, how many a failed assertion shows.
 _MOST_SHOWN: Final = 20
 
@@ -121,7 +126,7 @@ class ObservedProxy:
     @property
     def exchanges(self) -> list[Exchange]:
         """What has passed, in the order in which it ended: an exchange whose response a client has whole is there."""
-        if self._thread is not None:
+        if self._thread is not None and not self._thread.is_here():
             self._thread.run(self._collect())
         else:
             self._proxy._flush()
@@ -247,13 +252,37 @@ class _Thread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="weir.testing", daemon=True)
         self._thread.start()
 
+    def is_here(self) -> bool:
+        """Whether it is the calling thread, which an application and hooks run in: they would wait for themselves."""
+        return threading.get_ident() == self._thread.ident
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Waits for it, here."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """Waits for it, here. RuntimeError when the loop has ended, because something in it has exited."""
+        result = asyncio.run_coroutine_threadsafe(work, self._loop)
+        while self._thread.is_alive():
+            with suppress(TimeoutError):
+                return result.result(_LOOK_S)
+            if result.done():
+                return result.result()  # a TimeoutError of its own
+        work.close()
+        raise RuntimeError("the loop of this proxy has ended: something that ran in it has called sys.exit()")
 
     def close(self) -> None:
+        if not self._thread.is_alive():
+            self._loop.close()
+            return
+        self.run(_cancel_others())
         self.run(self._loop.shutdown_asyncgens())
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _cancel_others() -> None:
+    """What an application, or a hook, has left running ends as it would with asyncio.run."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_LEFT_S)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -165,3 +167,33 @@ def test_retry_after() -> None:
 @given(st.text(max_size=40))
 def test_any_retry_after_is_a_number(value: str) -> None:
     assert retry_after_s(value, 0.0) >= 0
+
+
+def test_a_look_up_that_hangs_holds_up_neither_the_export_nor_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    threads = set(threading.enumerate())
+
+    def hangs(*_arguments: object, **_options: object) -> list[object]:
+        go_on.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    began = time.monotonic()
+    with pytest.raises(ExportError, match=r"no answer within 0\.05 s"):
+        # As asyncio.run ends a loop: with all threads of its executor.
+        asyncio.run(send(OtlpPlan("http://collector.test:4318", timeout_ms=50), b""))
+    assert time.monotonic() - began < 10
+    go_on.set()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(30)
+
+
+async def test_the_addresses_of_a_name_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as url:
+        port = int(url.rpartition(":")[2])
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
+        monkeypatch.setattr("weir.names.socket.getaddrinfo", lambda *_a, **_o: found)
+        await send(OtlpPlan(f"http://collector.test:{port}", timeout_ms=20_000), b"")
+        del found[1]
+        with pytest.raises(ExportError, match="ConnectionRefusedError"):
+            await send(OtlpPlan(f"http://collector.test:{port}", timeout_ms=20_000), b"")

@@ -20,6 +20,9 @@ class NameServer:
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], tuple[int, list[str]]] = {}
         self.silent = False
+        # Questions that are not answered, and those that are answered with an error (SERVFAIL).
+        self.ignored: set[tuple[str, str]] = set()
+        self.broken: set[tuple[str, str]] = set()
         self.asked = 0
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sock.bind(("127.0.0.1", 0))
@@ -34,16 +37,19 @@ class NameServer:
             if not data:
                 return
             self.asked += 1
-            if not self.silent:
-                self._sock.sendto(self.answer(dns.message.from_wire(data)).to_wire(), client)
+            question = dns.message.from_wire(data)
+            if not self.silent and asked_for(question) not in self.ignored:
+                self._sock.sendto(self.answer(question).to_wire(), client)
 
     def answer(self, question: dns.message.Message) -> dns.message.Message:
         answer = dns.message.make_response(question)
         answer.flags |= dns.flags.RA
         asked = question.question[0]
-        name, kind = asked.name.to_text(), dns.rdatatype.to_text(asked.rdtype)
+        name, kind = asked_for(question)
         ttl, values = self.records.get((name, kind), (0, []))
-        if values:
+        if (name, kind) in self.broken:
+            answer.set_rcode(dns.rcode.SERVFAIL)
+        elif values:
             answer.answer.append(dns.rrset.from_text(asked.name, ttl, "IN", kind, *values))
         elif not any(known == name for known, _kind in self.records):
             answer.set_rcode(dns.rcode.NXDOMAIN)
@@ -55,3 +61,8 @@ class NameServer:
         self._thread.join(5)
         self._sock.close()
         assert not self._thread.is_alive()
+
+
+def asked_for(question: dns.message.Message) -> tuple[str, str]:
+    asked = question.question[0]
+    return asked.name.to_text(), dns.rdatatype.to_text(asked.rdtype)

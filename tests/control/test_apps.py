@@ -20,6 +20,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 import weir
+from weir.control import apps as apps_module
 from weir.control.apps import Apps, load
 from weir.control.errors import StartError
 
@@ -282,3 +283,48 @@ async def test_routes_lead_to_applications_and_files(site: Path) -> None:
         async with weir.Proxy(tables) as proxy, httpx.AsyncClient(base_url=proxy.url) as client:
             found = [(await client.get(path)).text for path in ("/new/users", "/docs/", "/who")]
     assert found == ["new", "<p>docs", f"127.0.0.1 http {proxy.address}"]
+
+
+# -- the end ----------------------------------------------------------------------------------------------
+
+
+async def hangs(scope: Any, receive: Any, send: Any) -> None:
+    """Starts, and never shuts down."""
+    assert scope["type"] == "lifespan"
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await asyncio.sleep(3600)
+
+
+async def never_begins(scope: Any, receive: Any, send: Any) -> None:
+    """Waits for a database that never comes."""
+    assert scope["type"] == "lifespan"
+    await asyncio.sleep(3600)
+
+
+async def test_those_that_do_not_end_are_given_up_together_and_leave_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(apps_module, "_SHUTDOWN_S", 0.5)
+    monkeypatch.setattr(apps_module, "_REQUESTS_S", 0.5)
+    before = asyncio.all_tasks()
+    apps = Apps([f"asgi:given:{number}" for number in range(8)], given={f"asgi:given:{n}": hangs for n in range(8)})
+    await apps.start()
+    began = asyncio.get_running_loop().time()
+    await apps.stop()
+    assert asyncio.get_running_loop().time() - began < 6, "not one after the other"
+    assert asyncio.all_tasks() == before
+    assert len([record for record in caplog.records if "it is given up" in record.getMessage()]) == 8
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_and_is_not_waited_for() -> None:
+    before, descriptors = asyncio.all_tasks(), len(os.listdir("/proc/self/fd"))
+    apps = Apps(["asgi:given:app"], given={"asgi:given:app": never_begins})
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await apps.start()
+    assert asyncio.get_running_loop().time() - began < 3
+    assert asyncio.all_tasks() == before
+    assert len(os.listdir("/proc/self/fd")) == descriptors

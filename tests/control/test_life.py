@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 
 import pytest
 
@@ -133,6 +134,22 @@ async def test_background_tasks_end_with_the_last_worker_of_the_loop(caplog: pyt
     assert seen == ["cancelled"]
     with pytest.raises(RuntimeError, match="no worker runs in this loop"):
         weir.background(wait())
+
+
+async def test_a_background_task_that_exits_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    async def leave() -> None:
+        sys.exit("no more work")
+
+    lived = Life([])
+    await lived.begin()
+    await asyncio.wait({weir.background(leave())})
+    await asyncio.sleep(0)
+    assert "leave failed" in caplog.text
+    assert "SystemExit: no more work" in caplog.text
+    # Nor does one complain that had no time to begin.
+    task = weir.background(asyncio.sleep(3600))
+    await lived.end()
+    assert task.cancelled()
 
 
 async def test_there_are_not_more_background_tasks_than_10_000() -> None:

@@ -186,3 +186,23 @@ def test_a_place_that_has_gone_is_no_reason_to_fail(tmp_path: Path, caplog: pyte
 def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def test_the_file_of_a_socket_goes_before_the_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is closed the next weir may take the path, and its file must not be removed."""
+    (sock,) = bind(plan(path=str(tmp_path / "s")))
+    close = socket.socket.close
+    following: list[socket.socket] = []
+
+    def close_and_be_followed(self: socket.socket) -> None:
+        close(self)
+        if self is sock:
+            following.extend(bind(plan(path=str(tmp_path / "s"))))
+
+    monkeypatch.setattr(socket.socket, "close", close_and_be_followed)
+    unbind(sock)
+    assert (tmp_path / "s").exists()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "s"))
+    monkeypatch.undo()
+    unbind(following[0])

@@ -6,8 +6,12 @@ import contextlib
 import errno
 import json
 import math
+import os
+import signal
 import socket
+import subprocess
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,9 +23,11 @@ from weir.control.crew import Member, Place, worker_count
 from weir.control.notify import Notifier
 from weir.control.pidfile import PidFile
 from weir.control.processes import Processes
+from weir.control.spawn import fork
 from weir.control.status import StatusLine
 from weir.control.supervisor import Supervisor
 from weir.control.upgrade import Upgrading
+from weir.control.watching import LOOK_S, Watching
 from weir.stats import layout
 
 
@@ -111,9 +117,74 @@ def test_no_descriptors_are_no_end(monkeypatch: pytest.MonkeyPatch, caplog: pyte
         processes.kill()
 
 
+def pid_of(table: layout.Table, slot: int) -> int:
+    where = layout.read_header(table).places
+    return int(layout.read(table, where.workers_at + slot * where.worker_bytes, layout.WORKER, "pid"))
+
+
+def set_pid(table: layout.Table, slot: int, pid: int) -> None:
+    where = layout.read_header(table).places
+    layout.write(table, where.workers_at + slot * where.worker_bytes, layout.WORKER, pid=pid)
+
+
+def test_a_slot_says_whose_it_is_from_the_fork_on() -> None:
+    """Its worker says so itself, but later: an earlier weir that is killed leaves one that has not begun."""
+    with layout.create(8, ["main"], 2) as table:
+        processes, place = Processes(table, [0, 1], lambda _keep: None), Place(0)
+        assert processes.start(place, "worker 1", [], lambda line: len(line.recv(1)), 1)
+        assert place.member is not None
+        assert pid_of(table, 1) == place.member.pid
+        processes.kill()
+
+
+def test_slots_of_an_earlier_weir_are_free_when_their_workers_are_gone() -> None:
+    with layout.create(8, ["main"], 6) as table, subprocess.Popen(["sleep", "60"]) as other:
+        lives, has_ended = [fork(lambda: time.sleep(60) or 0) for _ in range(2)]  # type: ignore[func-returns-value]
+        os.kill(has_ended, signal.SIGKILL)
+        while "Z" not in Path(f"/proc/{has_ended}/stat").read_text():
+            pass
+        # One that works, one that nobody waits for, another program's number, nobody's number, no number yet.
+        for slot, pid in enumerate([lives, has_ended, other.pid, 2**22 + 1, 0]):
+            set_pid(table, slot, pid)
+        processes = Processes(table, [5], lambda _keep: None)
+        try:
+            processes.reclaim()
+            assert processes.free == {1, 2, 3, 4, 5}
+            assert processes.elsewhere == {0}
+            os.kill(lives, signal.SIGKILL)
+            os.waitpid(lives, 0)
+            processes.reclaim()
+            assert (processes.elsewhere, processes.free) == (set(), set(range(6)))
+        finally:
+            other.kill()
+            for pid in (lives, has_ended):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+
+
+def test_a_slot_of_a_weir_that_was_killed_is_not_given_away_before_its_worker_can_have_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with layout.create(8, ["main"], 3) as table:
+        processes = Processes(table, [0, 1, 2], lambda _keep: None)
+        processes.free -= {1, 2}
+        processes.left_behind({1, 2})
+        processes.reclaim()
+        assert (processes.free, processes.are_sure()) == ({0}, False)
+        set_pid(table, 2, os.getpid())
+        now[0] += 1.1
+        processes.reclaim()
+        assert (processes.free, processes.elsewhere, processes.are_sure()) == ({0, 1}, {2}, True)
+
+
 def test_a_successor_that_dies_as_it_begins_to_serve_takes_over_nothing() -> None:
     said: list[str] = []
-    upgrading = Upgrading(cast(Any, SimpleNamespace(elsewhere=set())), PidFile(""), Notifier({}))
+    upgrading = Upgrading(
+        cast(Any, SimpleNamespace(left_behind=lambda slots: said.append(str(slots)))), PidFile(""), Notifier({})
+    )
     upgrading.successor = cast(
         Any,
         SimpleNamespace(
@@ -121,7 +192,7 @@ def test_a_successor_that_dies_as_it_begins_to_serve_takes_over_nothing() -> Non
         ),
     )
     assert not upgrading.work(0.0)
-    assert (upgrading.handed_over, upgrading.successor, said) == (False, None, ["x"])
+    assert (upgrading.handed_over, upgrading.successor, said) == (False, None, ["x", "{3}"])
 
 
 def test_it_sleeps_while_the_weir_before_still_has_the_admin_address() -> None:
@@ -131,8 +202,20 @@ def test_it_sleeps_while_the_weir_before_still_has_the_admin_address() -> None:
     supervisor.notifier, supervisor.processes = SimpleNamespace(watchdog_s=0.0), []
     supervisor.crew, supervisor.coming = SimpleNamespace(places=[]), None
     supervisor.admin = SimpleNamespace(sockets=["one"], place=Place(0))
-    supervisor.started, supervisor.ending = True, 0
+    supervisor.started, supervisor.ending, supervisor.watching = True, 0, None
     supervisor.predecessor = SimpleNamespace(may_admin=False)
     assert supervisor._pause() > 0.1
     supervisor.predecessor.may_admin = True
     assert supervisor._pause() == 0
+
+
+def test_it_wakes_to_look_at_files() -> None:
+    supervisor: Any = Supervisor.__new__(Supervisor)
+    never = SimpleNamespace(deadline=lambda: math.inf)
+    supervisor.reloading = supervisor.upgrading = never
+    supervisor.notifier, supervisor.processes = SimpleNamespace(watchdog_s=0.0), []
+    supervisor.crew, supervisor.coming = SimpleNamespace(places=[]), None
+    supervisor.admin = SimpleNamespace(sockets=[], place=Place(0))
+    supervisor.started, supervisor.ending, supervisor.predecessor = True, 0, None
+    supervisor.watching = Watching([], time.monotonic())
+    assert supervisor._pause() <= LOOK_S

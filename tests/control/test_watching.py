@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +36,7 @@ def test_between_two_looks_nothing_is_looked_at(tmp_path: Path) -> None:
     watched = Watching([str(file)], 10.0)
     file.write_text("new")
     assert not watched.look(10.0 + LOOK_S / 2, "")
-    assert watched.due == 10.0 + LOOK_S
+    assert watched.due == pytest.approx(10.0 + LOOK_S, abs=5)
     assert looks(watched, "") == [False, True]
 
 
@@ -62,7 +65,9 @@ def test_a_module_is_looked_for_in_the_current_directory(tmp_path: Path, monkeyp
     assert looks(watched, "package.module") == [False, True]
 
 
-def test_a_folder_with_very_many_files_is_watched_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_very_many_files_is_watched_in_part_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(watching, "MOST_FILES", 3)
     for number in range(5):
         (tmp_path / f"m{number}.py").write_text("")
@@ -71,3 +76,52 @@ def test_a_folder_with_very_many_files_is_watched_in_part(tmp_path: Path, monkey
     assert looks(watched, str(tmp_path / "m0.py")) == [False, False]
     (tmp_path / "m1.py").write_text("changed")
     assert looks(watched, str(tmp_path / "m0.py")) == [False, True]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"--reload: so much lies beside {tmp_path}/m0.py that not all of it is watched"]
+
+
+def test_a_look_is_bounded_whatever_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watching, "MOST_NAMES", 50)
+    hooks = tmp_path / "z_app.py"
+    hooks.write_text("")
+    # Nothing of Python: what is counted is what has to be read.
+    for folder in range(20):
+        (tmp_path / f"data{folder}").mkdir()
+        for number in range(20):
+            (tmp_path / f"data{folder}" / f"{number}.json").write_text("")
+    read: list[str] = []
+    scandir = os.scandir
+
+    def counting(folder: str) -> Any:
+        read.append(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", counting)
+    watched = Watching([], 0.0, str(hooks))
+    assert len(read) <= 3, read
+    assert "not all of it is watched" in caplog.text
+    hooks.write_text("changed")
+    assert looks(watched, str(hooks)) == [False, True]
+
+
+def test_a_chain_of_folders_is_followed_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hooks = tmp_path / "app.py"
+    hooks.write_text("")
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    Watching([], 0.0, str(hooks))
+    assert caplog.text == "", "links are not followed"
+    deep = tmp_path.joinpath(*["deep"] * 12)
+    deep.mkdir(parents=True)
+    Watching([], 0.0, str(hooks))
+    assert "not all of it is watched" in caplog.text
+
+
+def test_where_a_look_takes_long_there_are_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network's file system, say: the supervisor has other things to do."""
+    watched = Watching([str(tmp_path / "weir.toml")], 100.0)
+    times = iter([0.0, 0.5])
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    watched.look(watched.due, "")
+    assert watched.due == pytest.approx(100.0 + LOOK_S + 5.0)

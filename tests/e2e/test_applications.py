@@ -182,6 +182,30 @@ def test_code_that_cannot_run_is_said_at_the_start(tmp_path: Path, single: bool)
     assert "ZeroDivisionError: division by zero" in done.stderr
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_it_ends_when_told_to_while_an_application_waits_for_its_database(tmp_path: Path, single: bool) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import asyncio, pathlib\n\nasync def app(scope, receive, send):\n"
+        '    (pathlib.Path(__file__).parent / "begun").touch()\n    await asyncio.sleep(3600)\n'
+    )
+    (tmp_path / "weir.toml").write_text(
+        configuration(settings(**{"single_process": True} if single else {"workers": 1}))
+    )
+    with open(tmp_path / "err", "wb") as err:
+        weir = subprocess.Popen(
+            [sys.executable, "-m", "weir", "run", "-c", str(tmp_path / "weir.toml")], env=python_path(), stderr=err
+        )
+    try:
+        eventually(lambda: (tmp_path / "begun").exists(), 20)
+        weir.send_signal(signal.SIGTERM)
+        # A worker that does not obey is killed after 35 s, one without a supervisor never.
+        assert weir.wait(20) == 0
+    finally:
+        weir.kill()
+        weir.wait()
+    assert (tmp_path / "err").read_text() == ""
+
+
 def test_a_killed_worker_leaves_nothing_and_another_one_serves(start: Start, tmp_path: Path) -> None:
     proxy = start(workers=1)
     _name, pid = ask(proxy)

@@ -56,6 +56,17 @@ async def test_a_visitor_stays_and_each_side_has_its_own_figures(monkeypatch: py
     assert counted == {f"{path} ({chosen})": count for (chosen, path), count in asked.items()}
 
 
+async def test_a_path_as_long_as_may_be_is_counted_for_its_side() -> None:
+    async with testing.proxy(side("old")) as old:
+        with example("ab") as module:
+            tables = configuration(old.address, old.address) | {"stats": {"paths": "exact"}}
+            async with testing.proxy(tables, hooks=module) as proxy, httpx.AsyncClient(base_url=proxy.url) as client:
+                for name in ("x" * 250, "y" * 8190):
+                    assert (await client.get(f"/{name}", headers={"Cookie": "side=new"})).status_code == 200
+                counted = {one.path: one.counters.requests for one in proxy.stats().series if one.counters.requests}
+    assert counted == {f"/{letter * 189} (new)": 1 for letter in "xy"}
+
+
 @pytest.mark.parametrize(
     ("cookie", "known"),
     [

@@ -90,3 +90,12 @@ def test_public_paths_need_nothing_and_tell_nobody(proxy: ObservedProxy, path: s
     assert response.status_code == status
     if status == 200:
         assert "x-user" not in fields_told(response)
+
+
+@pytest.mark.parametrize("secret", ["", "short", "x" * 31])
+def test_without_a_secret_it_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    (tmp_path / "keys.json").write_text("{}")
+    monkeypatch.setenv("API_KEYS", str(tmp_path / "keys.json"))
+    monkeypatch.setenv("JWT_SECRET", secret)
+    with pytest.raises(SystemExit, match="JWT_SECRET: 32 characters at least"), example("auth"):
+        pass

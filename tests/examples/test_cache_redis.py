@@ -14,6 +14,8 @@ from tests.examples.parts import RedisServer, example
 from weir import testing
 from weir.testing import ObservedProxy
 
+DATE = "Thu, 26 Nov 2026 20:00:00 GMT"
+
 
 class Shop:
     """An application that answers with how often it was asked, and with the fields that it is told to send."""
@@ -39,7 +41,8 @@ async def cached(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[t
     with example("cache_redis") as module:
         monkeypatch.setattr(module, "REST_S", 0.05)
         # On a busy machine Redis may take longer than a deployment would wait.
-        module.redis.connection_pool.connection_kwargs.update(socket_timeout=20, socket_connect_timeout=20)
+        module.pool.connection_kwargs.update(socket_timeout=20, socket_connect_timeout=20)
+        module.pool.timeout = 20
         async with testing.proxy(shop, hooks=module) as proxy, httpx.AsyncClient(base_url=proxy.url) as client:
             yield proxy, client
 
@@ -116,6 +119,68 @@ async def test_who_passes_by(
         assert (await client.get("/a")).text == "1"
 
 
+async def test_what_was_asked_with_a_body_is_for_nobody_else(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many a framework reads it for a GET, too; whoever sends one would choose what others see."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"name=mallory"
+
+    async with cached(Shop(), monkeypatch) as (_proxy, client):
+        for content in (b"name=mallory", pieces()):
+            sent = await client.request("GET", "/a", content=content)
+            assert (sent.status_code, sent.headers.get("X-Cache")) == (200, None)
+        assert (await client.get("/a", headers={"Content-Length": "0"})).text == "3"
+        assert (await client.get("/a")).text == "3"
+
+
+async def test_who_asks_for_another_protocol_is_not_answered_from_it(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cached(Shop(), monkeypatch) as (_proxy, client):
+        assert (await client.get("/a")).text == "1"
+        assert (await client.get("/a", headers={"Connection": "Upgrade", "Upgrade": "own/1"})).text == "2"
+
+
+async def test_what_concerns_one_response_is_not_kept(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop()
+    shop.fields |= {
+        "Keep-Alive": "timeout=5",
+        "TE": "x",
+        "Proxy-Connection": "x",
+        "X-Request-Id": "theirs",
+        "Date": DATE,
+    }
+    async with cached(shop, monkeypatch) as (proxy, client):
+        first = await client.get("/a")
+        again = await client.get("/a")
+        assert (again.text, again.headers["X-Cache"]) == ("1", "hit")
+        assert "X-Request-Id" not in again.headers
+        assert again.headers.get_list("Date") == first.headers.get_list("Date")
+        assert all(exchange.reason == "none" for exchange in proxy.exchanges)
+
+
+async def test_what_goes_to_another_cluster_is_another_thing(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with testing.proxy(Shop()) as old, testing.proxy(Shop()) as new:
+        tables = {
+            "listener": [{"address": "127.0.0.1:0", "to": "old"}],
+            "route": [{"fields": {"X-Beta": "1"}, "to": "new"}],
+            "cluster": [{"name": "old", "endpoints": [old.address]}, {"name": "new", "endpoints": [new.address]}],
+        }
+        with example("cache_redis") as module:
+            async with testing.proxy(tables, hooks=module) as proxy, httpx.AsyncClient(base_url=proxy.url) as client:
+                for _ in range(2):
+                    await client.get("/a")
+                    await client.get("/a", headers={"X-Beta": "1"})
+        old.assert_passed(times=1)
+        new.assert_passed(times=1)
+
+
 async def test_two_variants_and_a_bound_of_size(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop()
     shop.fields["Vary"] = "accept-encoding"
@@ -131,6 +196,17 @@ async def test_two_variants_and_a_bound_of_size(redis_server: RedisServer, monke
         for expected in ("miss", "hit"):
             response = await client.get("/large")
             assert (response.headers.get("X-Cache"), len(response.content)) == (expected, len(shop.body))
+        assert all(exchange.reason == "none" for exchange in proxy.exchanges)
+
+
+async def test_of_connections_to_redis_there_are_some_however_many_ask(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cached(Shop(), monkeypatch) as (proxy, client):
+        await asyncio.gather(*[client.get(f"/{number}") for number in range(90)])
+        with example("cache_redis") as module:
+            assert 1 < len(await module.redis.client_list()) <= module.MOST + 1
+            await module.redis.aclose()
         assert all(exchange.reason == "none" for exchange in proxy.exchanges)
 
 

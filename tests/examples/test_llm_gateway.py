@@ -32,7 +32,9 @@ class Provider:
         self.status = 200
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
-        self.hangs = False
+        self.hangs = self.is_silent = self.breaks = False
+        self.delay_s = 0.0
+        self.body = b""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
@@ -44,13 +46,19 @@ class Provider:
                 break
         self.asked.append(json.loads(body or b"{}"))
         self.keys.append(dict(scope["headers"])[b"authorization"].decode())
+        if self.is_silent:
+            assert (await receive())["type"] == "http.disconnect"
+            return
+        await asyncio.sleep(self.delay_s)
+        if self.breaks:
+            return
         streams = self.asked[-1].get("stream") and self.status == 200
         kind = b"text/event-stream" if streams else b"application/json"
         start = {"type": "http.response.start", "status": self.status, "headers": [(b"content-type", kind)]}
         await send(start)
         if not streams:
             answer = {"choices": [{"message": {"content": "one two three"}}], "usage": {"total_tokens": 10}}
-            await send({"type": "http.response.body", "body": json.dumps(answer, indent=1).encode()})
+            await send({"type": "http.response.body", "body": self.body or json.dumps(answer, indent=1).encode()})
             return
         for word in ("one", "two", "three"):
             event = json.dumps({"choices": [{"delta": {"content": word}}], "usage": None})
@@ -80,6 +88,29 @@ class Gateway:
     async def spent(self) -> int:
         keys = await self.redis.keys("tokens:shop:*")
         return int(await self.redis.get(keys[0])) if keys else 0
+
+
+def asked_for(**more: Any) -> int:
+    """What a question alone is taken for."""
+    return 1 + len(httpx.Request("POST", "http://h", json=QUESTION | more).content) // 4
+
+
+async def spends(gateway: Gateway, tokens: int) -> None:
+    """What is charged behind an exchange comes a moment after it."""
+    for _ in range(1000):
+        if await gateway.spent() == tokens:
+            return
+        await asyncio.sleep(0.005)
+    assert await gateway.spent() == tokens
+
+
+async def gone(gateway: Gateway) -> None:
+    """The exchange is over."""
+    for _ in range(1000):
+        if gateway.proxy.exchanges:
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("it goes on")
 
 
 @pytest.fixture
@@ -150,11 +181,49 @@ async def test_a_client_that_leaves_is_charged_for_what_it_has_had(gateway: Gate
             text += piece
             if "three" in text:
                 break
-    for _ in range(1000):
-        if await gateway.spent():
-            break
-        await asyncio.sleep(0.005)
-    assert await gateway.spent() == 3
+    await spends(gateway, asked_for(stream=True) + 3)
+
+
+async def test_a_client_that_leaves_before_the_answer_is_charged_for_what_it_has_asked(gateway: Gateway) -> None:
+    gateway.first.is_silent = True
+    with pytest.raises(httpx.ReadTimeout):
+        await gateway.client.post("/v1/chat/completions", json=QUESTION, headers=KEY, timeout=0.3)
+    await gone(gateway)
+    assert await gateway.spent() == asked_for()
+
+
+async def test_a_hundred_at_once_get_no_more_than_one_after_the_other(gateway: Gateway) -> None:
+    """What the answers may have is held back while they come."""
+    gateway.first.delay_s = 0.2
+    statuses = [answer.status_code for answer in await asyncio.gather(*[gateway.ask(max_tokens=10) for _ in range(30)])]
+    assert statuses.count(429) + statuses.count(200) == 30
+    assert 1 <= statuses.count(200) <= 2
+    assert await gateway.spent() == 10 * statuses.count(200)
+
+
+async def test_what_no_provider_has_answered_costs_nothing(gateway: Gateway) -> None:
+    gateway.first.status = gateway.second.status = 503
+    assert (await gateway.ask(max_tokens=20)).status_code == 503
+    gateway.first.breaks = gateway.second.breaks = True
+    assert (await gateway.ask(max_tokens=20)).status_code == 500
+    await spends(gateway, 0)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"stream_options": [1]}, {"max_tokens": -5}, {"max_tokens": 10**30}, {"max_tokens": "many"}, {"max_tokens": 1.5}],
+)
+async def test_what_clients_write_breaks_nothing(gateway: Gateway, more: dict[str, Any]) -> None:
+    assert (await gateway.ask(stream=True, **more)).status_code == 200
+    assert await gateway.spent() == 10
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfb not JSON", b"[]", b'{"usage": {"total_tokens": "ten"}}', b"[" * 100_000])
+async def test_an_answer_without_figures_costs_what_was_asked(gateway: Gateway, body: bytes) -> None:
+    gateway.first.body = body
+    answer = await gateway.ask()
+    assert (answer.status_code, answer.content) == (200, body)
+    assert await gateway.spent() == asked_for()
 
 
 async def test_who_does_not_come_in(gateway: Gateway, redis_server: RedisServer) -> None:

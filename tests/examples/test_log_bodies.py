@@ -48,6 +48,8 @@ def test_both_bodies_are_logged_without_secrets(tmp_path: Path, monkeypatch: pyt
             "cards": [{"card_number": "***", "note": "é"}],
         }
         assert line["answered"]["method"] == "POST"
+        # What is compressed could not be read.
+        assert dict(response.json()["headers"])["accept-encoding"] == "identity"
         assert line["id"] == response.headers["X-Request-Id"]
         assert "4111" not in json.dumps(line["asked"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_pieces_make_no_difference(cuts: list[int], page: bytes) -> None:
         pieces = [page[a:b] for a, b in itertools.pairwise(places) if page[a:b]]
         whole, cut = module.Page(), module.Page()
         assert b"".join([*map(cut, pieces), cut(b"")]) == whole(page) + (whole(b"") if page else b"")
+
+
+def test_a_page_of_beginnings_holds_nobody_up() -> None:
+    """One piece of them took seconds, in which the worker served nobody."""
+    with example("rewrite_html") as module:
+        page = b"<head " * 10_000
+        rewriter = module.Page()
+        began = time.process_time()
+        assert rewriter(page) + rewriter(b"") == page
+        assert time.process_time() - began < 1
 
 
 def test_what_looks_like_a_tag_is_not_held_for_ever() -> None:

@@ -97,3 +97,27 @@ def test_more_hooks_than_a_route_can_have_are_refused_where_they_are_read(tmp_pa
     )
     with pytest.raises(HooksError, match=r"65 hooks; there may be 64"):
         load("app_of_test_many.py")
+
+
+@pytest.mark.parametrize("name", ["json", "logging", "weir"])
+def test_a_file_is_not_taken_for_a_module_that_others_need(tmp_path: Path, name: str) -> None:
+    before = sys.modules.get(name)
+    (tmp_path / f"{name}.py").write_text(TEXT)
+    with pytest.raises(HooksError, match=f"{name}.py: {name} is another module's name"):
+        load(str(tmp_path / f"{name}.py"))
+    assert sys.modules.get(name) is before
+
+
+def test_half_of_a_module_is_not_left(tmp_path: Path) -> None:
+    file = tmp_path / "app_of_test_half.py"
+    file.write_text("raise LookupError")
+    with pytest.raises(HooksError):
+        load(str(file))
+    assert "app_of_test_half" not in sys.modules
+    file.write_text(TEXT)
+    load(str(file))
+    whole = sys.modules["app_of_test_half"]
+    file.write_text("raise LookupError")
+    with pytest.raises(HooksError):
+        load(str(file))
+    assert sys.modules["app_of_test_half"] is whole

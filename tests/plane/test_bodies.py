@@ -14,6 +14,7 @@ from tests.plane.messages import (
     FRAMINGS,
     LENGTH,
     OLD_GET,
+    POST,
     TRANSFORMS,
     answer,
     told,
@@ -255,4 +256,27 @@ def test_what_a_hook_breaks_is_no_failure_of_the_endpoints() -> None:
     assert client.take_sent().endswith(b"5\r\nfirst\r\n")
     assert scene.reasons() == {"hook_failed": 1}
     assert scene.retries() == {}
+    scene.close()
+
+
+@pytest.mark.parametrize("how", ["phase", "transform", "replace"])
+def test_a_part_of_a_body_that_a_client_sends_is_not_changed_either(how: str) -> None:
+    """Where it belongs would no longer be true; the whole of such a request fails, and nothing is written anywhere."""
+
+    @weir.hook("request_body")
+    def body(piece: bytes, _request: weir.Request) -> bytes:
+        return piece * 2
+
+    @weir.hook("request")
+    def changes(request: weir.Request) -> None:
+        if how == "transform":
+            request.transform(lambda piece: piece)
+        else:
+            request.body = b"new"
+
+    part = POST.replace(b"POST", b"PUT").replace(b"Host", b"Content-Range: bytes 1-6/9\r\nHost")
+    scene = Scene(hooks=[body if how == "phase" else changes])
+    client = scene.client(part + GET)
+    assert client.take_sent().startswith(b"HTTP/1.1 500")
+    assert scene.reasons() == {"hook_failed": 1}
     scene.close()

@@ -85,6 +85,23 @@ def test_an_answer_goes_out_at_once_and_the_connection_stays() -> None:
     scene.close()
 
 
+@pytest.mark.parametrize("name", ["Date", "date", "Server", "SERVER"])
+def test_what_an_answer_says_itself_is_not_said_twice(name: str) -> None:
+    """One that was kept has the date of then: a second Date would make its age a guess."""
+
+    @weir.hook("request")
+    def answer(_request: weir.Request) -> weir.Answer:
+        return weir.Answer(200, "server: date:\r\n", {"X-Date": "Server: no", name: "as it was"})
+
+    scene = Scene(hooks=[answer])
+    client = scene.client(GET)
+    lines = client.take_sent().partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+    names = [line.partition(b":")[0].lower() for line in lines]
+    assert (names.count(b"date"), names.count(b"server")) == (1, 1)
+    assert f"{name}: as it was".encode() in lines
+    scene.close()
+
+
 def test_an_answer_to_a_request_whose_body_has_not_come_closes() -> None:
     @weir.hook("request")
     def answer(_request: weir.Request) -> weir.Answer:

@@ -1,7 +1,8 @@
 """One POST to a collector: HTTP/1.1 over asyncio's streams, read by h11, bounded in time and in what is read.
 
-No thread: a thread cannot be called off, so a collector that sends a byte now and then would hold up the end of the
-process. Here the timeout is for all of it, from the look-up of the name to the answer.
+No thread but for the look-up of the name, which nobody waits for: a thread cannot be called off, so a collector that
+sends a byte now and then would hold up the end of the process. Here the timeout is for all of it, from the look-up of
+the name to the answer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import h11
 
 import weir
 from weir.config.plan import OtlpPlan
+from weir.names import look_up
 
 __all__ = ["ExportError", "retry_after_s", "send"]
 
@@ -62,9 +64,7 @@ async def post(plan: OtlpPlan, body: bytes) -> tuple[int, str, bytes]:
     """The status, the Retry-After and the beginning of the body of the answer."""
     url = urlsplit(plan.endpoint)
     secure = url.scheme == "https"
-    reader, writer = await asyncio.open_connection(
-        url.hostname, url.port or (443 if secure else 80), ssl=trust() if secure else None
-    )
+    reader, writer = await connect(url.hostname or "", url.port or (443 if secure else 80), secure)
     try:
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
         request = h11.Request(
@@ -88,6 +88,19 @@ async def post(plan: OtlpPlan, body: bytes) -> tuple[int, str, bytes]:
         return await answer(http, reader)
     finally:
         writer.transport.abort()
+
+
+async def connect(host: str, port: int, secure: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Tries the addresses of a host, one after the other."""
+    failed = OSError("it has no address")
+    for _family, _type, _protocol, _name, place in await look_up(host, port):
+        try:
+            return await asyncio.open_connection(
+                place[0], port, ssl=trust() if secure else None, server_hostname=host if secure else None
+            )
+        except OSError as error:
+            failed = error
+    raise failed
 
 
 async def answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, str, bytes]:

@@ -28,6 +28,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
+from uvicorn.lifespan.on import LifespanOn
 
 from weir.control.errors import StartError
 
@@ -39,16 +40,28 @@ log = logging.getLogger("weir")
 # the supervisor waits for a worker that has drained.
 _REQUESTS_S: Final = 1.0
 _SHUTDOWN_S: Final = 3.0
+# And how long one may take to end that was given up.
+_GIVEN_UP_S: Final = 0.5
 # weir, who is the only client, closes idle connections itself, and never meets one that is just being closed.
 _KEEP_ALIVE_S: Final = 3600
 # More than a listener lets through.
 _HEAD_BYTES: Final = 256 << 10
 
 
+class Lifespan(LifespanOn):
+    """uvicorn's, which knows the task in which the application lives."""
+
+    task: asyncio.Task[None] | None = None
+
+    async def main(self) -> None:
+        self.task = asyncio.current_task()
+        await super().main()
+
+
 class Server(uvicorn.Server):
     """uvicorn's, without its hands on what is the process's (signals, its end), and without waits by the clock.
 
-    `begun` is set when it serves or has given up; `end()` ends it.
+    `begun` is set when it serves or has given up; `end()` ends it, and `give_up()` what does not.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -58,6 +71,20 @@ class Server(uvicorn.Server):
     def end(self) -> None:
         self.should_exit = True
         self._ending.set()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.load()
+        if self.config.lifespan_class is LifespanOn:
+            self.config.lifespan_class = Lifespan
+        await super().serve(sockets)
+
+    async def give_up(self, serving: asyncio.Task[None]) -> None:
+        """Cancels `serving`, the task of serve(), and the application's own: of neither anything is left."""
+        lifespan: Any = getattr(self, "lifespan", None)
+        tasks = {task for task in (serving, getattr(lifespan, "task", None)) if task is not None}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_GIVEN_UP_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -139,14 +166,17 @@ class Apps:
 
     async def stop(self) -> None:
         """Ends what they are doing, lets them shut down, and forgets them."""
-        for text, (server, task) in reversed(self._running.items()):
+        # All at the same time, which is that of one.
+        for server, _task in self._running.values():
             server.end()
-            _done, late = await asyncio.wait({task}, timeout=_REQUESTS_S + _SHUTDOWN_S)
-            if late:
+        if self._running:
+            tasks = [task for _server, task in self._running.values()]
+            await asyncio.wait(tasks, timeout=_REQUESTS_S + _SHUTDOWN_S)
+        for text, (server, task) in self._running.items():
+            if not task.done():
                 log.warning("%s does not shut down within %d s: it is given up", text, _REQUESTS_S + _SHUTDOWN_S)
-                task.cancel()
-                await asyncio.wait({task})
-            if not task.cancelled() and (error := task.exception()) is not None:
+                await server.give_up(task)
+            elif not task.cancelled() and (error := task.exception()) is not None:
                 log.error("%s failed while it shut down", text, exc_info=error)
         self._running.clear()
         for place in self._places.values():
@@ -164,8 +194,16 @@ class Apps:
         task = asyncio.create_task(server.serve(sockets=[sock]))
         self._running[text] = (server, task)
         begun = asyncio.create_task(server.begun.wait())
-        await asyncio.wait({task, begun}, return_when=asyncio.FIRST_COMPLETED)
-        begun.cancel()
+        try:
+            await asyncio.wait({task, begun}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # It need not be waited for: nobody has been served by it.
+            del self._running[text]
+            await server.give_up(task)
+            sock.close()
+            raise
+        finally:
+            begun.cancel()
         if server.started:
             return
         await asyncio.wait({task})

@@ -18,9 +18,10 @@ import socket
 
 from weir.config.plan import Plan
 from weir.control.errors import StartError
+from weir.control.orders import drain_or_stop, start_unless
 from weir.control.spawn import allow_signals, hold_signals
 from weir.control.status import say
-from weir.control.worker import Bound, Seat, Worker, drain_or_stop
+from weir.control.worker import Bound, Seat, Worker
 from weir.plane.engine import Engine
 from weir.plane.selector import EngineSelector
 
@@ -79,15 +80,15 @@ async def _serve(plan: Plan, engine: Engine, seat: Seat, bound: Bound, channel: 
     loop.add_signal_handler(signal.SIGUSR1, worker.reopen_logs)
     loop.add_reader(channel, on_channel)
     allow_signals()
-    await worker.start()
-    # What exists now lives as long as the process: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    gc.enable()
-    tell(channel, READY)
-    await drain.wait()
-    tell(channel, DRAINING)
-    await drain_or_stop(worker, now, GRACE_S)
+    if await start_unless(worker, drain):
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        tell(channel, READY)
+        await drain.wait()
+        tell(channel, DRAINING)
+        await drain_or_stop(worker, now, GRACE_S)
     loop.remove_reader(channel)
     # The loop takes its handlers away when it closes; a second TERM must not make a failure of this.
     hold_signals()

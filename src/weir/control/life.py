@@ -11,6 +11,7 @@ from typing import Final
 
 from weir.control.errors import StartError
 from weir.hooks.life import Beside, Step
+from weir.hooks.loading import Found
 
 __all__ = ["Life"]
 
@@ -21,11 +22,16 @@ _END_S: Final = 4.0
 
 
 class Life:
-    """`begin()` before the worker listens, `end()` after its last exchange. A worker without any of it pays nothing."""
+    """`begin()` before the worker listens, `end()` after its last exchange. A worker without any of it pays nothing.
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    `found` is what a hooks file has; `has_steps`: some of it is called here.
+    """
+
+    def __init__(self, found: Sequence[Found]) -> None:
+        steps = [one for one in found if isinstance(one, Step)]
         self._startup = [step for step in steps if step.when == "startup"]
         self._shutdown = [step for step in steps if step.when == "shutdown"]
+        self.has_steps = bool(steps)
         self._beside: Beside | None = None
         self._begun = False
 

@@ -29,8 +29,10 @@ _MODE = 0o640
 _WARN_EVERY_S = 60.0
 # How often a wait for a full pipe looks whether it has been told to give up.
 _PATIENCE_S = 0.2
-# How often it is tried whether another process has written its lines.
+# How often it is tried whether another process has written its lines; less and less often where that takes its time: it
+# may wait for a reader that does not read.
 _TURN_S = 0.001
+_LONGEST_TURN_S = 0.05
 
 
 class LogWriter:
@@ -179,6 +181,7 @@ class LogWriter:
         if self._turns < 0:
             yield
             return
+        pause_s = _TURN_S
         while True:
             try:
                 fcntl.lockf(self._turns, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
@@ -187,7 +190,8 @@ class LogWriter:
                 # Asked for again and again, rather than waited for, so that giving up is noticed.
                 if self._give_up:
                     raise OSError(errno.ETIMEDOUT, "another process does not end its line") from None
-                time.sleep(_TURN_S)
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, _LONGEST_TURN_S)
         try:
             yield
         finally:

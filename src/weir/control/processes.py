@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from weir.control.crew import Member, Place
 from weir.control.spawn import fork
@@ -17,6 +18,10 @@ from weir.stats.publish import clear
 __all__ = ["Processes"]
 
 log = logging.getLogger("weir")
+
+# For so long the slots of a weir that was killed are nobody's: a worker that it had just forked has not said yet who it
+# is.
+SURE_S: Final = 1.0
 
 
 class Processes:
@@ -30,6 +35,7 @@ class Processes:
         self.memory = memory
         self.free = set(free)
         self.elsewhere = set(range(layout.read_header(memory).workers)) - self.free
+        self._unsure: dict[int, float] = {}  # of `elsewhere`: until when
         self._let_go = let_go
         self._by_pid: dict[int, Member] = {}
 
@@ -61,6 +67,7 @@ class Processes:
             for member in self:
                 member.channel.close()
             ours.close()
+            self._claim(slot, os.getpid())
             return life(theirs)
 
         try:
@@ -70,6 +77,7 @@ class Processes:
             return self._cannot(place, name, error)
         finally:
             theirs.close()
+        self._claim(slot, pid)
         ours.setblocking(False)
         place.member = self._by_pid[pid] = Member(pid, f"{name} (process {pid})", ours, slot)
         self.free.discard(slot)
@@ -97,12 +105,30 @@ class Processes:
             ended.append((member, os.waitstatus_to_exitcode(status)))
         return ended
 
+    def _claim(self, slot: int, pid: int) -> None:
+        """A slot says whose it is before its worker does: both sides of a fork, for either may be killed."""
+        if slot >= 0:
+            layout.write(self.memory, self._at(slot), layout.WORKER, pid=pid)
+
+    def _at(self, slot: int) -> int:
+        where = layout.read_header(self.memory).places
+        return where.workers_at + slot * where.worker_bytes
+
+    def left_behind(self, slots: set[int]) -> None:
+        """Slots of a weir that is gone, and did not say what becomes of its workers."""
+        self.elsewhere |= slots
+        self._unsure |= dict.fromkeys(slots, time.monotonic() + SURE_S)
+
+    def are_sure(self) -> bool:
+        """Whether `free` is not about to change by itself."""
+        return not self._unsure
+
     def reclaim(self) -> None:
         """The earlier supervisor is gone: slots whose worker is gone as well are free."""
-        where = layout.read_header(self.memory).places
-        for slot in list(self.elsewhere):
-            pid = layout.read(self.memory, where.workers_at + slot * where.worker_bytes, layout.WORKER, "pid")
-            if pid == 0 or not os.path.exists(f"/proc/{pid}"):
+        now = time.monotonic()
+        self._unsure = {slot: until for slot, until in self._unsure.items() if until > now}
+        for slot in list(self.elsewhere - self._unsure.keys()):
+            if not counts_in(self.memory.fd, layout.read(self.memory, self._at(slot), layout.WORKER, "pid")):
                 clear(self.memory, slot)
                 self.elsewhere.discard(slot)
                 self.free.add(slot)
@@ -117,12 +143,10 @@ class Processes:
 
     def end_hung(self, now: float, since: float, timeout_s: Callable[[Member], float]) -> None:
         """Ends workers without a sign of life; nobody had to give one before `since`."""
-        where = layout.read_header(self.memory).places
         for member in self:
             if member.slot < 0 or member.aborted:
                 continue
-            at = where.workers_at + member.slot * where.worker_bytes
-            beat = layout.read(self.memory, at, layout.WORKER, "heartbeat_us") / 1e6
+            beat = layout.read(self.memory, self._at(member.slot), layout.WORKER, "heartbeat_us") / 1e6
             silent = now - max(beat, member.started, since)
             if silent > timeout_s(member):
                 log.error("%s has shown no sign of life for %.0f s: it is replaced", member.name, silent)
@@ -136,3 +160,25 @@ class Processes:
             os.waitpid(member.pid, 0)
             member.channel.close()
         self._by_pid.clear()
+
+
+def counts_in(fd: int, pid: int) -> bool:
+    """Whether a process, which may be nobody's child here, has mapped the table behind a descriptor.
+
+    Its number alone says little: it may be another program's by now, or that of a process which has ended and which
+    nobody waits for, as it happens in containers. In doubt it does.
+    """
+    if pid == 0:
+        return False
+    number = str(os.fstat(fd).st_ino)
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            if file.read().rpartition(")")[2].split()[0] in ("Z", "X"):
+                return False
+        with open(f"/proc/{pid}/maps") as file:
+            parts = (line.split(maxsplit=5) for line in file)
+            return any(len(part) == 6 and part[4] == number and part[5].startswith("/memfd:") for part in parts)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True  # another user's, who is not shown

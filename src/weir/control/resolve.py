@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import Any
+from typing import Any, Final
 
 from weir.config.plan import AddressPlan, ClusterPlan, is_ip
+from weir.names import look_up
 from weir.plane.plane import Plane
 from weir.plane.stream import Address
 
 __all__ = ["Resolver"]
 
 log = logging.getLogger("weir.resolve")
+
+# Of a worker's. Further names wait until one of them is known, or was given up by the system.
+MOST_AT_A_TIME: Final = 32
 
 
 def literal(address: AddressPlan) -> Address | None:
@@ -35,7 +39,9 @@ class Resolver:
         self._plane = plane
         self._clusters = clusters
         self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
+        # Those of start(): who comes later is not waited for.
         self._first: list[asyncio.Event] = []
+        self._turns = asyncio.Semaphore(MOST_AT_A_TIME)
 
     def start(self) -> None:
         """Begins; needs a running loop."""
@@ -43,19 +49,22 @@ class Resolver:
             for address in cluster.endpoints:
                 # Where an application is, who serves it knows.
                 if address.app is None and not cluster.stands_for_several(address):
-                    self.watch(number, address)
+                    self._first.append(self.watch(number, address))
 
-    def watch(self, cluster: int, address: AddressPlan) -> None:
-        """A member of a cluster, which the plane has by `address.text`: tells its addresses now and from now on."""
+    def watch(self, cluster: int, address: AddressPlan) -> asyncio.Event:
+        """A member of a cluster, which the plane has by `address.text`: tells its addresses now and from now on.
+
+        The event is set when it was tried once."""
+        event = asyncio.Event()
         known = literal(address)
         if known is not None:
             self._plane.set_addresses(cluster, address.text, [known])
-            return
-        event = asyncio.Event()
-        self._first.append(event)
+            event.set()
+            return event
         self._tasks[cluster, address.text] = asyncio.create_task(
             self._watch(cluster, address, self._clusters[cluster], event)
         )
+        return event
 
     def forget(self, cluster: int, endpoint: str) -> None:
         """It is no member any more."""
@@ -65,8 +74,8 @@ class Resolver:
 
     async def wait_first(self, timeout_s: float) -> None:
         """Waits until each name was tried once, but no longer than timeout_s."""
-        if self._first:
-            waits = [asyncio.create_task(event.wait()) for event in self._first]
+        waits = [asyncio.create_task(event.wait()) for event in self._first if not event.is_set()]
+        if waits:
             _done, pending = await asyncio.wait(waits, timeout=timeout_s)
             for task in pending:
                 task.cancel()
@@ -103,15 +112,22 @@ class Resolver:
             first.set()
             await asyncio.sleep(pause_s)
 
-    @staticmethod
-    async def _look_up(address: AddressPlan) -> list[Address]:
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    async def _look_up(self, address: AddressPlan) -> list[Address]:
         found: dict[str, Address] = {}
-        for family, _type, _protocol, _name, place in infos:
+        for family, _type, _protocol, _name, place in await self._ask(address.host or "", address.port):
             # (host, port) of IPv4, (host, port, flow, scope) of IPv6
             fields: tuple[Any, ...] = place
             scope = fields[3] if family == socket.AF_INET6 else 0
             resolved = Address(host=fields[0].partition("%")[0], port=address.port, scope=scope)
             found.setdefault(resolved.text, resolved)
         return list(found.values())
+
+    async def _ask(self, host: str, port: int) -> list[Any]:
+        await self._turns.acquire()
+        try:
+            # The turn is over when the thread is: one that hangs counts, also if nobody waits for it any more.
+            answer = look_up(host, port, self._turns.release)
+        except OSError:
+            self._turns.release()
+            raise
+        return await answer

@@ -195,11 +195,12 @@ def unbind(sock: socket.socket) -> None:
     """Closes a listening socket; a Unix socket's file goes with it."""
     is_ours = sock.family == socket.AF_UNIX and not isinstance(sock, PassedSocket)
     path = sock.getsockname() if is_ours else None
-    sock.close()
     if path:
-        # The directory may not be ours any more, or not be there; the next weir finds that nobody listens there.
+        # The directory may not be ours any more, or not be there; the next weir finds that nobody listens there. Before
+        # the socket is closed: from then on the file may be the next weir's.
         with contextlib.suppress(OSError):
             os.unlink(path)
+    sock.close()
 
 
 def settle(sock: socket.socket, plan: ListenerPlan) -> None:

@@ -157,6 +157,8 @@ class Supervisor:
             times += [place.due for crew in crews for place in crew.places if place.member is None]
             if self.started and self.admin.sockets and self.admin.place.member is None and self._may_admin():
                 times.append(self.admin.place.due)
+            if self.started and self.watching is not None:
+                times.append(self.watching.due)
         return max(0.0, min(times) - now)
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -280,7 +282,8 @@ class Supervisor:
             if self.processes.elsewhere:
                 self.processes.reclaim()
             if self.coming is None and not self.reloading.is_under_way() and self.upgrading.wanted:
-                self.upgrading.begin(self.crew.plan.upgrade_program, self.crew.stock, self.admin.at())
+                if self.processes.are_sure():
+                    self.upgrading.begin(self.crew.plan.upgrade_program, self.crew.stock, self.admin.at())
             elif self.coming is None:
                 self.reloading.work(now)
             if self.reloading.plan is not None and self.coming is None:

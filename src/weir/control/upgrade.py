@@ -148,7 +148,7 @@ class Upgrading:
         """It has come to nothing, or is not wanted any more. Workers that it has started end by themselves."""
         if self.successor is not None and not self.handed_over:
             self.successor.cancel()
-            self._processes.elsewhere |= self.successor.free
+            self._processes.left_behind(self.successor.free)
             self.successor = None
 
     def deadline(self) -> float:

@@ -25,13 +25,13 @@ from weir.control.heart import HEARTBEAT_S, Heart
 from weir.control.life import Life
 from weir.control.logs import LogWriter
 from weir.control.members import Members
+from weir.control.orders import drain_or_stop, start_unless
 from weir.control.passed import Passed
 from weir.control.resolve import Resolver
 from weir.control.sockets import bind, bound_text, descriptor_limit, raise_descriptor_limit, unbind
 from weir.control.status import say_faults
 from weir.control.watchdog import Watchdog
 from weir.hooks import Hook
-from weir.hooks.life import Step
 from weir.hooks.loading import Found
 from weir.plane.accesslog import AccessLog
 from weir.plane.counters import Counters
@@ -54,7 +54,6 @@ __all__ = [
     "Seat",
     "Service",
     "Worker",
-    "drain_or_stop",
     "make_rules",
     "make_table",
     "name_plan",
@@ -135,12 +134,9 @@ class Worker:
             seat = own_seat(plan, make_table(plan, 1))
         self.seat = seat
         self.memory = seat.memory
-        self.writer: LogSink | None
-        if host is not None and host.log is not None:
-            self.log, self.writer = AccessLog("json", plan.log.buffer_bytes), host.log
-        else:
-            self.log = AccessLog("off" if plan.log.access == "off" else plan.log.format, plan.log.buffer_bytes)
-            self.writer = open_log(plan, seat.log_turns)
+        sink = host.log if host is not None else None
+        form = "json" if sink is not None else "off" if plan.log.access == "off" else plan.log.format
+        self.log = AccessLog(form, plan.log.buffer_bytes)
         limit = raise_descriptor_limit() if host is None else descriptor_limit()
         clients = max(limit - _OWN_DESCRIPTORS, 1) * 8 // 10
         counters = Counters(seat.memory, seat.worker)
@@ -156,8 +152,7 @@ class Worker:
             rules=seat.rules,
             hooks=[one for one in found if isinstance(one, Hook)],
         )
-        self._steps = [one for one in found if isinstance(one, Step)]
-        self.life = Life(self._steps)
+        self.life = Life(found)
         self.watchdog = Watchdog(engine, found, plan.hook_block_after_ms / 1000)
         self.plane.on_log_wanted(self.flush_log)
         self.plane.on_hooks_met(self.watchdog.start)
@@ -173,6 +168,8 @@ class Worker:
         self._duty = Duty(self.memory, plan, self.plane)
         self._beating: asyncio.TimerHandle | None = None
         self._dropped = 0
+        # Last: it has a thread, and a worker that cannot be made leaves nothing behind.
+        self.writer: LogSink | None = open_log(plan, seat.log_turns) if sink is None else sink
 
     def bind(self, passed: Passed | None = None) -> list[str]:
         """Binds every listener, or takes its sockets of `passed`, and returns where.
@@ -203,7 +200,7 @@ class Worker:
 
         Raises StartError, after stop(), when a startup hook has failed or an application cannot be started.
         """
-        if self._steps:
+        if self.life.has_steps:
             self.watchdog.start()
         alive = asyncio.create_task(self._show_life())
         try:
@@ -266,12 +263,11 @@ class Worker:
         self._duty.release()
         self.plane.close()
         self._unbind()
-        await self.life.end()
+        # Side by side: each has its time, and whoever waits for the worker counts it once.
+        await asyncio.gather(self.life.end(), *([] if self.apps is None else [self.apps.stop()]))
         self.watchdog.stop()
         await self.expander.stop()
         await self.resolver.stop()
-        if self.apps is not None:
-            await self.apps.stop()
         for timer in (self._flusher, self._beating):
             if timer is not None:
                 timer.cancel()
@@ -408,18 +404,6 @@ def make_apps(plan: Plan, host: Host | None) -> Apps | None:
     return Apps(texts, plan.directory) if host is None else Apps(texts, given=host.apps)
 
 
-async def drain_or_stop(worker: Worker, now: asyncio.Event, grace_s: float = 0.0) -> None:
-    """Drains until all is done, the plan's time is over, or `now` is set; then stops."""
-    draining = asyncio.create_task(worker.drain(grace_s))
-    stopping = asyncio.create_task(now.wait())
-    await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
-    if draining.done() and not draining.result():
-        log.warning("drain timeout: connections were cut")
-    draining.cancel()
-    stopping.cancel()
-    await worker.stop()
-
-
 def run(
     plan: Plan,
     *,
@@ -479,7 +463,8 @@ async def _serve(
     async with contextlib.AsyncExitStack() as stack:
         for service in services:
             await stack.enter_async_context(service())
-        await worker.start()
+        if not await start_unless(worker, drain):
+            return 0
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()

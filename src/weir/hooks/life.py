@@ -109,8 +109,9 @@ class Beside:
 def background(coroutine: Coroutine[Any, Any, object], *, name: str = "") -> asyncio.Task[object]:
     """Lets a coroutine run beside requests, in this worker: from a hook, or from `startup`.
 
-    It is cancelled when the worker ends, after the last exchange. What it raises is logged under `name` (default: the
-    name of the coroutine's function). RuntimeError in a loop in which no worker runs, or when 10,000 run already.
+    It is cancelled when the worker ends, after the last exchange. What it raises (SystemExit, too) is logged under
+    `name` (default: the name of the coroutine's function). RuntimeError in a loop in which no worker runs, or when
+    10,000 run already.
     """
     try:
         loop, beside = asyncio.get_running_loop(), Beside.here()
@@ -119,12 +120,27 @@ def background(coroutine: Coroutine[Any, Any, object], *, name: str = "") -> asy
     except RuntimeError:
         coroutine.close()
         raise
-    task: asyncio.Task[object] = loop.create_task(coroutine, name=name or getattr(coroutine, "__qualname__", ""))
+    task: asyncio.Task[object] = loop.create_task(
+        _attend(coroutine), name=name or getattr(coroutine, "__qualname__", "")
+    )
     beside.tasks.add(task)
     task.add_done_callback(beside.ended)
+    # One that is cancelled before it has begun would be told to have been forgotten.
+    task.add_done_callback(lambda _task: coroutine.close())
     # A hook may be called from within the engine, which then has to be told that Python wants to run.
     loop.call_soon_threadsafe(_nothing)
     return task
+
+
+class _ExitError(Exception):
+    """A background task has called sys.exit(): it does not end the worker."""
+
+
+async def _attend(coroutine: Coroutine[Any, Any, object]) -> object:
+    try:
+        return await coroutine
+    except SystemExit as error:
+        raise _ExitError(f"SystemExit: {error}") from error
 
 
 def _nothing() -> None:

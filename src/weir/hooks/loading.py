@@ -65,13 +65,25 @@ def counted(found: list[Found]) -> list[Found]:
 def _file(path: Path) -> ModuleType:
     if not path.is_file():
         raise HooksError(f"hooks {path}: there is no such file")
+    if path.stem in sys.stdlib_module_names or path.stem == "weir":
+        raise HooksError(
+            f"hooks {path}: {path.stem} is another module's name, and would be taken for it: choose another"
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(path.stem)
     sys.modules[path.stem] = module
-    # Not by way of bytecode that was kept: that knows a change within a second only by the file's size.
-    exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), module.__dict__)
+    try:
+        # Not by way of bytecode that was kept: that knows a change within a second only by the file's size.
+        exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), module.__dict__)
+    except BaseException:
+        # Half of a module is none.
+        sys.modules.pop(path.stem, None)
+        if before is not None:
+            sys.modules[path.stem] = before
+        raise
     return module
 
 

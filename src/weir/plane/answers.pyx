@@ -7,7 +7,7 @@ import json
 from http import HTTPStatus
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
 from weir.plane.accept cimport ANSWER_JSON, ANSWER_PROBLEM, ANSWER_TEXT
 from weir.plane.codes cimport R_METHOD_REFUSED, REASON_COUNT, Reason
@@ -18,6 +18,9 @@ from weir.reasons import REASONS
 
 cdef extern from "<stdio.h>" nogil:
     int snprintf(char* out, size_t size, const char* format, ...)
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -146,16 +149,30 @@ cdef uint32_t write_tail(
         out, room, b"Content-Type: %s\r\nContent-Length: %llu\r\nCache-Control: no-store\r\n",
         media, <unsigned long long>length,
     )
-    return n + put_common(workspace, policy, length, out + n, room - n)
+    return n + put_common(workspace, policy, length, out + n, room - n, False, False)
+
+
+cdef bint says(const char* head, uint32_t n, const char* name, uint32_t length) noexcept:
+    """Whether a line of head[0:n] behind the first one begins with `name`, the colon included, in any case."""
+    cdef const char* end = head + n
+    cdef const char* p = head
+    while True:
+        p = <const char*>memchr(p, c"\n", end - p)
+        if p == NULL:
+            return False
+        p += 1
+        if end - p >= length and strncasecmp(p, name, length) == 0:
+            return True
 
 
 cdef uint32_t put_common(
-    Workspace workspace, const AnswerPolicy* policy, uint64_t length, char* out, size_t room
+    Workspace workspace, const AnswerPolicy* policy, uint64_t length, char* out, size_t room, bint dated, bint served
 ) noexcept:
+    """`dated` and `served`: who gives the answer has said so already."""
     cdef tm parts
     cdef time_t now = workspace.clock.wall_s()
     cdef char date[64]
-    cdef uint32_t n
+    cdef uint32_t n = 0
     cdef const char* connection = b""
     gmtime_r(&now, &parts)
     # IMF-fixdate, RFC 9110 section 5.6.7; the process never leaves the C locale.
@@ -164,7 +181,9 @@ cdef uint32_t put_common(
         connection = b"Connection: close\r\n"
     elif policy.old_client:
         connection = b"Connection: keep-alive\r\n"
-    n = <uint32_t>snprintf(out, room, b"Date: %s\r\nServer: weir\r\n%s", date, connection)
+    if not dated:
+        n = <uint32_t>snprintf(out, room, b"Date: %s\r\n", date)
+    n += <uint32_t>snprintf(out + n, room - n, b"%s%s", b"" if served else b"Server: weir\r\n", connection)
     if policy.retry_after_s:
         n += <uint32_t>snprintf(out + n, room - n, b"Retry-After: %lld\r\n", <long long>policy.retry_after_s)
     if policy.counter_length:
@@ -187,10 +206,12 @@ cdef uint32_t write_own_head(
 cdef uint32_t finish_own_head(
     Workspace workspace, uint32_t n, uint64_t length, bint bare, const AnswerPolicy* policy, char* out
 ) noexcept:
+    cdef bint dated = says(out, n, b"date:", 5)
+    cdef bint served = says(out, n, b"server:", 7)
     n = <uint32_t>(put_request_id(out + n, policy.identity) - out)
     if not bare:
         n += <uint32_t>snprintf(out + n, ANSWER_HEAD_BYTES, b"Content-Length: %llu\r\n", <unsigned long long>length)
-    return n + put_common(workspace, policy, length, out + n, ANSWER_HEAD_BYTES)
+    return n + put_common(workspace, policy, length, out + n, ANSWER_HEAD_BYTES, dated, served)
 
 
 cdef uint32_t write_body(list parts, const Identity* identity, char* out) noexcept:

@@ -71,8 +71,8 @@ cdef class Trying(Exchange):
         return meet_log(self) if self.hooked & self.route.hooks.masks[<int>PHASE_LOG] else 0
 
     cdef int _begin(self) except -1:
-        if self.hooked:
-            meet_request_body(self)
+        if self.hooked and meet_request_body(self) != MEET_GO:
+            return 0
         if self.cluster.nowhere:
             return self._answer()
         if self.route.mirrors is not None:

@@ -15,8 +15,8 @@ cdef int meet(Exchange exchange, Phase phase) except -1
 # The same of phase "upstream", for an attempt: its request's fields are again as they were before the first one.
 cdef int meet_attempt(Exchange exchange) except -1
 # Hooks of the phases of bodies are put in their way: before the request is sent, before the response goes on.
+# MEET_GO or MEET_OVER.
 cdef int meet_request_body(Exchange exchange) except -1
-# ... MEET_GO or MEET_OVER.
 cdef int meet_response_body(Exchange exchange) except -1
 # The coroutine that is awaited has taken too long.
 cdef int hook_overdue(Exchange exchange) except -1

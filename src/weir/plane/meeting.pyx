@@ -258,7 +258,10 @@ cdef int meet_request_body(Exchange exchange) except -1:
     # With no body, of length 0, comes a request for another protocol.
     if exchange.framing.kind != B_NONE and not exchange.upgrade:
         meeting_hold(exchange)          # there may be no memory for it
-        meeting_add(exchange, meeting_view(exchange), PHASE_REQUEST_BODY)
+        try:
+            meeting_add(exchange, meeting_view(exchange), PHASE_REQUEST_BODY)
+        except ValueError as error:
+            return meeting_failed(exchange, meeting_view(exchange).calls, error)
     if exchange.hooked & (<Hooks>exchange.route.hooks).masks[<int>PHASE_RESPONSE_BODY]:
         # A hook of bodies is for whole ones: who asks for a part is sent all of it.
         if exchange.request_edits is None:

@@ -117,6 +117,8 @@ cdef class Request(Message):
     cdef int may_be_given(self, bint whole) except -1:
         if messages_exchange(self).upgrade:
             raise ValueError("a request for another protocol has no body")
+        if self.headers.get_all("content-range"):
+            raise ValueError("a request with Content-Range has a part of a body: it is not changed")
         return 0
 
     cdef Response response_view(self):
