@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -292,16 +292,20 @@ class History:
 
     def _between(self, since_s: float, until_s: float | None, now: Frame) -> Stretch:
         since, until = int(since_s // MINUTE * MINUTE), self._until(until_s)
-        starts = [int(since)]
-        records: list[tuple[int, bytes]] = []
-        for start, key, numbers in self._store.read(None, since, until):
-            starts.append(start)
-            records.append((key, numbers))
-        frame = summed(records)
+        first = since
+
+        def records() -> Iterator[tuple[int, bytes]]:
+            # One after the other: all of them may be as much as the file.
+            nonlocal first
+            for start, key, numbers in self._store.read(None, since, until):
+                first = min(first, start)
+                yield key, numbers
+
+        frame = summed(records())
         if until * 1_000_000 > now.taken_us:
             frame = frame.plus(self._keyed(now.minus(self._last)))
         oldest = self._store.first_start()
-        begins_us = max(min(starts), oldest or 0) * 1_000_000
+        begins_us = max(first, oldest or 0) * 1_000_000
         if oldest is None:
             begins_us = max(begins_us, now.since_us)
         return Stretch(frame.spanning(begins_us, min(until * 1_000_000, now.taken_us)), self._names)
