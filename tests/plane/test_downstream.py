@@ -221,6 +221,46 @@ def test_statistics_page(stage: Stage) -> None:
     assert client.take_sent() == OK
 
 
+def test_a_large_statistics_page_goes_out_as_it_is_taken(stage: Stage) -> None:
+    """It is larger than any buffer, and not copied: what waits is the page itself, whoever asks for it."""
+    page = bytes(range(256)) * 16_384  # 4 MiB
+    scene = stage(stats={"page": "/stats"}, make_page=lambda: page)
+    client = scene.client()
+    client.room = 1_000
+    scene.send(client, b"GET /stats HTTP/1.1\r\nHost: h\r\n\r\n" + GET)
+    sent = client.take_sent()
+    assert scene.dials == 0, "who does not take its answers is not heard"
+    held = scene.plane.ledger()["buffer_bytes"]
+    while not sent.endswith(page):
+        client.room = 300_007
+        scene.turn()
+        more = client.take_sent()
+        assert more
+        sent += more
+        assert scene.plane.ledger()["buffer_bytes"] <= held
+    assert b"Content-Length: 4194304\r\n" in sent[:200]
+    assert len(sent) < len(page) + 300
+    client.room = -1
+    scene.turn()
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+
+
+@pytest.mark.parametrize("end", ["break_off", "timeout"])
+def test_a_large_statistics_page_that_nobody_takes(stage: Stage, end: str) -> None:
+    scene = stage(stats={"page": "/stats"}, make_page=lambda: b"x" * 3_000_000)
+    client = scene.client()
+    client.room = 1_000
+    scene.send(client, b"GET /stats HTTP/1.1\r\nHost: h\r\n\r\n")
+    if end == "timeout":
+        scene.wait_ms(60_001)
+        assert scene.reasons() == {"idle_timeout": 1}
+    else:
+        client.break_off()
+        scene.turn()
+    assert client.is_closed
+
+
 def test_drain_lets_go_of_idle_ones_and_finishes_the_rest(stage: Stage) -> None:
     scene = stage()
     quiet: list[int] = []

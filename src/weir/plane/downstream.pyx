@@ -98,6 +98,7 @@ cdef class Downstream(Arrival):
         if self.out is not None:
             self.workspace.buffers.give(self.out)
             self.out = None
+            self.rest = None
         if self.previous is None:
             self.listener.first = self.next
         else:
