@@ -103,7 +103,7 @@ cdef tuple explain_rules(ListenerOptions options, const Asked* asked, Route rout
     limits = []
     faults = []
     if options.admission is not None:
-        for place, limit in enumerate(options.admission.limits):
+        for place, limit in enumerate(options.admission.asked_of(route.number)):
             # Which row its path has does not matter to whether it has a key.
             if limit.filter.takes(asked) and limit.key(asked, route.series, 0, 0):
                 limits.append(place)

@@ -24,16 +24,16 @@ from urllib.parse import unquote_to_bytes
 from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy, strlen
+from libc.string cimport memcmp
 
 from weir.plane.codes cimport DONE
 from weir.plane.conditions cimport U_CLIENT, U_FIELD, U_METHOD, U_NONE, U_QUERY, Conditions
 from weir.plane.filters cimport Asked, Filter, filter_is_plain, plain_path
 from weir.plane.head cimport F_HOST, HEAD_MAX_FIELDS, T_ASTERISK, Head, HeadLimits, scan_request
+from weir.plane.host cimport host_ipv6
 from weir.plane.keyed cimport weir_hash
 from weir.plane.origin cimport Origin, read_origin
 from weir.plane.split cimport Split
-from weir.plane.syscalls cimport AF_INET6, inet_ntop, inet_pton
 
 cdef extern from *:
     """
@@ -71,7 +71,6 @@ cdef enum:
     SALT_WILDCARD = 1
     SALT_SEGMENT = 2
     WILD_LABELS = 128           # a host of 255 bytes has no more
-    ROUTER_IPV6 = 48            # the longest spelling of an address has 45 characters, and a NUL
 
 _UNMET = {U_NONE: "", U_METHOD: "methods", U_FIELD: "fields", U_QUERY: "query", U_CLIENT: "clients"}
 
@@ -304,7 +303,7 @@ cdef class Router:
             return NULL
         weir_put_lower(host, text, n)
         if host[0] == c"[":
-            n = router_ipv6(host, n)
+            n = host_ipv6(host, n)
         root = self._host(SALT_EXACT, host, n)
         if root:
             found = self._match_from(root, 0, walk)
@@ -466,23 +465,6 @@ cdef uint32_t router_host_length(const char* s, uint32_t n) noexcept nogil:
     if n and s[n - 1] == c".":
         n -= 1
     return n
-
-
-cdef uint32_t router_ipv6(char* host, uint32_t n) noexcept nogil:
-    # An IPv6 address in brackets in host[0:n], written as `weir.config.route_kinds` has it, for it has many spellings:
-    # "[0:0::1]" is "[::1]". The new length. What is none stays as it is; no route names it.
-    cdef char text[ROUTER_IPV6]
-    cdef char address[16]
-    if n < 4 or n > ROUTER_IPV6 or host[n - 1] != c"]":
-        return n
-    memcpy(text, host + 1, n - 2)
-    text[n - 2] = 0
-    if inet_pton(AF_INET6, text, address) != 1 or inet_ntop(AF_INET6, address, text, ROUTER_IPV6) == NULL:
-        return n
-    n = <uint32_t>strlen(text)
-    memcpy(host + 1, text, n)
-    host[n + 1] = c"]"
-    return n + 2
 
 
 cdef inline uint32_t router_edge(uint32_t parent, uint32_t mark) noexcept nogil:
