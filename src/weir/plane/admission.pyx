@@ -1,8 +1,8 @@
 """Whether and when a request is let in.
 
-A request has to pass all limits of its listener and of its route that take it; one that is refused by some is charged to none, so that a
-client that keeps to the strict one is not held to have used up the generous one. Faults are injected into what was let
-in: delays add up, the first abort counts, the least bandwidth counts.
+A request has to pass all limits of its listener and of its route that take it; one that is refused by some is charged
+to none, so that a client that keeps to the strict one is not held to have used up the generous one. Faults are injected
+into what was let in: delays add up, the first abort counts, the least bandwidth counts.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t

@@ -46,7 +46,8 @@ cdef class ListenerOptions:
 
     `routes` are the routes of the plan and `router` is what finds the listener's among them, if there are any but its
     own. `limits` and `faults` are the memories of its rules, as `weir.stats.rules.RuleBook` has them, for worker number
-    `worker`; `route_limits` are those of its routes' own rate limits, as Admission takes them. ValueError for more fields than a head has places for.
+    `worker`; `route_limits` are those of its routes' own rate limits, as Admission takes them. ValueError
+    for more fields than a head has places for.
     """
 
     def __cinit__(self, plan, stats, list routes not None, Router router, make_page, limits, faults, uint32_t worker,
