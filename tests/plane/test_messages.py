@@ -415,3 +415,67 @@ def test_what_a_hook_says_of_ids_and_times_is_said_once() -> None:
     assert answered.count(b"x-request-id:") == answered.count(b"x-request-id: its\r\n") == 1
     assert answered.count(b"server-timing:") == answered.count(b"server-timing: db;dur=1\r\n") == 1
     scene.close()
+
+
+def twice(first: Callable[[weir.Request | weir.Response], object], phase: str = "response") -> list[list[object]]:
+    """What is kept of two requests that a client sends one after the other, and of their responses."""
+    kept: list[object] = []
+    places: list[object] = []
+
+    @weir.hook(phase)  # type: ignore[arg-type]
+    def meet(message: Any) -> None:
+        request = message if isinstance(message, weir.Request) else message.request
+        assert request.target == ("/one", "/two")[len(places)]
+        assert request.state == {}, "another exchange's"
+        assert request.series == ("/one", "/two")[len(places)]
+        request.state["n"] = len(places)
+        message.headers[f"X-{len(places)}"] = "y"
+        places.append(id(request))
+        kept.append(first(message))
+
+    scene = Scene(hooks=[meet])
+    client = scene.client()
+    for number in range(2):
+        client.feed(b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % (b"/one", b"/two")[number])
+        scene.turn()
+        endpoint = scene.endpoint()
+        scene.send(endpoint, OK)
+        sent = client.take_sent() if phase == "response" else endpoint.take_sent()
+        assert (b"X-0: y" in sent, b"X-1: y" in sent) == (number == 0, number == 1)
+    scene.close()
+    return [kept, places]
+
+
+@pytest.mark.parametrize("phase", ["request", "upstream", "response"])
+def test_what_nobody_kept_serves_the_next_exchange(phase: str) -> None:
+    _, places = twice(lambda message: None, phase)
+    assert places[0] == places[1]
+
+
+@pytest.mark.parametrize("phase", ["request", "response"])
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda message: message,
+        lambda message: message.headers,
+        lambda message: getattr(message, "request", message),
+        lambda message: getattr(message, "request", message).headers,
+        lambda message: message.headers.get,
+        lambda message: lambda: message.headers,
+    ],
+    ids=["message", "headers", "request", "its headers", "method", "closure"],
+)
+def test_what_somebody_has_kept_stays_over(keep: Callable[[Any], object], phase: str) -> None:
+    (first, _), places = twice(keep, phase)
+    assert places[0] != places[1]
+    with pytest.raises(RuntimeError, match="over"):
+        touch_kept(first)
+
+
+def touch_kept(kept: Any) -> None:
+    if isinstance(kept, weir.Headers):
+        kept.items()
+    elif callable(kept):
+        kept("x").items() if "get" in str(kept) else kept().items()
+    else:
+        kept.headers.items()

@@ -50,6 +50,7 @@ const char *__lsan_default_suppressions(void)
            "leak:PyThread_allocate_lock\n"
            "leak:_PyObject_GC_NewVar\n"
            "leak:_PyObject_GC_New\n"
+           "leak:_PyObject_GC_Resize\n"
            "leak:_PyLong_New\n"
            "leak:PyFloat_FromDouble\n"
            "leak:PyUnicode_New\n"

@@ -44,7 +44,9 @@ class Watchdog:
 
     def __init__(self, engine: Turning, found: Sequence[Found], after_s: float) -> None:
         self._engine = engine
-        self._names = {code: one.name for one in found if (code := _code_of(one.function)) is not None}
+        # By where they are: to hash a code is to hash all that stands in it. The functions keep them there.
+        self._names = {id(code): one.name for one in found if (code := _code_of(one.function)) is not None}
+        self._found = found
         self._after_s = after_s
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -85,7 +87,7 @@ class Watchdog:
     def _named(self, frame: FrameType | None) -> str:
         """Which of the functions stands in a stack; "" for none."""
         while frame is not None:
-            name = self._names.get(frame.f_code)
+            name = self._names.get(id(frame.f_code))
             if name is not None:
                 return name
             frame = frame.f_back

@@ -72,7 +72,8 @@ cdef class SecondTry(UpstreamUser):
 # What Python may hold of an exchange; it outlives it.
 cdef class ExchangeView:
     cdef Exchange exchange              # None: it is over
-    cdef int end(self) except -1
+    # The exchange, which holds it `holders` times, is over. Whether it may serve the next one: nobody else holds it.
+    cdef bint end(self, Py_ssize_t holders) except -1
 
 cdef class Exchange(UpstreamUser):
     cdef Workspace workspace
@@ -148,7 +149,7 @@ cdef class Exchange(UpstreamUser):
     cdef bint calling                   # it waits for a hook
     cdef bint meets_response            # hooks see its response head, now
     cdef bint response_met              # ... have seen it
-    cdef ExchangeView view              # None: no hook has seen it
+    cdef ExchangeView view              # without an exchange: it served an earlier one; None: no hook has seen it
     cdef bint filled                    # what its route does with the request's head is in request_edits
     cdef Edits request_edits            # None: none
     cdef Edits response_edits

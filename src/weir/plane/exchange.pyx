@@ -53,6 +53,7 @@ from weir.plane.workspace cimport move
 
 cdef enum:
     SPARE_EXCHANGES = 1024      # finished exchanges kept to be used again
+    VIEW_HOLDERS = 1            # of its view, when finish() ends it: itself
 
 
 cdef inline Part field_part(const Head* head, int field, uint32_t base) noexcept:
@@ -90,9 +91,9 @@ cdef class ExchangeOwner(StreamOwner):
 cdef class ExchangeView:
     """What Python may hold of an exchange."""
 
-    cdef int end(self) except -1:
+    cdef bint end(self, Py_ssize_t holders) except -1:
         self.exchange = None
-        return 0
+        return False
 
 
 cdef class SecondTry(UpstreamUser):
@@ -304,8 +305,8 @@ cdef class Exchange(UpstreamUser):
         self._account()
         if self.hooked:
             self.meet_end()
-        if self.view is not None:
-            self.view.end()
+        if self.view is not None and not self.view.end(VIEW_HOLDERS):
+            self.view = None
         try:
             self._return_leftover()
         except MemoryError:
@@ -465,7 +466,6 @@ cdef class Exchange(UpstreamUser):
         self.calling = False
         self.meets_response = False
         self.response_met = False
-        self.view = None
         self.filled = False
         self.request_edits = None
         self.response_edits = None

@@ -77,10 +77,11 @@ cdef class Call:
 cdef Request meeting_view(Exchange exchange):
     cdef Request view
     if exchange.view is None:
-        view = Request.__new__(Request)
+        exchange.view = Request.__new__(Request)
+    view = <Request>exchange.view
+    if view.exchange is None:
         view.exchange = exchange
-        exchange.view = view
-    return <Request>exchange.view
+    return view
 
 
 cdef int choose_hooks(Exchange exchange) except -1:
