@@ -167,9 +167,14 @@ def limit_messages(state: AdminState) -> list[pb.RateLimit]:
     if state.rules is None:
         return []
     return [
-        pb.RateLimit(name=name, by=rule.by, dry_run=rule.dry_run, **{kind: owner}, **counts)
-        for kind, found in (("listener", state.rules.limit_counts()), ("route", state.rules.route_limit_counts()))
-        for owner, name, rule, counts in found
+        *(
+            pb.RateLimit(listener=listener, name=name, by=rule.by, dry_run=rule.dry_run, **counts)
+            for listener, name, rule, counts in state.rules.limit_counts()
+        ),
+        *(
+            pb.RateLimit(route=route, name=name, by=rule.by, dry_run=rule.dry_run, **counts)
+            for route, name, rule, counts in state.rules.route_limit_counts()
+        ),
     ]
 
 

@@ -15,7 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     import ssl
@@ -214,7 +214,7 @@ class Caller:
     def _post(self, method: str, body: bytes, content_type: str) -> http.client.HTTPResponse:
         self._wait(self._timeout_s)
         connection = self._connection()
-        connection.response_class = self._response
+        connection.response_class = cast("type[http.client.HTTPResponse]", self._response)
         self._open = connection
         headers = {
             "Content-Type": content_type,
