@@ -168,11 +168,11 @@ def limit_messages(state: AdminState) -> list[pb.RateLimit]:
         return []
     return [
         *(
-            pb.RateLimit(listener=listener, name=name, by=rule.by, dry_run=rule.dry_run, **counts)
+            pb.RateLimit(listener=listener, route="", name=name, by=rule.by, dry_run=rule.dry_run, **counts)
             for listener, name, rule, counts in state.rules.limit_counts()
         ),
         *(
-            pb.RateLimit(route=route, name=name, by=rule.by, dry_run=rule.dry_run, **counts)
+            pb.RateLimit(listener="", route=route, name=name, by=rule.by, dry_run=rule.dry_run, **counts)
             for route, name, rule, counts in state.rules.route_limit_counts()
         ),
     ]
