@@ -308,3 +308,13 @@ async def test_run_records_at_each_interval_until_it_is_cancelled(plan: HistoryP
 def test_a_store_says_why_it_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"give history\.path a directory that weir may write to"):
         Store(Path("/proc/history.db"), minutes_for_s=1, max_age_s=1, max_bytes=1)
+
+
+async def test_not_everybody_reads_the_paths_in_it(plan: HistoryPlan, clock: Clock) -> None:
+    before = os.umask(0o022)
+    try:
+        async with opened(Weir(clock).history(plan)):
+            found = {path.name: path.stat().st_mode & 0o777 for path in Path(plan.path).parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert found == {"history.db": 0o640, "history.db-wal": 0o640, "history.db-shm": 0o640, "history.db.lock": 0o600}

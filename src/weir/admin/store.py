@@ -34,6 +34,7 @@ HOUR: Final = 3600
 _APPLICATION: Final = 0x77656972
 _VERSION: Final = 1
 _BROKEN_KEPT: Final = 3
+_MODE: Final = 0o640
 # Of the file's bound: what is left after records were removed to keep it, so that it is not at the bound each time.
 _LOW_WATER: Final = 0.9
 
@@ -249,7 +250,7 @@ class Store:
             return
         try:
             self._open_file()
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, OSError) as error:
             self._close_db()
             raise StoreError(f"{self.path}: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -257,6 +258,8 @@ class Store:
 
     def _open_file(self) -> None:
         assert self.path is not None
+        # As the access log: the same paths are in it. SQLite gives the files beside it the same permissions.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
         self._db = db = connect(str(self.path))
         (application,), (version,) = (
             db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
