@@ -38,6 +38,8 @@ OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py
 # Statistics in plain Python, beside scipy, which keeps memory that the sanitizers would count as lost.
 WITHOUT      := --ignore-glob='*/test_compare.py' --ignore-glob='*/test_comparison.py'
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
+# With sanitizers a process takes seconds to start: of whole processes make test runs those files that start few.
+SANITIZED_OFTEN := tests/plane tests/stats $(patsubst %,tests/e2e/test_%.py,framing interim pipelining refusals tunnel)
 # Which of them make sanitize runs, for example: make sanitize SANITIZED="tests/plane tests/stats"
 SANITIZED ?= $(OF_THE_PLANE)
 # The plane once more, with clang, libFuzzer's counters and the address sanitizer, apart from the build in place.
@@ -91,8 +93,8 @@ test: packages-test lint sanitized
 	@$(TESTS) -m "alone and not slow" $(PYTEST) || $(NONE_CHOSEN)
 	@echo "== tests, some files at a time"
 	@$(TESTS) -n $(ATATIME) --dist loadfile -m "not alone and not slow" $(PYTEST) || $(NONE_CHOSEN)
-	@echo "== tests with sanitizers: the plane and what it counts"
-	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile -m "not figures and not slow" tools/sanitize tests/plane tests/stats $(WITHOUT) $(PYTEST) || $(NONE_CHOSEN)
+	@echo "== tests with sanitizers: the plane, what it counts, and whole processes"
+	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile -m "not figures and not slow" tools/sanitize $(SANITIZED_OFTEN) $(WITHOUT) $(PYTEST) || $(NONE_CHOSEN)
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_PATIENCE=6 PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
@@ -100,7 +102,7 @@ SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_PATIENCE=6 PYTH
 
 sanitize: sanitized
 	@echo "== tests with sanitizers"
-	@$(SANITIZED_TESTS) -m "not figures" tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
+	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile -m "not figures" tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
 
 figures: packages-test $(VENV)/.dev
 	@echo "== tests that measure, one at a time"

@@ -236,6 +236,11 @@ def test_several_lines_of_the_field_are_one_key_whatever_they_say(stage: Stage) 
     assert [ask(scene, field(b"Authorization", b"a", b"%d" % n)) for n in range(3)] == [200, 429, 429]
 
 
+def test_another_spelling_of_the_field_is_no_way_round_the_limit(stage: Stage) -> None:
+    scene = limited(stage, replace(ONE, by="field:X-Api-Key"))
+    assert [ask(scene, field(b"X_Api_Key", b"%d" % n)) for n in range(3)] == [200, 429, 429]
+
+
 def test_each_path_has_its_own_rate_by_its_template(stage: Stage) -> None:
     scene = limited(stage, replace(ONE, by="path"))
     paths = [b"/users/1", b"/users/2", b"/other", b"/users/3?x", b"/other"]

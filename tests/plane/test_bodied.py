@@ -27,6 +27,27 @@ from tests.plane.test_meeting import in_loop, turns
 
 
 @BODIES
+def test_a_client_may_stop_sending_with_the_last_byte_that_a_hook_reads(post: bytes) -> None:
+    @weir.hook("request")
+    async def reads(request: weir.Request) -> None:
+        await request.read()
+
+    async def play() -> None:
+        scene = Scene(hooks=[reads])
+        client = scene.client(post[:-3])
+        await turns(scene)
+        client.feed(post[-3:])
+        client.feed_end()
+        await turns(scene)
+        assert told(scene.endpoint().take_sent()).body == b"abcdef"
+        scene.send(scene.endpoint(), OK)
+        assert client.take_sent() == OK
+        scene.close()
+
+    in_loop(play)
+
+
+@BODIES
 @pytest.mark.parametrize("step", [0, 1])
 def test_a_request_body_is_read_and_goes_on_with_its_length(post: bytes, step: int) -> None:
     seen: list[bytes] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -203,4 +204,55 @@ def test_a_part_of_a_body_is_not_changed() -> None:
     )
     assert client.take_sent().startswith(b"HTTP/1.1 500")
     assert scene.reasons() == {"hook_failed": 1}
+    scene.close()
+
+
+def test_what_a_response_nominates_is_left_out_though_its_head_was_parsed_again() -> None:
+    @weir.hook("response")
+    async def changes(response: weir.Response) -> None:
+        await asyncio.sleep(0)
+        response.transform(upper)
+
+    async def play() -> None:
+        scene = Scene(hooks=[changes])
+        client = scene.client(GET)
+        scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nok")
+        await turns(scene)
+        assert client.take_sent() == b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nOK.\r\n0\r\n\r\n"
+        scene.close()
+
+    in_loop(play)
+
+
+def test_a_large_response_whose_hook_is_awaited_spoils_no_connection() -> None:
+    @weir.hook("response")
+    async def waits(_response: weir.Response) -> None:
+        await asyncio.sleep(0)
+
+    async def play() -> None:
+        scene = Scene(hooks=[waits])
+        client = scene.client(GET)
+        scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + b"x" * 400_000)
+        await turns(scene)
+        assert client.take_sent().endswith(b"x" * 400_000)
+        assert scene.plane.pools(0)[0]["idle"] == 1, "its connection is used again"
+        scene.close()
+
+    in_loop(play)
+
+
+def test_what_a_hook_breaks_is_no_failure_of_the_endpoints() -> None:
+    @weir.hook("response_body")
+    def fails(piece: bytes, _response: weir.Response) -> bytes:
+        if piece == b"second":
+            raise LookupError
+        return piece
+
+    scene = Scene(hooks=[fails])
+    client = scene.client(GET)
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nfirst")
+    scene.send(scene.endpoint(), b"second")
+    assert client.take_sent().endswith(b"5\r\nfirst\r\n")
+    assert scene.reasons() == {"hook_failed": 1}
+    assert scene.retries() == {}
     scene.close()

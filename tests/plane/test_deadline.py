@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from weir.config.plan import FaultPlan
 
 Stage = Callable[..., Scene]
 LISTENER = {"deadline_field": "X-Wait-Ms"}
@@ -172,3 +173,13 @@ def test_a_request_that_is_sent_again_tells_of_the_first_time(stage: Stage) -> N
     second = scene.endpoint(1).take_sent()
     assert b"X-Wait-Ms: 900\r\n" in second
     assert first.split(b"X-Request-Start: ")[1] == second.split(b"X-Request-Start: ")[1]
+
+
+def test_one_that_a_fault_delays_is_not_delayed_for_longer(stage: Stage) -> None:
+    scene = stage(listener={**LISTENER, "faults": (FaultPlan(name="slow", delay_ms=(60_000, 60_000)),)})
+    client = scene.client(get("X-Wait-Ms: 300"))
+    scene.wait_ms(290)
+    assert client.take_sent() == b""
+    scene.wait_ms(20)
+    assert b"deadline_passed" in client.take_sent()
+    assert scene.dials == 0

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.plane.scene import GET, OK, Scene
+from weir.config.action_plan import ActionPlan
+from weir.plane.fake import FakeStream
 
 Stage = Callable[..., Scene]
 
@@ -221,46 +223,6 @@ def test_statistics_page(stage: Stage) -> None:
     assert client.take_sent() == OK
 
 
-def test_a_large_statistics_page_goes_out_as_it_is_taken(stage: Stage) -> None:
-    """It is larger than any buffer, and not copied: what waits is the page itself, whoever asks for it."""
-    page = bytes(range(256)) * 16_384  # 4 MiB
-    scene = stage(stats={"page": "/stats"}, make_page=lambda: page)
-    client = scene.client()
-    client.room = 1_000
-    scene.send(client, b"GET /stats HTTP/1.1\r\nHost: h\r\n\r\n" + GET)
-    sent = client.take_sent()
-    assert scene.dials == 0, "who does not take its answers is not heard"
-    held = scene.plane.ledger()["buffer_bytes"]
-    while not sent.endswith(page):
-        client.room = 300_007
-        scene.turn()
-        more = client.take_sent()
-        assert more
-        sent += more
-        assert scene.plane.ledger()["buffer_bytes"] <= held
-    assert b"Content-Length: 4194304\r\n" in sent[:200]
-    assert len(sent) < len(page) + 300
-    client.room = -1
-    scene.turn()
-    scene.send(scene.endpoint(), OK)
-    assert client.take_sent() == OK
-
-
-@pytest.mark.parametrize("end", ["break_off", "timeout"])
-def test_a_large_statistics_page_that_nobody_takes(stage: Stage, end: str) -> None:
-    scene = stage(stats={"page": "/stats"}, make_page=lambda: b"x" * 3_000_000)
-    client = scene.client()
-    client.room = 1_000
-    scene.send(client, b"GET /stats HTTP/1.1\r\nHost: h\r\n\r\n")
-    if end == "timeout":
-        scene.wait_ms(60_001)
-        assert scene.reasons() == {"idle_timeout": 1}
-    else:
-        client.break_off()
-        scene.turn()
-    assert client.is_closed
-
-
 def test_drain_lets_go_of_idle_ones_and_finishes_the_rest(stage: Stage) -> None:
     scene = stage()
     quiet: list[int] = []
@@ -388,3 +350,64 @@ def test_what_may_not_be_a_head_gets_a_body(stage: Stage, data: bytes) -> None:
     client = scene.client(data)
     scene.wait_ms(600)
     assert b"\nhead_timeout: " in client.take_sent()
+
+
+def test_who_takes_an_answer_slowly_is_not_idle(stage: Stage) -> None:
+    action = ActionPlan(status=200, body=(("text", "x" * 100_000),))
+    scene = stage(listener={"idle_timeout_ms": 1000, "send_timeout_ms": 3000}, route={"cluster": -1, "action": action})
+    slow, stalled = scene.client(), scene.client()
+    for client in (slow, stalled):
+        client.room = 1000
+        scene.send(client, GET)
+    scene.wait_ms(1100)
+    slow.room = -1
+    scene.turn()
+    assert slow.take_sent().endswith(b"x" * 100_000)
+    scene.wait_ms(900)
+    assert scene.reasons() == {}, "it is idle since it has taken its answer"
+    scene.wait_ms(1100)
+    assert slow.is_closed
+    assert stalled.was_reset
+    assert scene.reasons() == {"idle_timeout": 1, "client_stalled": 1}
+
+
+@pytest.mark.parametrize("request_", [GET, GET + GET[:5], GET.replace(b"Host", b"Connection: close\r\nHost")])
+def test_who_takes_some_of_an_answer_has_the_time_for_the_rest_anew(stage: Stage, request_: bytes) -> None:
+    action = ActionPlan(status=200, body=(("text", "x" * 100_000),))
+    scene = stage(listener={"send_timeout_ms": 1000}, route={"cluster": -1, "action": action})
+    client = scene.client()
+    client.room = 1000
+    scene.send(client, request_)
+    for _ in range(5):
+        scene.wait_ms(900)
+        client.room = 1000
+        scene.turn()
+    assert len(client.take_sent()) == 6000
+    assert scene.reasons() == {}
+    scene.wait_ms(1100)
+    assert client.was_reset
+    assert scene.reasons() == {"client_stalled": 1}
+
+
+@pytest.mark.parametrize("request_", [GET, GET + GET[:5]])
+def test_who_sends_and_takes_no_answer_has_no_more_time_for_it(stage: Stage, request_: bytes) -> None:
+    action = ActionPlan(status=200, body=(("text", "x" * 100_000),))
+    scene = stage(listener={"send_timeout_ms": 1000}, route={"cluster": -1, "action": action})
+    client = scene.client()
+    client.room = 1000
+    scene.send(client, request_)
+    for _ in range(3):
+        scene.wait_ms(400)
+        scene.send(client, b"x")
+    assert client.was_reset
+    assert scene.reasons() == {"client_stalled": 1}
+
+
+def test_a_connection_that_the_kernel_does_not_watch_is_not_kept(stage: Stage) -> None:
+    scene = stage()
+    stream = FakeStream(scene.engine)
+    stream.unwatched = True
+    scene.plane.welcome(scene.listener, stream)
+    assert stream.was_reset
+    assert scene.plane.ledger()["downstreams"] == 0
+    assert scene.reasons() == {"out_of_memory": 1}

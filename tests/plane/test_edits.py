@@ -93,3 +93,54 @@ def test_a_response_without_a_length_is_edited_and_chunked() -> None:
     assert head == b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Long: " + b"v" * 20_000
     assert body == b"2\r\nab\r\n0\r\n\r\n"
     scene.close()
+
+
+def test_each_attempt_begins_with_the_fields_as_they_were() -> None:
+    @weir.hook("request")
+    def once(request: weir.Request) -> None:
+        request.headers.add("X-Once", "1")
+
+    @weir.hook("upstream")
+    def each(request: weir.Request) -> None:
+        request.headers.add("X-Try", request.endpoint)
+
+    @weir.hook("request_body")
+    def passes(piece: bytes, _request: weir.Request) -> bytes:
+        return piece
+
+    scene = Scene(hooks=[once, each, passes], endpoints=2, retry={"backoff_ms": 0})
+    scene.dialer.mode = "wait"
+    client = scene.client(b"PUT /a HTTP/1.1\r\nHost: h\r\nDigest: of=it\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for number in range(2):
+        if number == 0:
+            scene.endpoint(0).room = 0  # not one byte of it is taken
+        scene.endpoint(number).connect()
+        scene.turn()
+        if number == 0:
+            scene.reset(scene.endpoint(0))
+    sent = scene.endpoint(1).take_sent()
+    assert sent.count(b"X-Once: 1\r\n") == 1
+    assert sent.count(b"X-Try: ") == 1
+    assert b"X-Try: 192.0.2.2:80\r\n" in sent or b"X-Try: 192.0.2.1:80\r\n" in sent
+    assert b"Digest" not in sent, "what a changed body says of its head holds for all attempts"
+    scene.reset(client)
+    scene.close()
+
+
+def test_the_next_request_has_fields_of_its_own() -> None:
+    @weir.hook("request")
+    def once(request: weir.Request) -> None:
+        request.headers.add("X-Path", request.path)
+
+    @weir.hook("upstream")
+    def each(request: weir.Request) -> None:
+        request.headers.add("X-Try", "1")
+
+    scene = Scene(hooks=[once, each])
+    client = scene.client(GET)
+    for path in (b"/a", b"/b", b"/c"):
+        sent = scene.endpoint().take_sent()
+        assert sent == b"GET %s HTTP/1.1\r\nHost: h\r\nX-Path: %s\r\nX-Try: 1\r\n\r\n" % (path, path)
+        scene.send(scene.endpoint(), OK)
+        scene.send(client, GET.replace(b"/a", b"/" + bytes([path[1] + 1])))
+    scene.close()

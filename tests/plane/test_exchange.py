@@ -212,6 +212,14 @@ def test_upgrade_to_a_tunnel_with_half_close(stage: Stage) -> None:
     assert scene.counters()["status_1xx"] == 1
 
 
+def test_a_tunnel_is_no_body_that_has_a_limit(stage: Stage) -> None:
+    scene = stage(route={"max_body_bytes": 3})
+    client = scene.client(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly")
+    scene.send(scene.endpoint(), b"HTTP/1.1 101 Switching\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+    scene.send(client, b"and more")
+    assert scene.endpoint().take_sent().endswith(b"\r\n\r\nearlyand more")
+
+
 def test_101_that_nobody_asked_for(stage: Stage) -> None:
     scene = stage()
     client = scene.client(GET)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import weir
-from tests.plane.scene import OK, Scene
+from tests.plane.scene import GET, OK, Scene
 from weir.plane.hooks import Hook, Hooks
 from weir.stats.hooks import create
 
@@ -82,3 +82,17 @@ def test_a_route_has_64_hooks_and_no_more() -> None:
     scene.close()
     with pytest.raises(ValueError, match="65 hooks for one route; there may be 64"):
         Hooks([Hook(number(n), create(1), 0) for n in range(65)], create(1), 0)
+
+
+def test_a_request_that_stands_in_a_line_changes_its_cluster_no_more() -> None:
+    seen: list[weir.Request] = []
+    scene = Scene(hooks=[weir.hook("request")(seen.append)], pool={"max_connections": 1}, shadow={})
+    clients = [scene.client(GET), scene.client(GET)]
+    assert scene.plane.queued(0) == 1
+    with pytest.raises(RuntimeError, match="has gone on"):
+        seen[1].cluster = "shadow"
+    scene.send(scene.endpoint(), OK)
+    scene.send(scene.endpoint(), OK)
+    assert [client.take_sent() for client in clients] == [OK, OK]
+    assert scene.plane.queued(0) == 0
+    scene.close()

@@ -8,8 +8,9 @@ import pytest
 
 from tests.plane.scene import GET, OK, SHADOW, Scene
 from weir.config.action_plan import ActionPlan
+from weir.config.plan import MatchPlan, RoutePlan
 from weir.plane.fake import FakeStream
-from weir.stats.reader import clusters
+from weir.stats.reader import clusters, snapshot
 
 POST = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
 
@@ -215,4 +216,26 @@ def test_copies_end_with_the_worker_and_memory_that_is_short_is_no_harm() -> Non
     scene.send(client, GET)
     scene.close_plane()
     assert all(stream.is_closed for stream in copies(scene))
+    scene.close()
+
+
+def test_the_sides_of_a_route_share_what_it_may_copy_at_a_time() -> None:
+    action = ActionPlan(mirror=1, mirror_max=1)
+    scene = Scene(
+        route={"name": "r:app", "action": action},
+        routes=(RoutePlan("r:next", 0, action=action), RoutePlan("other", 0, action=action)),
+        matches=(
+            MatchPlan("r", ((0, 1), (1, 1)), path="/*", split_by="field:X-User"),
+            MatchPlan("other", ((2, 1),), path="/other"),
+        ),
+        shadow={},
+    )
+    for user in range(20):  # of both sides
+        scene.client(GET.replace(b"\r\n\r\n", b"\r\nX-User: %d\r\n\r\n" % user))
+    assert figures(scene) == {"mirrored": 1, "mirrors_skipped": 19}
+    for stream in asked(scene):
+        scene.send(stream, OK)
+    assert {one.route for one in snapshot(scene.memory).series if one.counters.requests} == {"r:app", "r:next"}
+    scene.client(GET.replace(b"/a", b"/other"))
+    assert figures(scene) == {"mirrored": 2, "mirrors_skipped": 19}, "another route has its own"
     scene.close()

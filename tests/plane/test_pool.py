@@ -229,6 +229,34 @@ def test_several_addresses_of_one_name(stage: Stage) -> None:
     assert peer.text == "192.0.2.9:80", "the address that answered is preferred"
 
 
+def test_each_dial_tries_each_address_whichever_others_prefer_meanwhile(stage: Stage) -> None:
+    from weir.plane.stream import Address
+
+    scene = stage()
+    scene.plane.set_addresses(
+        0, "192.0.2.1:80", [Address(host="2001:db8::1", port=80), Address(host="192.0.2.9", port=80)]
+    )
+    scene.dialer.mode = "wait"
+    clients = [scene.client(GET) for _ in range(2)]
+    scene.endpoint(0).connect(errno.ENETUNREACH)
+    scene.turn()
+    scene.endpoint(2).connect()  # from now on the second address is preferred
+    scene.turn()
+    scene.endpoint(1).connect(errno.ENETUNREACH)
+    scene.turn()
+    peers = [stream.peer.text for stream in scene.dialer.dialled if stream.peer is not None]
+    assert peers == ["[2001:db8::1]:80", "[2001:db8::1]:80", "192.0.2.9:80", "192.0.2.9:80"]
+    scene.endpoint(3).connect()
+    scene.turn()
+    scene.client(GET)
+    peer = scene.endpoint(4).peer
+    assert peer is not None
+    assert peer.text == "192.0.2.9:80"
+    for number in (2, 3):
+        scene.send(scene.endpoint(number), OK)
+    assert [client.take_sent() for client in clients] == [OK, OK]
+
+
 @pytest.mark.parametrize(
     ("request_field", "response_field"),
     [
@@ -270,6 +298,21 @@ def test_room_to_write_spoils_no_idle_connection(stage: Stage) -> None:
     scene.send(client, GET)
     assert scene.dials == 1
     assert state(scene)["spoiled"] == 0
+
+
+def test_bytes_that_were_read_before_their_event_spoil_no_idle_connection(stage: Stage) -> None:
+    """The client's event comes first in the same turn: all of the response is read then, and the connection rests."""
+    scene = stage()
+    client = scene.client(GET)
+    client.room = 100
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + b"x" * 300_000)
+    client.room = -1
+    scene.send(scene.endpoint(), b"y" * 100_000)
+    assert client.take_sent().endswith(b"xy" + b"y" * 99_999)
+    assert (state(scene)["idle"], state(scene)["spoiled"]) == (1, 0)
+    scene.endpoint().take_sent()
+    scene.send(client, GET)
+    assert scene.endpoint().take_sent() == GET
 
 
 def waits_for_an_idle_connection(stage: Stage, **pool: int) -> tuple[Scene, FakeStream]:
@@ -317,3 +360,48 @@ def test_why_a_dial_failed(stage: Stage, error: int, reason: str) -> None:
     scene.dialer.mode = error
     scene.client(GET)
     assert scene.reasons() == {reason: 1}
+
+
+def dials_behind_one_that_waits(stage: Stage) -> tuple[Scene, FakeStream, FakeStream]:
+    """A scene, a client that waits for an idle connection, and behind it one with a dial: its attempt broke."""
+    scene = stage(pool={"wait_idle_ms": 100}, retry={"same_endpoint": True, "backoff_ms": 0})
+    dials = scene.client(GET)
+    scene.dialer.mode = "wait"
+    waits = scene.client(GET)
+    scene.reset(scene.endpoint(0))
+    assert scene.dials == 2
+    return scene, waits, dials
+
+
+def test_a_dial_is_not_for_who_waits_for_an_idle_connection(stage: Stage) -> None:
+    scene, waits, dials = dials_behind_one_that_waits(stage)
+    scene.endpoint(1).connect()
+    scene.turn()
+    scene.send(scene.endpoint(1), OK)
+    assert dials.take_sent() == OK, "whoever has the dial has no timer that would ask for another one"
+    scene.send(scene.endpoint(1), OK)
+    assert waits.take_sent() == OK, "and what it gives back is for the other one"
+    assert scene.dials == 2
+
+
+def test_a_dial_that_fails_is_not_charged_to_who_waits_for_an_idle_connection(stage: Stage) -> None:
+    scene, waits, dials = dials_behind_one_that_waits(stage)
+    scene.endpoint(1).connect(errno.ECONNREFUSED)
+    scene.turn()
+    assert dials.take_sent().startswith(b"HTTP/1.1 502 ")
+    assert waits.take_sent() == b""
+    scene.wait_ms(110)
+    scene.endpoint(2).connect()
+    scene.turn()
+    scene.send(scene.endpoint(2), OK)
+    assert waits.take_sent() == OK
+
+
+def test_who_waits_for_an_idle_connection_gets_a_dial_whose_user_has_left(stage: Stage) -> None:
+    scene, waits, dials = dials_behind_one_that_waits(stage)
+    scene.reset(dials)
+    scene.endpoint(1).connect()
+    scene.turn()
+    scene.send(scene.endpoint(1), OK)
+    assert waits.take_sent() == OK
+    assert scene.dials == 2

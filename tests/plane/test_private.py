@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import weir
 from tests.plane.scene import GET, OK, Scene
 from weir.config.network_kinds import networks
 from weir.plane.fake import FakeStream
@@ -276,3 +277,24 @@ def test_a_connection_that_is_kept_is_no_way_past_the_breaker(stage: Stage) -> N
     scene.send(client, GET)
     assert b"circuit_open" in client.take_sent()
     assert (scene.endpoint().take_sent(), scene.dials) == (b"", 1)
+
+
+def test_an_endpoint_that_a_hook_names_goes_before_the_connection_that_is_there() -> None:
+    @weir.hook("request")
+    def chooses(request: weir.Request) -> None:
+        request.endpoint = "192.0.2.1:80" if request.path == "/a" else "192.0.2.2:80"
+
+    scene = Scene(hooks=[chooses], endpoints=2, cluster={"proxy_protocol": "v1"})
+    client = scene.client(GET, "192.0.2.7")
+    answer(scene, client)
+    scene.endpoint(0).take_sent()
+    scene.send(client, GET)
+    assert scene.endpoint(0).take_sent() == GET
+    answer(scene, client)
+    scene.send(client, GET.replace(b"/a", b"/b"))
+    assert scene.endpoint(0).is_closed
+    peer = scene.endpoint(1).peer
+    assert peer is not None
+    assert peer.text == "192.0.2.2:80"
+    answer(scene, client)
+    scene.close()

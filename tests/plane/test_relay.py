@@ -307,3 +307,26 @@ def test_half_a_chunk_header_holds_no_large_buffer(stage: Stage) -> None:
     assert scene.endpoint().take_sent() == CHUNKED + b"2\r\nab\r\n5\r\nhello\r\n0\r\n\r\n"
     scene.send(scene.endpoint(), OK)
     assert client.take_sent() == OK
+
+
+def test_a_body_that_was_sent_holds_no_large_buffer_until_the_response(stage: Stage) -> None:
+    scene = stage(retry={"max_replay_body_bytes": 0})
+    client = scene.client(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
+    scene.send(client, b"cde" + GET)
+    assert scene.endpoint().take_sent().endswith(b"abcde")
+    assert scene.plane.ledger()["buffer_bytes"] == 4096, "that of its head"
+    scene.send(client, b"")
+    scene.send(scene.endpoint(), OK)
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK + OK
+
+
+def test_what_stands_behind_a_chunked_body_holds_a_small_one(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    scene.send(client, b"2\r\nab\r\n0\r\n\r\n" + GET)
+    assert scene.endpoint().take_sent().endswith(b"2\r\nab\r\n0\r\n\r\n")
+    assert scene.plane.ledger()["buffer_bytes"] == 8192
+    scene.send(scene.endpoint(), OK)
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK + OK

@@ -39,6 +39,17 @@ def test_a_head_that_has_no_body_goes_on_at_once(stage: Stage, answer: bytes) ->
     assert client.take_sent() == answer
 
 
+def test_a_head_that_waits_does_so_for_a_moment_when_the_request_ends_meanwhile(stage: Stage) -> None:
+    scene = stage()
+    client = scene.client(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
+    scene.send(scene.endpoint(), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert client.take_sent() == b""
+    scene.send(client, b"cde")
+    assert scene.endpoint().take_sent().endswith(b"\r\n\r\nabcde")
+    scene.wait_ms(20)
+    assert client.take_sent() == b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
 def test_an_endpoint_that_goes_after_the_head(stage: Stage) -> None:
     scene = stage()
     client = scene.client(GET)

@@ -184,3 +184,38 @@ def test_where_there_are_hooks_too_unless_one_of_them_says_what_goes_on() -> Non
         scene.client(b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % target)
         assert scene.endpoint().take_sent() == b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % goes_on
         scene.close()
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize("length", [100_000, 124_000, 131_000])
+def test_the_longest_target_that_a_listener_takes_is_rewritten(length: int, hooked: bool) -> None:
+    @weir.hook("request")
+    def sees(_request: weir.Request) -> None:
+        pass
+
+    line = ("X-A", (("text", "b" * 32_000),))
+    scene = Scene(
+        hooks=[sees] * hooked,
+        listener={"max_head_bytes": 131_072, "max_target_bytes": 131_072},
+        route={"action": ActionPlan(strip_segments=1, add_prefix="/" + "v" * 1000, request_lines=(line,))},
+    )
+    rest = b"/" + b"a" * (length - 3)
+    client = scene.client(b"GET /x" + rest + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert scene.endpoint().take_sent() == (
+        b"GET /" + b"v" * 1000 + rest + b" HTTP/1.1\r\nHost: h\r\nX-A: " + b"b" * 32_000 + b"\r\n\r\n"
+    )
+    scene.send(scene.endpoint(), OK)
+    assert client.take_sent() == OK
+    scene.close()
+
+
+def test_the_longest_target_is_settled_where_there_are_routes() -> None:
+    scene = Scene(
+        listener={"max_head_bytes": 131_072, "max_target_bytes": 131_072},
+        routes=(RoutePlan("other", 0),),
+        matches=(MatchPlan("other", ((1, 1),), path="/other"),),
+    )
+    rest = b"/" + b"a" * 131_000
+    scene.client(b"GET /." + rest + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert scene.endpoint().take_sent() == b"GET " + rest + b" HTTP/1.1\r\nHost: h\r\n\r\n"
+    scene.close()

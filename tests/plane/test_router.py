@@ -286,6 +286,24 @@ def test_query(query: str, value: ValuePlan, met: bool) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "met"),
+    [
+        ("X-Internal: 1", ValuePlan("X-Internal", "absent"), False),
+        ("X_Internal: 1", ValuePlan("X-Internal", "absent"), False),
+        ("x-internal: 1", ValuePlan("X_Internal", "absent"), False),
+        ("XInternal: 1", ValuePlan("X-Internal", "absent"), True),
+        ("X_Internal: 1", ValuePlan("X-Internal", "present"), True),
+        ("X_Internal: 1", ValuePlan("X-Internal", "equal", "1"), False),
+        ("X-Internal: 1", ValuePlan("X-Internal", "equal", "1"), True),
+    ],
+)
+def test_fields_in_either_spelling(field: str, value: ValuePlan, met: bool) -> None:
+    assert Router([match(fields=(value,))]).explain(request("/", field)) == (
+        (0, [(0, "")]) if met else (-1, [(0, "fields")])
+    )
+
+
 def test_a_path_with_too_many_segments_is_none() -> None:
     with pytest.raises(ValueError, match="65 segments; 64 are the most"):
         router_of("/a" * 65)

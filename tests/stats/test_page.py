@@ -19,6 +19,19 @@ def count(counters: Counters, route: int, path: bytes, **values: int) -> None:
         counters.add(row, Counts._fields.index(name), value)
 
 
+def test_a_long_page_ends_with_how_many_are_left_out() -> None:
+    table = layout.create(6000, ["main"], workers=1)
+    counters = Counters(table, 0)
+    for number in range(5000):
+        count(counters, 0, b"/%04d" % number + b"\xff" * 100, requests=2 if number < 10 else 1)
+    page = render(table)
+    assert 990_000 < len(page) < 1_010_000
+    lines = page.decode().splitlines()
+    shown = len(lines) - 2
+    assert lines[1].endswith("/0000" + "\\xFF" * 100)
+    assert lines[-1] == f"... and {5000 - shown} more"
+
+
 def test_the_page() -> None:
     table = layout.create(5, ["main"], workers=2)
     for number in range(2):

@@ -1,10 +1,10 @@
 # A client's connection, as far as it answers by itself: what it owes the client beside responses that pass through.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from weir.plane.accept cimport AnswerKind
 from weir.plane.answers cimport AnswerPolicy
-from weir.plane.codes cimport Reason, Step
+from weir.plane.codes cimport Reason
 from weir.plane.exchange cimport Exchange, ExchangeOwner
 from weir.plane.framing cimport Framing
 from weir.plane.answer cimport Answer
@@ -13,8 +13,6 @@ from weir.plane.options cimport Route
 cdef class Answering(ExchangeOwner):
     cdef uint32_t lingered              # more of the client's is to be read and dropped before the close
     cdef int64_t head_started_us
-    cdef bytes rest                     # what comes behind `out`, from rest_at on; None: nothing
-    cdef uint64_t rest_at
 
     cdef void _own_policy(self, Exchange exchange, AnswerPolicy* policy, bint keep, bint bare) noexcept
     cdef AnswerKind _kind_for(self, Exchange exchange) noexcept
@@ -22,10 +20,7 @@ cdef class Answering(ExchangeOwner):
     cdef int _refuse(self, Reason reason, bint has_head, Route route) except -1
     cdef bint _wants_page(self) noexcept
     cdef int _serve_page(self, const Framing* framing) except -1
-    # As send_small, of a text of any size: what the client does not take stays where it is, and is not copied.
-    cdef Step send_large(self, bytes text) except *
-    cdef void _refill_out(self) noexcept
-    # Writes what is left in `out` and behind it; then _written is called.
+    # Writes what is left in `out`; then _written is called.
     cdef int _flush_out(self) except -1
     cdef int _written(self) except -1
     cdef int _leave(self) except -1                 # closes, after the client has had what it is owed

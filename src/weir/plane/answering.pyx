@@ -11,7 +11,7 @@ from weir.plane.answer cimport Answer
 from weir.plane.answers cimport (
     AnswerPolicy, answer_status, finish_own_head, write_error, write_own_head, write_page_head,
 )
-from weir.plane.buffer cimport BUFFER_LARGE, Buffer
+from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE, FAILED, R_BAD_HOST, R_CLIENT_CLOSED, R_FAULT_INJECTED, R_HOOK_FAILED, R_INTERNAL, R_NONE, R_RATE_LIMITED,
     WOULD_BLOCK, Reason, Step,
@@ -107,49 +107,15 @@ cdef class Answering(ExchangeOwner):
         out.end += n - <uint32_t>sent
         return WOULD_BLOCK
 
-    cdef Step send_large(self, bytes text) except *:
-        cdef uint64_t n = <uint64_t>len(text)
-        cdef ssize_t sent = 0
-        if n <= BUFFER_LARGE:
-            return self.send_small(text, <uint32_t>n)
-        if self.out is None:
-            sent = self.stream.write_some(text, n)
-            if sent == IO_FAILED:
-                return FAILED
-            if <uint64_t>max(sent, 0) == n:
-                return DONE
-            self.out = self.workspace.buffers.take(BUFFER_LARGE)
-        self.rest = text
-        self.rest_at = <uint64_t>max(sent, 0)
-        return WOULD_BLOCK
-
-    cdef void _refill_out(self) noexcept:
-        cdef Buffer out = self.out
-        cdef uint64_t left = <uint64_t>len(self.rest) - self.rest_at
-        cdef uint32_t n = <uint32_t>min(left, <uint64_t>out.size)
-        memcpy(out.data, <const char*>self.rest + self.rest_at, n)
-        out.start = 0
-        out.end = n
-        self.rest_at += n
-        if n == left:
-            self.rest = None
-
     cdef int _flush_out(self) except -1:
         cdef Buffer out = self.out
-        cdef ssize_t sent = 0
-        while True:
-            if out.start == out.end and self.rest is not None:
-                self._refill_out()
-            sent = self.stream.write_some(out.data + out.start, out.end - out.start)
-            if sent > 0:
-                out.start += <uint32_t>sent
-            if sent != IO_FAILED and out.start < out.end:
-                return 0
-            if sent == IO_FAILED or self.rest is None:
-                break
+        cdef ssize_t sent = self.stream.write_some(out.data + out.start, out.end - out.start)
+        if sent > 0:
+            out.start += <uint32_t>sent
+        if sent != IO_FAILED and out.start < out.end:
+            return 0
         self.workspace.buffers.give(out)
         self.out = None
-        self.rest = None
         return self._written()
 
     cdef AnswerKind _kind_for(self, Exchange exchange) noexcept:
@@ -348,6 +314,7 @@ cdef class Answering(ExchangeOwner):
         cdef Head* head = &self.workspace.request_head
         cdef AnswerPolicy policy
         cdef bytes body
+        cdef const char* text
         cdef uint32_t n
         cdef bint keep = framing.keep_alive and framing.kind == B_NONE and not self.workspace.draining
         memset(&policy, 0, sizeof(policy))
@@ -355,10 +322,11 @@ cdef class Answering(ExchangeOwner):
         policy.old_client = head.version_minor == 0
         policy.head_only = head.method == M_HEAD
         body = self.options.make_page()
+        text = body
         n = write_page_head(self.workspace, len(body), &policy, self.workspace.compose)
         self.inbuf.start += head.length
         if self.send_small(self.workspace.compose, n) == FAILED or (
-            not policy.head_only and self.send_large(body) == FAILED
+            not policy.head_only and self.send_small(text, <uint32_t>len(body)) == FAILED
         ):
             return self.close()
         self.head_started_us = self.workspace.clock.now_us

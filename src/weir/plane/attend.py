@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-__all__ = ["attend"]
+__all__ = ["attend", "let_go"]
 
 
 class Waiting(Protocol):
@@ -29,3 +30,9 @@ async def attend(call: Waiting, coroutine: Coroutine[Any, Any, object]) -> None:
         raise
     else:
         call.done(said, None, time.perf_counter_ns() - begun)
+
+
+def let_go(coroutine: Coroutine[Any, Any, object]) -> None:
+    """Closes a coroutine whose task was cancelled before its first step; else Python would warn of it."""
+    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        coroutine.close()

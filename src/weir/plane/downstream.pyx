@@ -18,6 +18,7 @@ from weir.plane.codes cimport (
     R_HEAD_TIMEOUT,
     R_IDLE_TIMEOUT,
     R_NONE,
+    R_OUT_OF_MEMORY,
     R_PROXY_HEADER_TIMEOUT,
     Reason,
     Step,
@@ -73,8 +74,14 @@ cdef class Downstream(Arrival):
         self.listener.open += 1
         self.workspace.downstreams += 1
         self.stream.owner = self
-        self.stream.watch()
         self._wait_here(True)
+        try:
+            self.stream.watch()
+        except OSError:
+            # The kernel watches no more of them: what nobody would hear of is not kept.
+            self.workspace.reasons[<int>R_OUT_OF_MEMORY] += 1
+            self.stream.reset()
+            return self.close()
         # A client that connects and says nothing is held to the time for a head.
         self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
         if self.options.asks and self.arrive() and self.options.proxy_header:
@@ -97,7 +104,6 @@ cdef class Downstream(Arrival):
         if self.out is not None:
             self.workspace.buffers.give(self.out)
             self.out = None
-            self.rest = None
         if self.previous is None:
             self.listener.first = self.next
         else:
@@ -177,8 +183,12 @@ cdef class Downstream(Arrival):
 
     cdef int on_stream(self, Stream stream, uint32_t what) except -1:
         cdef Exchange exchange
+        cdef uint32_t taken
         if self.out is not None and what & STREAM_WRITE:
+            taken = self.out.start
             self._flush_out()
+            if self.out is not None and self.out.start > taken and self.state != D_EXCHANGE:
+                self.workspace.wheel.arm(self, self.options.send_timeout_ms)    # it takes its answer, if slowly
             if self.out is None and self.state == D_HEAD:
                 # The time for a head begins when it is heard again.
                 self.workspace.wheel.arm(self, self.options.request_header_timeout_ms)
@@ -191,7 +201,8 @@ cdef class Downstream(Arrival):
             return self._linger()
         if what & STREAM_DOWN:
             return self.close()
-        if self.state == D_CLOSING or (self.state == D_PREFACE and not self._greet()):
+        # (With an answer to take it is not heard, and whatever it sends gives it no more time for that.)
+        if self.state == D_CLOSING or self.out is not None or (self.state == D_PREFACE and not self._greet()):
             return 0
         return self._run()
 
@@ -205,7 +216,9 @@ cdef class Downstream(Arrival):
         return self.close()
 
     cdef int on_timeout(self) except -1:
-        if self.state == D_CLOSING or (self.state == D_HEAD and self.out is not None):
+        if self.state == D_CLOSING or (
+            self.out is not None and (self.state == D_HEAD or (self.state == D_IDLE and not self.close_when_done))
+        ):
             self.workspace.reasons[<int>R_CLIENT_STALLED] += 1
             self.stream.reset()
             return self.close()
@@ -291,6 +304,8 @@ cdef class Downstream(Arrival):
                 # Its last answer, of before the drain, has promised that the connection stays: the next request may be
                 # on its way.
                 self.workspace.wheel.arm(self, PROMISE_MS)
+            elif self.out is not None:
+                self.workspace.wheel.arm(self, self.options.send_timeout_ms)    # it has an answer to take
             elif self.requests:
                 self.workspace.wheel.arm(self, self.options.idle_timeout_ms)
         elif self.state == D_IDLE:

@@ -18,6 +18,8 @@ cdef class Edits:
     cdef bytes status_line      # of a response, with its CRLF; None: as it came
     cdef uint16_t status        # ... and its number
 
+    # As it is now.
+    cdef Edits copy(self)
     # Marks the lines of p's head that are left out.
     cdef void mark(self, const char* p, Head* head) noexcept
     # Adds the lines to the composed head out[0:n], before the empty line that ends it; its new length.

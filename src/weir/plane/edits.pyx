@@ -41,6 +41,16 @@ cdef class Edits:
         self.drops = ()
         self.lines = PyByteArray_FromStringAndSize(NULL, 0)
 
+    cdef Edits copy(self):
+        cdef Edits other = Edits.__new__(Edits)
+        other.drops = self.drops
+        other.lines = bytearray(self.lines)
+        other.target = self.target
+        other.host = self.host
+        other.status_line = self.status_line
+        other.status = self.status
+        return other
+
     cdef void mark(self, const char* p, Head* head) noexcept:
         cdef bytes name
         for name in self.drops:

@@ -22,6 +22,9 @@ from weir.plane.phrase cimport (
 from weir.plane.retarget cimport RETARGET_BYTES, Retarget
 from weir.plane.workspace cimport COMPOSE_BYTES, Workspace
 
+cdef enum:
+    TARGET_ROOM = 132096    # of the longest target that a listener takes (max_target), and what it becomes longer by
+
 cdef Retarget settled = Retarget(0)     # a path that stays, but for its dot segments and its first slashes
 
 
@@ -136,7 +139,7 @@ cdef uint32_t facts_put_target(Exchange exchange, Retarget retarget, RequestPoli
     """Writes the target to the end of the compose buffer; how many bytes there are not free for a head any more."""
     cdef uint32_t room = exchange.target.length + RETARGET_BYTES
     cdef char* out
-    if room > COMPOSE_BYTES // 4:
+    if room > TARGET_ROOM:
         return COMPOSE_BYTES
     out = exchange.workspace.compose + COMPOSE_BYTES - room
     policy.target_length = facts_target(exchange, retarget, out)

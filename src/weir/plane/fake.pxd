@@ -18,6 +18,7 @@ cdef class FakeStream(Stream):
     cdef Py_ssize_t _room           # bytes the "kernel" takes; -1: any number
     cdef uint32_t pending           # events to be told
     cdef bint watching
+    cdef public bint unwatched      # the kernel watches no more descriptors
 
     cdef int _tell(self, uint32_t events) except -1
 

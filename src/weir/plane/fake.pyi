@@ -5,6 +5,7 @@ class FakeStream(Stream):
     room: int
     hides_its_end: bool
     untaken: int
+    unwatched: bool
     local: Address | None
     def __init__(self, engine: Engine, peer: Address | None = None) -> None: ...
     @property

@@ -17,7 +17,7 @@ from weir.plane.stream cimport (
     Stream,
     StreamOwner,
 )
-from weir.plane.syscalls cimport ECONNRESET, EPIPE, sockaddr_storage, ssize_t
+from weir.plane.syscalls cimport ECONNRESET, ENOMEM, EPIPE, sockaddr_storage, ssize_t
 
 
 cdef class FakeStream(Stream):
@@ -106,6 +106,10 @@ cdef class FakeStream(Stream):
     cdef ssize_t read_some(self, char* buf, size_t n) noexcept:
         cdef Py_ssize_t held = len(self.incoming)
         cdef char* source
+        if n == 0:          # as a socket answers it: like an end
+            self.may_read = False
+            self.peer_done = True
+            return 0
         if held:
             if <size_t>held > n:
                 held = <Py_ssize_t>n
@@ -155,6 +159,8 @@ cdef class FakeStream(Stream):
         return True
 
     cdef int watch(self) except -1:
+        if self.unwatched:
+            raise OSError(ENOMEM, "epoll_ctl")
         self.watching = True
         if self.pending or self.incoming:
             self.engine.put_ready(self)

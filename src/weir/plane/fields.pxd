@@ -70,11 +70,12 @@ cdef bint ties_connection(const char* p, const Head* head, FieldId known) noexce
 
 # An upper bound for the bytes that write_* needs.
 cdef inline uint32_t request_head_bound(const Head* head, const RequestPolicy* policy) noexcept nogil:
-    # Host or authority is written a second time at most; either is part of head.length.
-    return (
-        2 * head.length + policy.target_length + policy.host_length + policy.client_length + policy.proto_length
-        + OWN_BYTES
-    )
+    # Host or authority is written a second time at most; either is part of head.length. Where another target is
+    # written, of the one that came there is only its authority.
+    cdef uint32_t n = 2 * head.length + policy.host_length + policy.client_length + policy.proto_length + OWN_BYTES
+    if policy.target_length:
+        n += policy.target_length + 2 * head.authority_length - 2 * head.target_length
+    return n
 
 cdef inline uint32_t response_head_bound(const Head* head, const ResponsePolicy* policy) noexcept nogil:
     return head.length + policy.status_line_length + policy.counter_length + OWN_BYTES

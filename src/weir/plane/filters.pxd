@@ -20,7 +20,9 @@ cdef struct Asked:
 cdef class FieldName:
     cdef bytes name
     cdef FieldId known
-    # The number of the only line with that name, FIELD_MISSING or FIELD_SEVERAL.
+    cdef bint parted                    # there is a "-" in it
+    # The number of the only line with that name, FIELD_MISSING or FIELD_SEVERAL. A line whose name has "_" for "-" is
+    # one with that name to CGI, WSGI and PHP, and another to everybody else: FIELD_SEVERAL, too.
     cdef int find(self, const Asked* asked) noexcept
 
 cdef class Filter:

@@ -9,8 +9,8 @@ two ways (an encoded slash, a backslash, what follows a semicolon), the reading 
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp
 
-from weir.plane.head cimport F_OTHER, M_OTHER, Head, known_name
-from weir.plane.text cimport equals_lower
+from weir.plane.head cimport F_OTHER, M_OTHER, Field, Head, known_name
+from weir.plane.text cimport equals_lower, lower
 
 cdef extern from *:
     """
@@ -54,26 +54,42 @@ cdef class FieldName:
     def __cinit__(self, str name):
         self.name = name.lower().encode()
         self.known = known_name(self.name, <uint32_t>len(self.name))
+        self.parted = b"-" in self.name
 
     cdef int find(self, const Asked* asked) noexcept:
         cdef const Head* head = asked.head
         cdef const char* name = self.name
+        cdef const Field* field
         cdef uint32_t length = <uint32_t>len(self.name)
         cdef int found = FIELD_MISSING
         cdef uint32_t i
         if self.known != F_OTHER:
             if head.count[<int>self.known] > 1:
                 return FIELD_SEVERAL
-            return <int>head.first[<int>self.known] - 1
+            found = <int>head.first[<int>self.known] - 1
+            if not self.parted:
+                return found
         for i in range(head.field_count):
-            if (
-                head.fields[i].id == F_OTHER and head.fields[i].name_length == length
-                and equals_lower(asked.p + head.fields[i].name, name, length)
+            field = &head.fields[i]
+            if field.id != F_OTHER or field.name_length != length or not filter_is_spelled(
+                asked.p + field.name, name, length
             ):
-                if found >= 0:
-                    return FIELD_SEVERAL
-                found = <int>i
+                continue
+            if found >= 0 or not equals_lower(asked.p + field.name, name, length):
+                return FIELD_SEVERAL
+            found = <int>i
         return found
+
+
+cdef bint filter_is_spelled(const char* s, const char* name, uint32_t n) noexcept nogil:
+    # Whether s[0:n] is `name` in any case, also with "_" for "-" or the other way round.
+    cdef uint32_t i
+    cdef char c
+    for i in range(n):
+        c = lower(s[i])
+        if c != name[i] and not ((c == c"_" or c == c"-") and (name[i] == c"_" or name[i] == c"-")):
+            return False
+    return True
 
 
 cdef class Filter:

@@ -17,8 +17,8 @@ from weir.plane.bodied cimport send_body
 from weir.plane.buffer cimport Buffer
 from weir.plane.codes cimport (
     DONE, FAILED, NEED_MORE, R_BAD_CHUNK, R_BAD_DEADLINE, R_CIRCUIT_OPEN, R_CLIENT_CLOSED, R_CLIENT_STALLED,
-    R_CLIENT_TOO_SLOW, R_DEADLINE_PASSED, R_INTERNAL, R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT, R_STREAM_TIMEOUT,
-    R_UPSTREAM_CLOSED, Reason, Step,
+    R_CLIENT_TOO_SLOW, R_DEADLINE_PASSED, R_HOOK_TIMEOUT, R_INTERNAL, R_NONE, R_QUEUE_FULL, R_QUEUE_TIMEOUT,
+    R_STREAM_TIMEOUT, R_UPSTREAM_CLOSED, Reason, Step,
 )
 from weir.plane.deadline cimport DEADLINE_BAD, TIME_FIELDS_BYTES, drop_named, put_deadline, put_request_start
 from weir.plane.edits cimport Edits
@@ -30,7 +30,7 @@ from weir.plane.head cimport F_HOST, Head, scan_request
 from weir.plane.ids cimport Identity
 from weir.plane.hold cimport let_go
 from weir.plane.hooks cimport PHASE_UPSTREAM
-from weir.plane.meeting cimport MEET_GO, hook_overdue, meet
+from weir.plane.meeting cimport MEET_GO, hook_overdue, meet_attempt
 from weir.plane.options cimport ListenerOptions
 from weir.plane.origin cimport CLIENT_TEXT
 from weir.plane.pace cimport pace_start
@@ -318,13 +318,11 @@ cdef class Forward(Trying):
             return self._too_late()
         if workspace.request_owner is not self and not self.restore_head():
             return self.fail(R_INTERNAL)
-        if self.hooked and self.hooked & self.route.hooks.masks[<int>PHASE_UPSTREAM]:
-            if meet(self, PHASE_UPSTREAM) != MEET_GO:
-                return 0
-            if workspace.request_owner is not self and not self.restore_head():
-                return self.fail(R_INTERNAL)
         if self._prepare_body() == FAILED:
             return self.fail(relay.reason)
+        # (After that: what a body's change says of its head holds for all attempts.)
+        if self.hooked and self.hooked & self.route.hooks.masks[<int>PHASE_UPSTREAM] and meet_attempt(self) != MEET_GO:
+            return 0
         n = self.compose_request()
         if n == 0:
             return self.fail(R_INTERNAL)
@@ -355,13 +353,14 @@ cdef class Forward(Trying):
             self.body_read = self.body_read or reads
         if step == FAILED:
             return self._request_broken()
-        if relay.done:
+        if self.state == E_SENT and self.head_held:
+            pass            # what is waited for is the beginning of the response's body, for a moment
+        elif relay.done:
             if self.state == E_SENT:
                 pace_start(&self.pace)
                 self._await_head()
         elif self.state == E_SENT:
-            if not self.head_held:
-                await_request(self, step)
+            await_request(self, step)
         elif relay.moved:
             # The endpoint answers already: the two have something to say to each other, at whatever pace.
             self.idle_us = self.workspace.clock.now_us + 1000 * self.cluster.stream_idle_timeout_ms
@@ -413,6 +412,11 @@ cdef class Forward(Trying):
             return pump_tunnel(self)
         if what & STREAM_DOWN:
             return self.abort(R_CLIENT_CLOSED)
+        if self.calling and self.request_passage is not None and not self.request_taken():
+            # A hook reads the body, whose end may come together with that of all that the client sends.
+            self.request_passage.read_on()
+            if self.request_taken() and not self.owner.options.half_close_aborts:
+                return 0
         if what & STREAM_PEER_DONE and (
             self.owner.options.half_close_aborts or self.waiting == W_QUEUE or self.state == E_HELD
         ):
@@ -464,7 +468,8 @@ cdef class Forward(Trying):
                 return self.abort(reason)
             if reason == R_NONE:
                 return 0
-            self.cluster.retry.count(RW_RESPONSE_BEGUN)
+            if reason != R_HOOK_TIMEOUT:
+                self.cluster.retry.count(RW_RESPONSE_BEGUN)
             return self.fail(reason)
         if self.head_held:
             return read_response(self)

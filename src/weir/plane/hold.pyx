@@ -4,6 +4,8 @@ While it waits it is one timer and its request head; no byte of a body is read, 
 counts as time in the queue (Tw).
 """
 
+from libc.stdint cimport int64_t
+
 from weir.plane.admission cimport O_ABORT, O_GO, O_REFUSE, Verdict
 from weir.plane.codes cimport R_FAULT_INJECTED, R_RATE_LIMITED
 from weir.plane.exchange cimport Exchange, ExchangeOwner
@@ -17,6 +19,7 @@ cdef bint let_in(Exchange exchange) except -1:
     cdef Workspace workspace = exchange.workspace
     cdef Asked asked
     cdef Verdict verdict
+    cdef int64_t wait_ms
     # Its head was parsed a moment ago: nothing has come between.
     asked.p = owner.inbuf.data + exchange.head.at
     asked.head = &workspace.request_head
@@ -35,7 +38,10 @@ cdef bint let_in(Exchange exchange) except -1:
     exchange.variant = verdict.variant
     exchange.retry_after_s = verdict.retry_after_s
     if verdict.wait_ms:
-        workspace.wheel.arm(exchange, verdict.wait_ms)
+        wait_ms = verdict.wait_ms
+        if exchange.gives_up_ms:
+            wait_ms = max(min(wait_ms, exchange.gives_up_ms - workspace.clock.now_us // 1000), <int64_t>0)
+        workspace.wheel.arm(exchange, wait_ms)
         return False
     return let_go(exchange)
 

@@ -34,8 +34,12 @@ cdef class Hook:
     cdef Tally tally
     cdef int64_t said_us                # when a failure was last logged with its traceback
     cdef uint64_t unsaid                # ... and how many were not since
+    cdef int64_t late_said_us           # the same of calls that took too long
+    cdef uint64_t late_unsaid
     # It has failed: counted, and logged with its traceback, once a second at most.
     cdef int complain(self, object error, int64_t now_us) except -1
+    # A call has taken longer than it may: likewise.
+    cdef int overdue(self, int64_t now_us) except -1
 
 cdef class Hooks:
     cdef readonly list entries                   # of Hook, HOOKS_MOST at most, in the order in which they are called

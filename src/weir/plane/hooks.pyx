@@ -11,14 +11,14 @@ from libc.string cimport memcmp
 
 from weir.plane.filters cimport Asked, Filter, filter_is_plain, plain_path
 from weir.plane.head cimport F_HOST, Head
-from weir.plane.tally cimport HC_FAILURES, HookRow, Tally
+from weir.plane.tally cimport HC_FAILURES, HC_TIMEOUTS, HookRow, Tally
 from weir.plane.text cimport equals_lower
 
 _PHASES = ("request", "upstream", "response", "log", "request_body", "response_body")    # by Phase
 log = logging.getLogger("weir.hooks")
 
 cdef enum:
-    SAY_AGAIN_US = 1_000_000    # one traceback of a hook a second says enough
+    SAY_AGAIN_US = 1_000_000    # one traceback of a hook, or one line of its timeouts, a second says enough
 
 
 cdef class Selector(Filter):
@@ -103,6 +103,20 @@ cdef class Hook:
         )
         self.said_us = now_us
         self.unsaid = 0
+        return 0
+
+    cdef int overdue(self, int64_t now_us) except -1:
+        self.tally.counts[<int>HC_TIMEOUTS] += 1
+        self.tally.spent(1_000_000 * self.timeout_ms, now_us)
+        if now_us - self.late_said_us < SAY_AGAIN_US and self.late_said_us:
+            self.late_unsaid += 1
+            return 0
+        log.error(
+            "hook %s took longer than %d ms, and was cancelled%s", self.name, self.timeout_ms,
+            f" ({self.late_unsaid} more times since it was last said)" if self.late_unsaid else "",
+        )
+        self.late_said_us = now_us
+        self.late_unsaid = 0
         return 0
 
 

@@ -12,6 +12,8 @@ cdef enum:
 cdef int choose_hooks(Exchange exchange) except -1
 # Calls the hooks of a phase that are left.
 cdef int meet(Exchange exchange, Phase phase) except -1
+# The same of phase "upstream", for an attempt: its request's fields are again as they were before the first one.
+cdef int meet_attempt(Exchange exchange) except -1
 # Hooks of the phases of bodies are put in their way: before the request is sent, before the response goes on.
 cdef int meet_request_body(Exchange exchange) except -1
 # ... MEET_GO or MEET_OVER.
@@ -25,4 +27,5 @@ cdef class Call:
     cdef Exchange exchange              # None: nobody waits any more
     cdef Hook hook
     cdef Phase phase
+    cdef object coroutine
     cdef object task

@@ -32,10 +32,10 @@ from weir.plane.hooks cimport (
 from weir.plane.messages cimport Request
 from weir.plane.passage cimport Passage
 from weir.plane.states cimport E_HELD, E_OVER, MACHINE_EXCHANGE
-from weir.plane.tally cimport HC_CALLS, HC_TIMEOUTS, MC_ASKED, MC_MET, tally_ns
+from weir.plane.tally cimport HC_CALLS, MC_ASKED, MC_MET, tally_ns
 from weir.plane.workspace cimport move
 
-from weir.plane.attend import attend
+from weir.plane.attend import attend, let_go
 from weir.plane.piecewise import BodyCut, BodyTooLarge, bound
 
 log = logging.getLogger("weir.hooks")
@@ -56,12 +56,15 @@ cdef class Call:
         self.task = None
         if task is not None:
             task.cancel()
+            let_go(self.coroutine)
+            self.coroutine = None
 
     def done(self, said, error, int64_t spent_ns) -> None:
         """The coroutine has ended: with what it says, or with an exception."""
         cdef Exchange exchange = self.exchange
         self.exchange = None
         self.task = None
+        self.coroutine = None
         if exchange is None:
             return
         exchange.workspace.clock.tick()
@@ -120,6 +123,16 @@ cdef int meet(Exchange exchange, Phase phase) except -1:
     return MEET_GO
 
 
+cdef int meet_attempt(Exchange exchange) except -1:
+    cdef Request view = meeting_view(exchange)
+    if view.attempted:
+        exchange.request_edits = None if view.unattempted is None else view.unattempted.copy()
+    else:
+        view.attempted = True
+        view.unattempted = None if exchange.request_edits is None else exchange.request_edits.copy()
+    return meet(exchange, PHASE_UPSTREAM)
+
+
 cdef int meeting_call(Exchange exchange, Request view, Hook hook, Phase phase) except -1:
     cdef Bodied message
     cdef int64_t begun, spent
@@ -162,6 +175,7 @@ cdef int meeting_heard(Exchange exchange, Request view, Hook hook, Phase phase, 
     call.exchange = exchange
     call.hook = hook
     call.phase = phase
+    call.coroutine = said
     call.task = asyncio.get_running_loop().create_task(attend(call, said))
     view.call = call
     exchange.calling = True
@@ -280,9 +294,7 @@ cdef int hook_overdue(Exchange exchange) except -1:
     cdef Call call = view.call
     view.call = None
     exchange.calling = False
-    call.hook.tally.counts[<int>HC_TIMEOUTS] += 1
-    call.hook.tally.spent(1_000_000 * call.hook.timeout_ms, exchange.workspace.clock.now_us)
-    log.error("hook %s took longer than %d ms, and was cancelled", call.hook.name, call.hook.timeout_ms)
+    call.hook.overdue(exchange.workspace.clock.now_us)
     skips = call.hook.skips
     phase = call.phase
     call.cancel()

@@ -22,6 +22,8 @@ cdef class Request(Message):
     cdef object _state
     cdef str named                      # its series; None: nobody has asked, it is its path's
     cdef uint32_t next                  # the hook that is next at this phase
+    cdef bint attempted                 # hooks of phase "upstream" have seen it
+    cdef Edits unattempted              # ... and its edits before that; None: it had none
     cdef object call                    # what it waits for; None: nothing
     cdef Response response_view(self)
     cdef int use_cluster(self, Cluster cluster) except -1

@@ -18,8 +18,10 @@ from weir.plane.bodies cimport Body
 from weir.plane.cluster cimport Cluster
 from weir.plane.edits cimport Edits
 from weir.plane.exchange cimport Exchange, ExchangeView
+from weir.plane.fields cimport check_response
 from weir.plane.head cimport M_OPTIONS, T_ABSOLUTE, Field, Head, HeadLimits, scan_response
 from weir.plane.codes cimport DONE
+from weir.plane.states cimport E_HELD, E_OVER
 
 from weir.config.action_plan import HOP_FIELDS, REQUEST_FIELDS
 
@@ -166,7 +168,8 @@ cdef Exchange messages_exchange(ExchangeView view):
 
 cdef Exchange messages_undecided(ExchangeView view):
     cdef Exchange exchange = messages_exchange(view)
-    if exchange.attempts or exchange.admitted or exchange.status or exchange.reason:
+    # Once it stands in a line of its cluster, it would leave that of another one.
+    if exchange.state not in (E_OVER, E_HELD) or exchange.status or exchange.reason:
         raise RuntimeError("the request has gone on: choose in a hook of phase \"request\"")
     return exchange
 
@@ -233,6 +236,8 @@ cdef class Request(Message):
         self.calls = None
         self.named = None
         self.next = 0
+        self.attempted = False
+        self.unattempted = None
         self._state = None
         alone = call is None and messages_alone(self, holders if response is None else holders + 1)
         if response is not None:
@@ -501,6 +506,7 @@ cdef class Response(Message):
             head.scanned = 0
             if scan_response(p[0], exchange.head_buf.end - exchange.head_buf.start, &limits, head) != DONE:
                 raise RuntimeError("the response's head is gone")
+            check_response(p[0], head)      # what it nominates is left out
             exchange.workspace.response_owner = exchange
         return head
 

@@ -59,6 +59,9 @@ cdef class Plane:
         if not all([0 <= number < <int>counters.routes for number in numbers]):
             raise ValueError(f"routes {list(numbers)} and a statistics table with {counters.routes}")
         series = {}     # routes that count alike have one between them
+        # ... and so have the sides of one route, which have its mirror and how much it may do at a time.
+        sides = {side: match.name for router in plan.routers for match in router for side, _ in match.sides}
+        mirrors = {}
         # A cluster of nobody stands for the one that a route does not have, so that nobody has to ask whether it has.
         nowhere = Cluster(workspace, roster, ClusterPlan("", ()))
         nowhere.nowhere = True
@@ -71,9 +74,9 @@ cdef class Plane:
             Route(
                 route, number, places[route.cluster], series_of(plan.stats, route, series),
                 Hooks(made, book.hooks.together(), counters.worker) if made else None, by_name,
-                mirrors_of(route, self.clusters),
+                mirrors_of(route, self.clusters, sides.get(place, place), mirrors),
             )
-            for route, number in zip(plan.routes, numbers, strict=True)
+            for place, (route, number) in enumerate(zip(plan.routes, numbers, strict=True))
         ]
         routers = {NO_ROUTER: None, **{number: Router(matches) for number, matches in enumerate(plan.routers)}}
         self.options = [
@@ -437,8 +440,11 @@ def limits_of_routes(plan, router, numbers, memories):
     ]
 
 
-def mirrors_of(route, clusters):
-    """Where a route's requests are copied to; None: nowhere."""
-    if route.action is None or route.action.mirror == NOWHERE:
+def mirrors_of(route, clusters, name, made):
+    """Where a route's requests are copied to, None: nowhere; taken from `made` by the route's name, or put there."""
+    action = route.action
+    if action is None or action.mirror == NOWHERE:
         return None
-    return Mirrors(clusters[route.action.mirror], route.action.mirror_percent, route.action.mirror_max)
+    if name not in made:
+        made[name] = Mirrors(clusters[action.mirror], action.mirror_percent, action.mirror_max)
+    return made[name]

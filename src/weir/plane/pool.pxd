@@ -54,6 +54,7 @@ cdef class Pool(Outcomes):
     cdef readonly uint32_t connecting
     cdef readonly uint32_t open     # all states but CLOSED
     cdef Line line
+    cdef uint32_t patient           # of those in line, how many wait for what others give back
     cdef Upstream taken
     cdef Reason failure
 
@@ -88,3 +89,8 @@ cdef class Pool(Outcomes):
     cdef int _settle(self, Upstream upstream) except -1
     cdef void _back_off(self) noexcept
     cdef void _hand_over(self, Upstream upstream, UpstreamUser user) noexcept
+    cdef int _prefer(self, Upstream upstream) except -1
+    cdef inline void _hurry(self, UpstreamUser user) noexcept:      # it is patient no longer
+        if user.patient:
+            user.patient = False
+            self.patient -= 1

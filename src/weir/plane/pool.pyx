@@ -107,17 +107,20 @@ cdef class Pool(Outcomes):
             self.taken = upstream       # only now: an early dial uses the same place
             return A_TAKEN
         if self.wait_idle_ms and not now and not fresh and self.open > 0:
+            user.patient = True
+            self.patient += 1
             self.line.join(user, W_POOL)
             return A_WAIT_IDLE
         return self.dial_for(user)
 
     cdef Acquired dial_for(self, UpstreamUser user) except *:
         cdef Acquired result
+        self._hurry(user)
         if self.open >= self.max_connections and self.probe is not None:
             self._close(self.probe)
         if self.open >= self.max_connections:
             # Dials under way count as open: whoever is in line may get one of those.
-            if self.connecting > self.line.length - (user.waiting == W_POOL):
+            if self.connecting > self.line.length - self.patient - (user.waiting == W_POOL):
                 if user.waiting != W_POOL:
                     self.line.join(user, W_POOL)
                 return A_CONNECTING
@@ -135,6 +138,7 @@ cdef class Pool(Outcomes):
 
     cdef void forget(self, UpstreamUser user) noexcept:
         if user.waiting == W_POOL:
+            self._hurry(user)
             self.line.leave(user)
 
     cdef void _hand_over(self, Upstream upstream, UpstreamUser user) noexcept:
@@ -155,6 +159,7 @@ cdef class Pool(Outcomes):
             return A_FAILED
         upstream = Upstream.__new__(Upstream)
         upstream.home = self
+        upstream.first_address = self.preferred
         upstream.state = U_CONNECTING
         upstream.born_ms = self.workspace.clock.now_us // 1000
         self.open += 1
@@ -172,6 +177,7 @@ cdef class Pool(Outcomes):
             self.connecting += 1
             return A_CONNECTING
         self.backoff_ms = BACKOFF_FIRST_MS
+        self._prefer(upstream)
         self.taken = upstream
         return A_TAKEN
 
@@ -182,7 +188,8 @@ cdef class Pool(Outcomes):
         cdef int64_t now_us
         cdef int count = len(self.addresses)
         while upstream.addresses_tried < count:
-            address = self.addresses[(self.preferred + upstream.addresses_tried) % count]
+            # (Not `preferred`, which another dial may have changed since: each address is tried once.)
+            address = self.addresses[(upstream.first_address + upstream.addresses_tried) % count]
             upstream.addresses_tried += 1
             self.entry.figures[EF_DIALS] += 1
             now_us = self.workspace.clock.tick()
@@ -210,9 +217,14 @@ cdef class Pool(Outcomes):
         self.workspace.wheel.disarm(upstream)
         self.backoff_ms = BACKOFF_FIRST_MS
         self.learner.connected(self.workspace.clock.now_us - upstream.dialled_us)
-        if self.addresses:
-            self.preferred = (self.preferred + upstream.addresses_tried - 1) % len(self.addresses)
+        self._prefer(upstream)
         return self._settle(upstream)
+
+    cdef int _prefer(self, Upstream upstream) except -1:
+        """The address that has answered is tried first from here on."""
+        if self.addresses:
+            self.preferred = (upstream.first_address + upstream.addresses_tried - 1) % len(self.addresses)
+        return 0
 
     cdef int on_connect_failed(self, Upstream upstream, Reason reason) except -1:
         cdef UpstreamUser user
@@ -229,8 +241,8 @@ cdef class Pool(Outcomes):
         self.suspect(reason)
         if self.min_idle:
             self._back_off()
-        while self.line.length > self.connecting:
-            user = self.line.take()
+        while self.line.length - self.patient > self.connecting:
+            user = self.line.take_impatient()
             try:
                 user.on_no_upstream(self, reason)
             except Exception as error:
@@ -262,7 +274,13 @@ cdef class Pool(Outcomes):
 
     cdef int _settle(self, Upstream upstream) except -1:
         """A connection is free: to the first in line, to the queue, or to rest."""
-        cdef UpstreamUser user = self.line.take()
+        cdef UpstreamUser user = None
+        if self.patient and upstream.requests == 0:
+            user = self.line.take_impatient()       # whose dial it may be, and who has no timer to ask for another
+        if user is None:
+            user = self.line.take()
+            if user is not None:
+                self._hurry(user)
         if user is None and self.owner.queue.length:
             user = self.owner.next_waiting(self)
         if user is not None:

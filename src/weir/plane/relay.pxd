@@ -85,4 +85,5 @@ cdef class Relay:
     cdef Step _end(self) noexcept
     cdef Step _last_words(self) noexcept
     cdef int _keep(self) except -1
+    cdef int _set_down(self) except -1
     cdef Step _fail(self, bint source, Reason reason) noexcept

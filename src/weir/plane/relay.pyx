@@ -300,6 +300,15 @@ cdef class Relay:
             self.buf.end -= behind
         return 0
 
+    cdef int _set_down(self) except -1:
+        """While it waits, or is done, it owns no buffer, unless something stands in it that is still wanted: half a
+        chunk header, half a trailer section, or what comes behind the body."""
+        if self.raw_end == self.buf.end:
+            self.workspace.buffers.give(self.buf)
+            self.buf = None
+            return 0
+        return self._keep()
+
     cdef Step _flush(self) noexcept:
         cdef Buffer buf = self.buf
         cdef uint32_t now
@@ -389,6 +398,8 @@ cdef class Relay:
             if self.source_done:
                 if not self.done:
                     self.done = True
+                    if self.buf is not None:
+                        self._set_down()
                     if self.kind == B_TUNNEL and not self.discard:
                         self.destination.shutdown_write()
                 return DONE
@@ -400,13 +411,8 @@ cdef class Relay:
                 rounds += 1
                 step = self._read()
             if step == WOULD_BLOCK:
-                # While it waits it owns no buffer, unless half a chunk header or half a trailer section stands in it.
                 if self.buf is not None:
-                    if self.raw_end == self.buf.end:
-                        self.workspace.buffers.give(self.buf)
-                        self.buf = None
-                    else:
-                        self._keep()
+                    self._set_down()
                 return WOULD_BLOCK
             if step == FAILED:
                 return self._last_words()

@@ -16,6 +16,7 @@ from weir.plane.codes cimport (
     R_BAD_RESPONSE,
     R_BAD_RESPONSE_FRAMING,
     R_CLIENT_CLOSED,
+    R_HOOK_FAILED,
     R_INTERNAL,
     R_NONE,
     R_UPSTREAM_CLOSED,
@@ -85,7 +86,8 @@ cdef int read_response(Exchange exchange) except -1:
         if buf.end == buf.size - RELAY_TAILROOM:
             # Full, and not with one head alone: interim heads were before it, or the buffer is a small one.
             buf = exchange.head_buf = exchange.workspace.buffers.regrow(buf, limits.head_bytes + RELAY_TAILROOM)
-        if stream.may_read and exchange.response_passage is None:
+        # (No room: a head that was held while a hook was awaited, with as much of its body as one read brings.)
+        if stream.may_read and exchange.response_passage is None and buf.end < buf.size - RELAY_TAILROOM:
             got = stream.read_some(buf.data + buf.end, buf.size - RELAY_TAILROOM - buf.end)
         if got > 0:
             exchange.response_begun = True
@@ -357,7 +359,8 @@ cdef int after_pump(Exchange exchange, Step step) except -1:
         )
     if step == FAILED:
         if relay.failed_source:
-            exchange.cluster.retry.count(RW_RESPONSE_BEGUN)
+            if relay.reason != R_HOOK_FAILED:
+                exchange.cluster.retry.count(RW_RESPONSE_BEGUN)
             return exchange.fail(relay.reason)
         return exchange.abort(R_CLIENT_CLOSED)
     if step == NEED_MORE:

@@ -72,6 +72,7 @@ cdef int start_tunnel(Exchange exchange, Buffer buf) except -1:
     exchange.request.source = owner.stream
     exchange.request.destination = exchange.upstream.stream
     exchange.request.end_reason = R_CLIENT_CLOSED
+    exchange.request.limit = 0
     exchange.request.start(B_TUNNEL, 0, False, False)
     if held:
         early = workspace.buffers.take(held + RELAY_TAILROOM)

@@ -18,6 +18,7 @@ cdef class UpstreamUser(TimerOwner):
     cdef UpstreamUser line_next
     cdef UpstreamUser line_previous
     cdef uint8_t waiting            # Waiting
+    cdef bint patient               # in a pool's line for what others give back: no dial is under way for it
     cdef set tried                  # of UpstreamHome: those that failed this user; None: none has
     cdef UpstreamHome wanted        # where a hook wants it to go, if that may be asked; None: nowhere in particular
     cdef bint idempotent            # what it will send may be sent twice
@@ -52,6 +53,7 @@ cdef class Line:
     cdef void join_again(self, UpstreamUser user, uint8_t waiting) noexcept  # where it was taken, just now
     cdef void leave(self, UpstreamUser user) noexcept
     cdef UpstreamUser take(self)                    # None when empty
+    cdef UpstreamUser take_impatient(self)          # None: all are patient
     # The first, or the last, of those that `home` has not failed; of a few, so that a long line costs no more. None:
     # there is none of them.
     cdef UpstreamUser take_for(self, UpstreamHome home, bint newest)
@@ -76,6 +78,7 @@ cdef class Upstream(StreamOwner):
     cdef Upstream previous
     cdef uint8_t state                  # UpstreamState
     cdef bint reused                    # this is not its first exchange
+    cdef int first_address              # of the pool's addresses, the one that was tried first
     cdef int addresses_tried
     cdef uint32_t requests
     cdef int64_t born_ms

@@ -90,6 +90,16 @@ cdef class Line:
             self.newest = False
         return user
 
+    cdef UpstreamUser take_impatient(self):
+        cdef UpstreamUser user = self.first
+        while user is not None and user.patient:
+            user = user.line_next
+        if user is not None:
+            self.leave(user)
+            self.taken += 1
+            self.newest = False
+        return user
+
     cdef UpstreamUser take_for(self, UpstreamHome home, bint newest):
         cdef UpstreamUser user = self.last if newest else self.first
         cdef int looks = MOST_LOOKS
@@ -149,6 +159,11 @@ cdef class Upstream(StreamOwner):
         # That there is room to write, or a turn that an exchange had asked for which has been over meanwhile, says
         # nothing of the connection. Epoll tells of room together with anything else that happens.
         if self.state == U_CLOSED or what & (STREAM_READ | STREAM_PEER_DONE | STREAM_DOWN) == 0:
+            return 0
+        # Nor do bytes that were told of in the same turn in which an exchange, woken by its client or from the ready
+        # list, has read them and given the connection back.
+        if what & (STREAM_PEER_DONE | STREAM_DOWN) == 0 and not stream.is_spoiled():
+            stream.may_read = False
             return 0
         return self.home.on_idle_event(self)
 

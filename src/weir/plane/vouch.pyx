@@ -51,6 +51,7 @@ cdef Upstream take_kept(Exchange exchange):
     exchange.owner.kept = None
     if (
         pool.owner is exchange.cluster
+        and (exchange.wanted is None or exchange.wanted is pool)
         and same_origin(&upstream.speaks_for, &exchange.owner.origin)
         and pool.retake(upstream, exchange)
     ):

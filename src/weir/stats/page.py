@@ -16,6 +16,8 @@ __all__ = ["SharedPage", "printable", "render"]
 CHEAP_S: Final = 0.01
 SHARED_FOR: Final = 10
 
+PAGE_MOST = 1_000_000  # bytes of the table: what a client does not take at once is kept for it
+
 HEADINGS = ("Count", "Total Bytes", "Avg Bytes", "Avg ms", "Avg FB ms", "URL")
 
 
@@ -46,7 +48,8 @@ def render(memory: Any) -> bytes:
     Columns: requests, bytes of response bodies in all and on average, mean time and mean time to the first byte (over
     those that had one; `-` if none had) in milliseconds, path. The busiest path comes first. Paths that have not been
     answered yet, and `(other)` while nothing is counted there, are left out. Where there is more than one route,
-    its name stands before the path. Below: how often each reason has ended an exchange or a connection, if any has.
+    its name stands before the path. Of a table of more than PAGE_MOST bytes the rest of the paths is left out, and how
+    many they are is said. Below: how often each reason has ended an exchange or a connection, if any has.
     """
     taken = snapshot(memory, histograms=False)
     several = len({series.route for series in taken.series}) > 1
@@ -58,6 +61,12 @@ def render(memory: Any) -> bytes:
         "  ".join([*(cell.rjust(width) for cell, width in zip(cells, widths, strict=False)), cells[-1]])
         for cells in lines
     ]
+    room = PAGE_MOST
+    for number, row in enumerate(table):
+        room -= len(row.encode()) + 1
+        if room < 0:
+            table[number:] = [f"... and {len(table) - number} more"]
+            break
     failed = sorted(
         (-count, info.word)
         for info, count in zip(REASONS, taken.reasons, strict=False)
