@@ -52,8 +52,8 @@ idle_timeout = "50s"
 
 `[[listener]]`, `[[route]]` and `[[cluster]]` may be there several times. `[cluster.pool]`, `[cluster.queue]` and other
 tables of a cluster belong to the `[[cluster]]` above them; `[[listener.rate_limit]]` and `[[listener.fault]]`, which
-may be there several times, to the `[[listener]]` above them; `[route.request]`, `[route.response]` and
-`[route.respond]` to the `[[route]]` above them.
+may be there several times, to the `[[listener]]` above them; `[[route.rate_limit]]`,
+`[route.request]`, `[route.response]` and `[route.respond]` to the `[[route]]` above them.
 A complete file with comments is in `examples/weir.toml`.
 
 ## Checking it

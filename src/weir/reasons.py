@@ -112,7 +112,7 @@ REASONS: tuple[ReasonInfo, ...] = (
     ReasonInfo("evicted", 0, "weir", "The connection was closed to make room for others: it had waited longest, without a request in progress."),
     ReasonInfo("out_of_memory", 503, "weir", "There is no memory for this request at the moment."),
     ReasonInfo("out_of_ports", 503, "weir", "No more connections to the endpoint can be opened at the moment."),
-    ReasonInfo("rate_limited", 429, "downstream", "Too many requests: a rate limit of this listener was reached."),
+    ReasonInfo("rate_limited", 429, "downstream", "Too many requests: a rate limit was reached."),
     ReasonInfo("fault_injected", 503, "weir", "A fault was injected on purpose, for a test."),
     ReasonInfo("bad_proxy_header", 0, "downstream", "The connection did not begin with a valid PROXY protocol header."),
     ReasonInfo("proxy_header_timeout", 0, "downstream", "The PROXY protocol header did not arrive in time."),

@@ -17,7 +17,7 @@ from weir.admin.server import serve
 from weir.config.plan import Plan
 from weir.plane.counters import Counters
 from weir.stats import layout
-from weir.stats.columns import COUNTERS
+from weir.stats.columns import COUNTERS, REASONS_AT
 
 PLACES = {counter.name: place for place, counter in enumerate(COUNTERS)}
 PLAN = Plan((), (), ())
@@ -76,10 +76,31 @@ class Server:
         return f"http://{self.host}:{self.port}"
 
 
+def count(counters: Counters, path: bytes, us: int, times: int = 1, *, route: int = 0, reason: int = 0) -> None:
+    """Exchanges of 100 body bytes, all of it spent in Tr."""
+    row = counters.find_row(route, path)
+    for name, value in (
+        ("requests", times),
+        ("status_2xx", times),
+        ("response_body_bytes", 100 * times),
+        ("total_us", us * times),
+        ("response_head_us", us * times),
+        ("first_byte_us", us * times),
+        ("first_bytes", times),
+    ):
+        counters.add(row, PLACES[name], value)
+    counters.observe_us(row, 0, us, repeat=times)
+    counters.observe_us(row, 1, us, repeat=times)
+    if reason:
+        counters.add(row, PLACES["errors"], times)
+        counters.add(row, REASONS_AT + reason, times)
+
+
 @asynccontextmanager
-async def served(counted: Counted, *, token: str = "", plan: Plan = PLAN) -> AsyncIterator[Server]:
+async def served(counted: Counted | layout.Table, *, token: str = "", plan: Plan = PLAN) -> AsyncIterator[Server]:
+    table = counted.table if isinstance(counted, Counted) else counted
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        async with serve(plan, counted.table, [listening], token=token):
+        async with serve(plan, table, [listening], token=token):
             yield Server("127.0.0.1", listening.getsockname()[1])
 
 

@@ -41,7 +41,13 @@ def test_names_of_this_machine(name: str, local: bool) -> None:
 async def test_without_a_token_a_page_of_somebody_else_is_not_let_in() -> None:
     """DNS rebinding: the name of their page resolves to this machine, and the browser sends it along."""
     async with served(Counted()) as server:
-        for header in ("Host: evil.example", "Origin: http://evil.example", "Origin: null", "Origin: file://"):
+        for header in (
+            "Host: evil.example",
+            "Origin: http://evil.example",
+            "Origin: null",
+            "Origin: file://",
+            "Origin: http://[::1",
+        ):
             answer = await ask(server, "GetStats", {}, "-H", header)
             assert answer.status == 403, header
             assert answer.json["code"] == "permission_denied"

@@ -116,6 +116,7 @@ def test_what_there_is_not_has_no_table(open_page: OpenPage) -> None:
         expect(page.locator("#clusters tbody tr")).to_have_count(2)
         expect(page.get_by_role("region", name="Rate limits")).to_be_hidden()
         expect(page.get_by_role("region", name="Faults")).to_be_hidden()
+        expect(page.get_by_role("region", name="Hooks")).to_be_hidden()
 
 
 def test_figures_come_and_change(open_page: OpenPage, site: Site) -> None:

@@ -8,6 +8,7 @@ import random
 import signal
 import sqlite3
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -279,3 +280,21 @@ async def test_an_hour_of_a_full_table_is_written_and_read_in_good_time(plan: Hi
     assert longest["write"] < 2
     assert longest["read"] < 3
     assert longest["points"] < 0.5
+
+
+async def test_a_long_time_is_not_read_into_memory_at_once(plan: HistoryPlan, clock: Clock) -> None:
+    weir = Weir(clock)
+    async with opened(weir.history(plan)) as history:
+        weir.count(b"/a", 5)
+        assert await history.flush()
+        db = sqlite3.connect(plan.path)
+        (start, series, numbers) = db.execute("SELECT * FROM minute WHERE series < 1000").fetchone()
+        db.executemany("INSERT INTO minute VALUES (?, ?, ?)", [(start - n, series, numbers) for n in range(1, 40_000)])
+        db.commit()
+        db.close()
+        tracemalloc.start()
+        try:
+            assert await counted(history) == {"main /a": 200_000}
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()

@@ -10,6 +10,7 @@ import random
 import resource
 import signal
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ import pytest
 
 from tests.admin.recorded import Clock, Weir, counted, opened
 from weir.admin.history import History
-from weir.admin.store import Store, StoreError
+from weir.admin.store import Batch, Store, StoreError
 from weir.config.plan import HistoryPlan
 from weir.plane.counters import Counters
 from weir.stats import layout
@@ -79,6 +80,96 @@ async def test_a_damaged_file_is_moved_aside(
     assert len(list(Path(plan.path).parent.glob("history.db.broken-*"))) >= 1
     async with opened(weir.history(plan)) as history:
         assert (await counted(history))["main /0"] == 4
+
+
+@pytest.mark.parametrize("table", ["mark", "minute"])
+async def test_a_record_that_is_damaged(
+    table: str, plan: HistoryPlan, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite has no sums over what is in a page: the first to see it is who adds the numbers up."""
+    weir = Weir(clock)
+    async with opened(weir.history(plan)):
+        weir.count(b"/a", 3)
+    db = sqlite3.connect(plan.path)
+    db.execute(f"UPDATE {table} SET numbers = x'ffffffff'")
+    db.commit()
+    db.close()
+    weir.count(b"/a", 1)
+    async with opened(weir.history(plan)) as history:
+        if table == "minute":
+            with pytest.raises(sqlite3.DatabaseError, match="a record is damaged"):
+                await history.between(0)
+        assert await history.flush()
+        assert "a record is damaged" in caplog.text
+        assert await counted(history) == {"main /a": 4 if table == "mark" else 1}
+
+
+async def test_who_is_called_off_while_it_is_written_does_not_have_it_written_twice(
+    plan: HistoryPlan, clock: Clock
+) -> None:
+    """So it is when the admin process ends in the middle of a flush: it records once more at its end."""
+    weir = Weir(clock)
+    async with opened(weir.history(plan)) as history:
+        weir.count(b"/a", 3)
+        begun, goes_on, write = threading.Event(), threading.Event(), history._store.write
+
+        def slowly(batch: Batch) -> None:
+            begun.set()
+            assert goes_on.wait(10)
+            write(batch)
+
+        history._store.write = slowly  # type: ignore[method-assign]
+        flushing = asyncio.create_task(history.flush())
+        await asyncio.to_thread(begun.wait, 10)
+        flushing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await flushing
+        goes_on.set()
+    async with opened(weir.history(plan)) as history:
+        assert await counted(history) == {"main /a": 3}
+
+
+async def test_a_file_that_cannot_be_begun_anew_is_begun_later(
+    plan: HistoryPlan, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    weir = Weir(clock)
+    async with opened(weir.history(plan)) as history:
+        weir.count(b"/a", 3)
+        await history.flush()
+        monkeypatch.setattr("weir.admin.store.connect", refuse)
+        Path(plan.path).unlink()
+        for _ in range(5):
+            weir.count(b"/a", 1)
+            assert not await history.flush()
+        with pytest.raises(sqlite3.OperationalError, match="there is no file"):
+            await counted(history)
+        assert len(caplog.messages) == 1, "it is said once"
+        assert "is recorded when that is over" in caplog.text
+        monkeypatch.undo()
+        assert await history.flush()
+        assert await counted(history) == {"main /a": 5}
+
+
+async def test_half_a_file_does_not_push_out_a_broken_one(
+    plan: HistoryPlan, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weir, folder = Weir(clock), Path(plan.path).parent
+    async with opened(weir.history(plan)) as history:
+        weir.count(b"/a", 3)
+        await history.flush()
+        Path(plan.path).unlink()
+        Path(plan.path).write_bytes(b"what is left of a history" * 1000)
+        with monkeypatch.context() as patched:
+            patched.setattr("weir.admin.store._SCHEMA", "CREATE TABLE series (id); CREATE TABLE series (id);")
+            for _ in range(6):
+                weir.count(b"/a", 1)
+                assert not await history.flush()
+        assert await history.flush()
+    kept = [path for path in folder.glob("history.db.broken-*") if not path.name.endswith(("-wal", "-shm"))]
+    assert [path.read_bytes()[:4] for path in kept] == [b"what"]
 
 
 async def test_only_some_broken_files_are_kept(plan: HistoryPlan, clock: Clock) -> None:
@@ -217,3 +308,13 @@ async def test_run_records_at_each_interval_until_it_is_cancelled(plan: HistoryP
 def test_a_store_says_why_it_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"give history\.path a directory that weir may write to"):
         Store(Path("/proc/history.db"), minutes_for_s=1, max_age_s=1, max_bytes=1)
+
+
+async def test_not_everybody_reads_the_paths_in_it(plan: HistoryPlan, clock: Clock) -> None:
+    before = os.umask(0o022)
+    try:
+        async with opened(Weir(clock).history(plan)):
+            found = {path.name: path.stat().st_mode & 0o777 for path in Path(plan.path).parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert found == {"history.db": 0o640, "history.db-wal": 0o640, "history.db-shm": 0o640, "history.db.lock": 0o600}

@@ -13,6 +13,8 @@ from weir.admin import live as module
 from weir.admin.history import History
 from weir.admin.live import CHART_SPAN_S, CHART_STEP_S, SPARK_POINTS, WINDOWS, Live
 from weir.config.plan import HistoryPlan
+from weir.plane.counters import Counters
+from weir.stats import layout
 from weir.stats.frame import Frame, take
 from weir.stats.names import TableNames
 
@@ -119,6 +121,46 @@ def test_parts_of_a_route(traffic: Traffic, clock: Clock) -> None:
     assert parts[0] == pytest.approx((500, 500), rel=0.05)
     assert live.parts("files") == []
     assert live.parts("no such route") == []
+
+
+def test_parts_of_a_route_whose_name_is_shown_otherwise() -> None:
+    """A condition of a route may have a backslash, and so its name."""
+    table = layout.create(8, ["a\\b"], workers=1)
+    counters = Counters(table, 0)
+    counters.add(0, 0, 1)
+    counters.observe_part_us(0, 0, 500)
+    live = Live(table, lambda: take(table), TableNames(table))
+    (name,) = {live.names[key].route for key in live.frame.keys}
+    assert name == "a\\\\b"
+    assert live.parts(name)[0] == pytest.approx((500, 500), rel=0.05)
+
+
+async def test_what_cannot_be_sampled_once_is_sampled_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else no viewer would ever have an answer again."""
+    table = layout.create(8, ["main"], workers=1)
+    broken = False
+
+    def take_or_not() -> Frame:
+        if broken:
+            raise OverflowError("a table in the middle of something")
+        return take(table)
+
+    monkeypatch.setattr(module, "TICK_S", 0.01)
+    monkeypatch.setattr(module, "IDLE_TICK_S", 0.01)
+    live = Live(table, take_or_not, TableNames(table))
+    running = asyncio.create_task(live.run())
+    await asyncio.wait_for(live.next_tick(), 10)
+    broken = True
+    await asyncio.sleep(0.1)
+    assert caplog.text.count("could not be sampled") == 1
+    broken = False
+    await asyncio.wait_for(live.next_tick(), 10)
+    assert not live.stopping.is_set()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_the_chart_begins_with_the_history(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.admin.rig import PLAN, Counted
 from weir.admin.messages import histogram_message, reason_counts, status_message, timestamp, view_message
 from weir.admin.state import AdminState
-from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan
+from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan, RoutePlan
 from weir.plane.counters import Counters
 from weir.plane.gcra import RateLimit
 from weir.reasons import Reason
@@ -106,6 +106,15 @@ async def test_status_has_rate_limits_and_faults() -> None:
         (":8080", "all", "all", True, 0),
     ]
     assert [(fault.listener, fault.name) for fault in status.faults] == [(":8080", "fault 1"), (":8080", "slow")]
+
+
+async def test_status_has_rate_limits_of_routes() -> None:
+    limit = RateLimitPlan("client", (10, 1000))
+    routes = tuple(RoutePlan(f"api:{side}", 0, rate_limits=(limit,), limited_as="api") for side in "ab")
+    rules = RuleBook(Plan((), routes, ()), workers=1)
+    RateLimit(rules.route_limits[1][0], 0, limit).spend([b"a"] * 20, 10**15)
+    (found,) = status_message(AdminState(PLAN, layout.create(8, ["main"], workers=1), rules)).rate_limits
+    assert (found.listener, found.route, found.name, found.passed) == ("", "api", "client 10/s", 10)
 
 
 async def test_status_has_hooks() -> None:

@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.admin.served import ask, serving
+from tests.admin.rig import curl, served
 from weir._gen import metrics_pb as pb
 from weir.admin.exposition import NATIVE_SHIFT, as_openmetrics, as_protobuf, as_text, choose, native_buckets
 from weir.admin.families import collect
 from weir.admin.metric_table import METRICS
 from weir.admin.metrics import Metrics
 from weir.admin.state import AdminState
-from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan
+from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan, RoutePlan
 from weir.plane.counters import Counters
 from weir.plane.gcra import RateLimit
 from weir.reasons import Reason
@@ -140,6 +140,15 @@ async def test_rate_limits_and_faults_are_summed_over_listeners_of_the_same_name
     assert got["weir_rate_limit_evictions_total", own] == 0
     for kind in ("abort", "bandwidth", "delay"):
         assert got["weir_faults_injected_total", (("kind", kind), route, ("rule", "fault 1"))] == 0
+
+
+async def test_rate_limits_of_routes() -> None:
+    limit = RateLimitPlan("client", (10, 1000))
+    rules = RuleBook(Plan((), (RoutePlan("a", 0, rate_limits=(limit,), limited_as="api"),), ()), workers=1)
+    RateLimit(rules.route_limits[0][0], 0, limit).spend([b"a"] * 20, 10**15)
+    got = samples(as_text(collect(AdminState(Plan((), (), ()), made(), rules))))
+    labels = (("outcome", "passed"), ("route", "api"), ("rule", "client 10/s"))
+    assert got["weir_rate_limit_requests_total", labels] == 10
 
 
 async def test_hooks() -> None:
@@ -312,10 +321,10 @@ async def test_single_paths_are_for_who_asks() -> None:
     long = b"/" + b"x" * 250
     for path, times in ((b"/much", 30), (b"/<b>\n", 20), (long + b"1", 10), (long + b"2", 9), (b"/rare", 1)):
         count(counters, 0, path, 1000, times)
-    async with serving(table) as port:
+    async with served(table) as server:
 
         async def paths(query: str) -> dict[str, float]:
-            reply = await ask(port, f"/metrics{query}")
+            reply = await curl(f"{server.url}/metrics{query}")
             assert reply.status == 200, reply.body
             found = samples(reply.body)
             return {
@@ -327,8 +336,8 @@ async def test_single_paths_are_for_who_asks() -> None:
         # The table keeps 200 bytes of a path, and two samples of one name would spoil the scrape.
         assert (await paths("?paths=4"))["/" + "x" * 199 + "..."] == 19
         for wrong in ("101", "-1", "x", "\u0663", "9" * 5000):
-            assert (await ask(port, f"/metrics?paths={urllib.parse.quote(wrong)}")).status == 400
-        reply = await ask(port, "/metrics?paths=100", fields={"Accept": "application/openmetrics-text"})
+            assert (await curl(f"{server.url}/metrics?paths={urllib.parse.quote(wrong)}")).status == 400
+        reply = await curl("-H", "Accept: application/openmetrics-text", f"{server.url}/metrics?paths=100")
         assert list(parse_openmetrics(reply.body.decode()))  # type: ignore[no-untyped-call]
 
 
@@ -416,8 +425,8 @@ async def test_a_real_prometheus_reads_them(tmp_path: Path, kind: str) -> None:
         "native": "sum by (route) (rate(weir_request_duration_seconds[1m]))",
         "classic": "sum by (route, le) (rate(weir_request_duration_seconds_bucket[1m]))",
     }
-    async with serving(table) as target:
-        with prometheus(tmp_path, target, *options) as port:
+    async with served(table) as server:
+        with prometheus(tmp_path, server.port, *options) as port:
             route = (("route", "main"),)
             queries = {
                 "quantile": f"histogram_quantile(0.4, {of_times[kind]})",

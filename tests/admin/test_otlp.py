@@ -16,7 +16,7 @@ import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from tests.admin.served import count
+from tests.admin.rig import count
 from weir.admin.otlp import Exporter, payload
 from weir.admin.state import AdminState
 from weir.config.plan import OtlpPlan, Plan

@@ -98,6 +98,9 @@ async def test_order_and_filter(question: dict[str, Any], expected: list[str]) -
         ("GetStats", {"window": "5s", "since": "2026-01-01T00:00:00Z"}, "give one of the two"),
         ("GetStats", {"since": "1970-01-01T00:00:05Z"}, "before the year 2000"),
         ("GetStats", "no object", "GetStatsRequest"),
+        ("GetHistory", {"window": "6000000s"}, "step: more than 10000 points; ask for a longer step"),
+        # As many as there may be, but for the step that has begun.
+        ("GetHistory", {"window": "599999s"}, "step: more than 10000 points; ask for a longer step"),
         ("GetHistory", {"step": "90s"}, "step: 90 s is not a whole number of minutes"),
         ("GetHistory", {"since": "2001-01-01T00:00:00Z"}, "more than 10000 points"),
     ],

@@ -68,6 +68,27 @@ async def end_with_open_streams() -> float:
     return took
 
 
+@pytest.mark.parametrize("http", ["zttp", "h11"])
+async def test_who_sends_no_whole_request_is_cut_off(http: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a thousand of them would be all that the address serves."""
+    monkeypatch.setattr(module, "protocol", lambda: {"http": http, "http2": True} if http == "zttp" else {"http": http})
+    monkeypatch.setattr(module, "LOOK_S", 0.02)
+    monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+    head = b"POST /weir.v1.Stats/GetStats HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    stalled = (b"GET /metrics HTTP/1.1\r\nHost: local", head + b"Content-Length: 10\r\n\r\n{", b"")
+    async with served(Counted()) as running:
+        async with watching(running, {"interval": "0.2s"}) as (stream, _):
+            pairs = [await asyncio.open_connection(running.host, running.port) for _ in stalled]
+            for (_, writer), begun in zip(pairs, stalled, strict=True):
+                writer.write(begun)
+            for reader, writer in pairs:
+                with contextlib.suppress(ConnectionResetError):
+                    assert await asyncio.wait_for(reader.read(), 10) == b""
+                writer.close()
+            for _ in range(5):  # who is served is not
+                assert (await next_message(stream))[0] == 0
+
+
 async def test_the_sockets_stay_the_callers() -> None:
     counted = Counted()
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,31 @@ async def test_an_unknown_route_is_an_error() -> None:
     assert [state.route_number(name) for name in ("main", "api")] == [0, 1]
     with pytest.raises(ValueError):
         state.route_number("other")
+
+
+async def test_a_part_that_has_ended_does_not_keep_the_history_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted = Counted()
+    plan = Plan((), (), (), history=HistoryPlan(path=str(tmp_path / "h.db")))
+    state = AdminState(plan, counted.table)
+
+    async def end() -> None:
+        raise OSError("what nobody thought of")
+
+    monkeypatch.setattr(state.live, "run", end)
+    await state.open()
+    await asyncio.sleep(0.01)
+    counted.count(b"/a", 5)
+    await state.close()
+    assert "what nobody thought of" in caplog.text
+    again = AdminState(plan, Counted().table)
+    await again.open()
+    assert requests(await again.since(0)) == 5
+    await again.close()
+
+
+async def test_the_number_of_a_route_by_the_name_that_is_shown() -> None:
+    state = AdminState(PLAN, Counted(routes=("main", "a\\b")).table)
+    assert state.names[1].route == "a\\\\b"
+    assert state.route_number("a\\\\b") == 1

@@ -133,6 +133,34 @@ def test_an_answer_that_does_not_come_and_one_that_trickles_are_given_up() -> No
         caller.call("GetStats", {})
 
 
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b""])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_comes_byte_by_byte_is_given_up(begin: bytes, stream: bool) -> None:
+    """Each byte is in time; all together they are not, wherever they belong."""
+    done = threading.Event()
+
+    def serve(server: socket.socket) -> None:
+        client, _ = server.accept()
+        with client, contextlib.suppress(OSError):
+            client.recv(65536)
+            client.sendall(begin + (b"\0\0\0\xff\xff" if stream and b"Length" in begin else b""))
+            while not done.wait(0.05):
+                client.sendall(b"X")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        caller = Caller(parse_target(f"127.0.0.1:{server.getsockname()[1]}"), timeout_s=0.5)
+        begun = time.monotonic()
+        try:
+            with pytest.raises(CallError, match=r"did not answer within 0\.[57] s"):
+                list(caller.watch("WatchStats", {}, 0.7)) if stream else caller.call("GetStats", {})
+        finally:
+            done.set()
+            thread.join(10)
+        assert time.monotonic() - begun < 8
+
+
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_module, "MOST_BYTES", 1 << 20)
     with (

@@ -113,3 +113,13 @@ def test_rate_limits_and_faults_are_summed_up(tmp_path: Path) -> None:
         "    FAULT: 10 % wait 100ms-2s, 100 % are reset, 100 % get 64KiB a second; X-Weir-Fault",
         "    FAULT: 1 % are answered with 503; /api/...",
     ]
+
+
+def test_rate_limits_of_routes_are_summed_up(tmp_path: Path) -> None:
+    path = tmp_path / "weir.toml"
+    path.write_text(
+        '[[listener]]\naddress = ":8080"\nto = "127.0.0.1:8081"\n'
+        '[[route]]\nname = "api"\npath = "/api/*"\nto = { "127.0.0.1:8082" = 1, "127.0.0.1:8083" = 1 }\n'
+        '[[route.rate_limit]]\nby = "client"\nrate = "100/s"\n'
+    )
+    assert weir("check", str(path)).stdout.splitlines()[2] == "    api: each client: 100/s, 100 at once"

@@ -42,6 +42,9 @@ name = "canary"
 path = "/api/*"
 listener = "127.0.0.1:8080"
 to = { app = 9, users = 1 }
+[[route.rate_limit]]
+by = "all"
+rate = "5/s"
 
 [[route]]
 name = "old"
@@ -121,6 +124,7 @@ def test_the_same_for_programs(home: Path) -> None:
     assert found["route"]["name"] in ("canary:app", "canary:users")
     assert found["route"]["sides"] == [{"name": "canary:app", "weight": 9}, {"name": "canary:users", "weight": 1}]
     assert found["passed_over"] == [{"name": "users", "unmet": "methods"}]
+    assert {"rate_limit": "all 5/s", "says": "all requests together: 5/s, 5 at once"} in found["rules"]
     assert [(hook["phase"], hook["name"]) for hook in found["hooks"]] == [("request", "app.guard"), ("log", "app.note")]
     assert (found["refused"], found["client"]) == (None, "127.0.0.1")
     found = said(home, "GET", "/x", "--at", "127.0.0.1:8443", "--client", "192.0.2.1")

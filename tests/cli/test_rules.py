@@ -17,13 +17,15 @@ def test_limits_and_faults_are_two_tables() -> None:
         "rateLimits": [
             {"listener": ":8080", "name": "client 100/s", "by": "client", "passed": "120", "limited": "7"},
             {"listener": ":8080", "name": "try", "by": "all", "dryRun": True, "passed": "1", "evicted": "12345"},
+            {"route": "api", "name": "client 5/s", "by": "client", "passed": "3"},
         ],
         "faults": [{"listener": "unix:/x", "name": "fault\x1b 1", "matched": "5", "aborted": "2"}],
     }
     assert rule_lines(message) == [
-        "LISTENER  RATE LIMIT     PASSED  DELAYED  LIMITED  EVICTED  CROWDED",
-        ":8080     client 100/s      120        0        7        0        0",
-        ":8080     try (dry run)       1        0        0    12345        0",
+        "LISTENER/ROUTE  RATE LIMIT     PASSED  DELAYED  LIMITED  EVICTED  CROWDED",
+        ":8080           client 100/s      120        0        7        0        0",
+        ":8080           try (dry run)       1        0        0    12345        0",
+        "api             client 5/s          3        0        0        0        0",
         "",
         "LISTENER  FAULT        MATCHED  DELAYED  ABORTED  PACED",
         "unix:/x   fault\\x1B 1        5        0        2      0",

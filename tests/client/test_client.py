@@ -363,6 +363,24 @@ async def test_tls_is_verified(tmp_path: Path) -> None:
             await AsyncClient(tls, timeout=5).get_stats()
 
 
+@pytest.mark.parametrize("token", ["secret\nX: y", "secret ", "s\u00e9cret"])
+@pytest.mark.parametrize("made", [Client, AsyncClient])
+def test_a_token_that_cannot_be_sent_is_not_shown(made: type[Client] | type[AsyncClient], token: str) -> None:
+    with pytest.raises(ValueError, match="a token is one line of visible ASCII characters") as error:
+        made(token=token)
+    assert "cret" not in str(error.value)
+
+
+async def test_a_host_that_can_be_no_name() -> None:
+    url = f"http://{'a' * 70}:1"
+    with pytest.raises(UnreachableError, match="the host is no name"):
+        Client(url).get_status()
+    with pytest.raises(UnreachableError, match="the host is no name"):
+        next(Client(url).watch_stats())
+    with pytest.raises(UnreachableError, match="the host is no name"):
+        await AsyncClient(url).get_status()
+
+
 def test_importing_weir_does_not_import_the_client() -> None:
     code = "import sys, weir, weir.cli.main; print([m for m in sys.modules if m.split('.')[0] in ('h11', 'protobuf')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

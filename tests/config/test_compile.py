@@ -11,7 +11,7 @@ import pytest
 from weir.config.compile import compile_plan
 from weir.config.findings import TABLES
 from weir.config.load import load_text
-from weir.config.model import RequestEdits, Respond, ResponseEdits, Route
+from weir.config.model import RateLimit, RequestEdits, Respond, ResponseEdits, Route
 from weir.config.plan import (
     AddressPlan,
     ClusterPlan,
@@ -216,6 +216,7 @@ GROUP = ("group",)  # only with a user
 # tests/config/test_routing.py, tests/config/test_actions.py
 ROUTES = {
     *(("route", key) for key in Route.model_fields if ("route", key) not in TABLES),
+    *(("route", "rate_limit", key) for key in RateLimit.model_fields),
     *(("route", "respond", key) for key in Respond.model_fields),
     *(("route", "request", key) for key in RequestEdits.model_fields),
     *(("route", "response", key) for key in ResponseEdits.model_fields),
@@ -322,7 +323,7 @@ def test_every_field_of_the_plan_can_be_set() -> None:
     structure |= {"admin.address", "admin.written", "group", "directory", "hooked"}
     structure |= {"cluster.hedge.after_ms"}  # written as the same key
     structure |= {"listener.error_pages", "cluster.name", "cluster.endpoints", "stats.openapi", "route.openapi"}
-    structure |= {"route.action"}
+    structure |= {"route.action", "route.rate_limits", "route.limited_as"}
     whole = text_with((), "")
     assert set(flat(plan_of(whole))) == tested | structure
     assert set(flat(plan_of(LEAST))) >= {name for name in tested if name.count(".") < 2 or "listener" not in name}

@@ -198,6 +198,10 @@ POOL = CLUSTER + "[cluster.pool]\n"
             "(line 2)",
         ),
         (
+            LISTENER + CLUSTER + '[[route]]\nlistener = ":8080"\npath = "/x"\nto = "127.0.0.1:8080"\n',
+            '10:6: route[0].to: "127.0.0.1:8080" is the listener itself: requests would go round for ever (line 2)',
+        ),
+        (
             LISTENER.replace("app", "unix:/w").replace(":8080", "unix:/w"),
             '3:6: listener[0].to: "unix:/w" is the listener itself: requests would go round for ever (line 2)',
         ),
@@ -213,6 +217,11 @@ def test_contradictions(refusals: Refusals, text: str, said: str) -> None:
         # one port, different addresses
         LISTENER.replace(":8080", "127.0.0.1:8080") + LISTENER.replace(":8080", "[::1]:8080") + CLUSTER,
         LISTENER.replace(":8080", ":0") + LISTENER.replace(":8080", ":0") + CLUSTER,
+        # the address of one listener stands in that of another, whose route sends requests to the first
+        LISTENER
+        + LISTENER.replace(":8080", ":80")
+        + CLUSTER
+        + '[[route]]\nlistener = ":8080"\npath = "/x"\nto = "127.0.0.1:80"\n',
         # hooks may choose any cluster
         'hooks = "app.hooks"\n' + LISTENER + CLUSTER + CLUSTER.replace('"app"', '"other"'),
         # a log that is visibly off

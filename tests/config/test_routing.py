@@ -57,6 +57,7 @@ def test_a_listener_may_have_nothing_but_routes() -> None:
         ('host = "API.example.com."', "hosts", ("api.example.com",)),
         ('host = ["a.b", "*.b"]', "hosts", ("a.b", "*.b")),
         ('host = "[0::1]"', "hosts", ("[::1]",)),
+        ('host = "[::FFFF:c000:201]"', "hosts", ("[::ffff:192.0.2.1]",)),
         ("host = []", "hosts", ()),
         ('path = "/users/{id}/posts"', "path", "/users/{id}/posts"),
         ('path = "/%61%7E%20%7b/ä/%2a"', "path", "/a~%20%7B/%C3%A4/%2A"),
@@ -137,6 +138,17 @@ def test_the_table_grows_with_the_routes() -> None:
     assert plan_of("[stats]\nrows = 5000\n" + text).stats.rows == 5_000
 
 
+def test_the_rate_limits_of_a_route_are_shared_by_its_sides() -> None:
+    limits = '[[route.rate_limit]]\nby = "client"\nrate = "10/s"\n[[route.rate_limit]]\nby = "all"\nrate = "1/m"\n'
+    more = LISTENER.replace("80", "81") + 'max_body = "1KiB"\n'
+    split = '[[route]]\nname = "api"\npath = "/api/*"\nto = { app = 9, shop = 1 }\n' + limits
+    plan = plan_of(LISTENER + more + split + routes_of('path = "/b"'))
+    found = {route.name: (route.limited_as, [(one.by, one.rate) for one in route.rate_limits]) for route in plan.routes}
+    own = ("api", [("client", (10, 1000)), ("all", (1, 60_000))])
+    assert found == {":80": ("", []), ":81": ("", []), "api:app": own, "api:shop": own, "/b": ("", [])}
+    assert len(plan.routes) == 8, "the listeners differ in what routes have from them"
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------
 
 
@@ -150,6 +162,16 @@ def test_the_table_grows_with_the_routes() -> None:
         ('host = "a b"', 'host: "a b" is not a host; for example "api.example.com" or "*.example.com"'),
         ('host = ["a", "A"]', 'host: "a" is there twice; take one out'),
         ('host = "[::g]"', 'host: "[::g]" is not a host; an IPv6 address in brackets, without a port'),
+        (
+            '[[route.rate_limit]]\nby = "client"\nrate = "1/s"\n[[route.rate_limit]]\nby = "client"\nrate = "1/s"',
+            'rate_limit[1].rate: another rate limit of this route is called "client 1/s" (line 8); give it a name',
+        ),
+        ('[[route.rate_limit]]\nby = "client"', "rate_limit[0].rate: missing: every [[route.rate_limit]] needs it"),
+        ('host = "[::1"', 'host: "[::1" is not a host; an IPv6 address in brackets, without a port'),
+        ('host = "[::1%lo]"', 'host: "[::1%lo]" is not a host; an IPv6 address in brackets, without a port'),
+        ('host = "[0::1]:80"', 'host: "[0::1]:80": the port of a host does not count; write "[::1]"'),
+        ('host = "::1"', 'host: "::1": an IPv6 address stands in brackets; write "[::1]"'),
+        ('host = ["[::1]", "[0::1]"]', 'host: "[::1]" is there twice; take one out'),
         ('path = "api"', 'path: "api" does not start with /; write "/api"'),
         (
             'path = "/api*"',
@@ -369,3 +391,24 @@ def test_a_thousand_routes_are_read_quickly() -> None:
     read, compiled, made = (min(column) for column in zip(*times, strict=True))
     print(f"read {read:.3f} s, compiled {compiled:.3f} s, router {made:.3f} s")
     assert read + compiled + 2 * made < 0.7
+
+
+@pytest.mark.figures("what is wrong with five thousand routes is told within ten seconds of a processor")
+def test_what_is_wrong_with_many_routes_is_told_soon(refusals: Refusals) -> None:
+    """Each was minutes while every route was compared with every other."""
+    count = 5_000
+    clusters = "".join(f'[[cluster]]\nname = "c{n}"\nendpoints = ["127.0.0.1:{n + 1000}"]\n' for n in range(count))
+    listeners = "".join(f'[[listener]]\naddress = ":{n + 1}"\nto = "app"\n' for n in range(200))
+    made = {
+        "for the same path": routes_of(*(f'name = "{n}"\npath = "/a"\nfields = {{ A = "{n}" }}' for n in range(count))),
+        "alike": routes_of(*('path = "/a"' for _ in range(count))),
+        "misspelt": routes_of(*(f'path = "/{n}"\nzzqqx = 1' for n in range(count))),
+        "of no listener": listeners + routes_of(*(f'path = "/{n}"\nlistener = ":{n + 900}"' for n in range(count))),
+        "with mirrors": clusters + routes_of("x = 1", *(f'path = "/{n}"\nmirror = "c{n}"' for n in range(count))),
+    }
+    for what, text in made.items():
+        begun = time.process_time()
+        assert refusals(LISTENER + text + CLUSTERS)
+        took = time.process_time() - begun
+        print(f"{count} routes {what}: {took:.2f} s")
+        assert took < 10, what

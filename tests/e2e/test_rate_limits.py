@@ -145,6 +145,17 @@ def test_one_process_does_it_too(weir: MakeRig) -> None:
     assert [record["reason"] for record in rig.proxy.logged(2, status=429)] == ["rate_limited"] * 2
 
 
+def test_a_limit_of_a_route_is_one_for_workers_and_sides_and_is_kept(weir: MakeRig) -> None:
+    route = {"name": "split", "path": "/", "rate_limit": [{"by": "all", "rate": "1/h", "burst": 9}]}
+    rig = weir(top={**WORKERS, "workers": 3, "route": [route | {"to": {"app": 1, "127.0.0.1:1": 0}}]})
+    assert statuses(rig, 12) == [200] * 9 + [429] * 3
+    assert rig.ask(b"GET /other HTTP/1.1\r\nHost: test\r\n\r\n").status == 200
+    reload(rig)
+    assert statuses(rig, 3) == [429] * 3
+    eventually(lambda: len(children(rig.proxy.pid)) == 3, 10)
+    forget(rig, RELOADED, "worker ")
+
+
 def test_clients_behind_different_addresses_have_rates_of_their_own(weir: MakeRig) -> None:
     rig = weir(listener={"rate_limit": [HOUR]}, top=WORKERS)
 

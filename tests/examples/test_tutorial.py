@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bench.tutorial import BEGIN, END, replaced
-from tests.admin.served import count, serving
+from tests.admin.rig import count, served
 from tests.e2e.peers import Endpoint, chunked, dial, ok
 from tests.e2e.wire import Message, eventually
 from tests.examples.support import ALL, CONCURRENT, COUNTED, POOLED, TUTORIAL, StartPart, get, run_client
@@ -262,8 +262,8 @@ async def test_the_client_asks_weir_as_well() -> None:
     table = layout.create(8, ["main"], workers=1)
     count(Counters(table, 0), b"/often", 1000, times=3)  # 100 bytes each
     count(Counters(table, 0), b"/once", 1000)
-    async with serving(table) as port:
-        done = await asyncio.to_thread(run_client, ("127.0.0.1", port))
+    async with served(table) as server:
+        done = await asyncio.to_thread(run_client, (server.host, server.port))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "         300 /often\n         100 /once\n"
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.plane.scene import GET, OK, Scene
-from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, RateLimitPlan
+from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, MatchPlan, RateLimitPlan, RoutePlan
 from weir.plane.admission import Admission, key_of_client
 from weir.plane.answers import ErrorPages
 from weir.plane.fake import FakeStream
@@ -50,6 +50,53 @@ def ask(scene: Scene, request: bytes = GET) -> int:
 
 def field(name: bytes, *values: bytes) -> bytes:
     return GET[:-2] + b"".join(name + b": " + value + b"\r\n" for value in values) + b"\r\n"
+
+
+# -- of routes --------------------------------------------------------------------------------------------
+
+
+def test_a_route_has_limits_of_its_own_beside_those_of_the_listener(stage: Stage) -> None:
+    two, three = (RateLimitPlan("all", (n, 60_000)) for n in (2, 3))
+    scene = limited(
+        stage,
+        RateLimitPlan("all", (9, 60_000)),
+        routes=[
+            RoutePlan("a:x", 0, rate_limits=(two,), limited_as="a"),
+            RoutePlan("a:y", 0, rate_limits=(two,), limited_as="a"),
+            RoutePlan("b", 0, rate_limits=(three, RateLimitPlan("field:X-Key", (1, 60_000))), limited_as="b"),
+            RoutePlan("c", 0),
+        ],
+        matches=[
+            MatchPlan("a", ((1, 1),), path="/a", methods=("GET",)),
+            MatchPlan("a", ((2, 1),), path="/a"),
+            MatchPlan("b", ((3, 1),), path="/b"),
+            MatchPlan("c", ((4, 1),), path="/c"),
+        ],
+    )
+
+    def of(path: bytes, method: bytes = b"GET", more: bytes = b"") -> bytes:
+        return GET.replace(b"GET", method).replace(b" /a ", b" " + path + b" ")[:-2] + more + b"\r\n"
+
+    sides = [of(b"/a"), of(b"/a", b"PUT"), of(b"/a"), of(b"/a", b"PUT")]
+    assert [ask(scene, request) for request in sides] == [200, 200, 429, 429], "sides share what the route may have"
+    key = of(b"/b", more=b"X-Key: k\r\n")
+    assert [ask(scene, request) for request in (key, key, of(b"/b"), of(b"/b"), of(b"/b"))] == [200, 429, 200, 200, 429]
+    assert [ask(scene, of(b"/c")) for _ in range(4)] == [200] * 4
+    assert ask(scene, of(b"/")) == 429, "the listener's own limit is about all of them"
+    # Who is refused by one is charged by none.
+    assert counts(scene) == [{"passed": 9, "limited": 1}]
+    assert [
+        (name, {kind: n for kind, n in count.items() if n}) for name, *_, count in scene.rules.route_limit_counts()
+    ] == [("a", {"passed": 2, "limited": 2}), ("b", {"passed": 3, "limited": 1}), ("b", {"passed": 1, "limited": 1})]
+
+
+def test_a_listener_may_have_no_limits_where_a_route_has(stage: Stage) -> None:
+    scene = stage(
+        routes=[RoutePlan("a", 0, rate_limits=(RateLimitPlan("all", (1, 60_000)),), limited_as="a")],
+        matches=[MatchPlan("a", ((1, 1),), path="/a")],
+    )
+    for path, statuses in ((b" /a ", [200, 429, 429]), (b" /b ", [200, 200, 200])):
+        assert [ask(scene, GET.replace(b" /a ", path)) for _ in statuses] == statuses
 
 
 # -- refusals ---------------------------------------------------------------------------------------------

@@ -185,6 +185,15 @@ def test_rules_and_who_they_are_about() -> None:
     stage.close()
 
 
+def test_rules_of_a_route_stand_behind_those_of_the_listener() -> None:
+    own = (RateLimitPlan("all", (1, 1000), methods=("PUT",)), RateLimitPlan("client", (1, 1000)))
+    routes = (PLAN.routes[0], replace(PLAN.routes[1], rate_limits=own, limited_as="api"), *PLAN.routes[2:])
+    stage = Stage(replace(PLAN, routes=routes))
+    for line, limits in ((b"GET /api/x", [0, 3]), (b"PUT /api/x", [2, 3]), (b"PUT /x", [])):
+        assert stage.plane.explain(0, line + b" HTTP/1.1\r\nHost: h\r\n\r\n", "192.0.2.9")["limits"] == limits
+    stage.close()
+
+
 def test_a_client_that_a_trusted_proxy_tells_of() -> None:
     plan = replace(PLAN, listeners=(replace(PLAN.listeners[0], trusted_proxies=(LOOPBACK,)),))
     stage = Stage(plan)

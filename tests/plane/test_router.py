@@ -228,6 +228,15 @@ def test_the_asterisk_of_options_is_no_path() -> None:
         ("badexample.com", 3),
         ("[::1]:80", 4),
         ("[::1]", 4),
+        ("[0::1]", 4),
+        ("[0000:0000:0000:0000:0000:0000:0000:0001]:80", 4),
+        ("[::0.0.0.1]", 4),
+        ("[::2]", 3),
+        ("[::FFFF:192.0.2.1]", 5),
+        ("[0:0:0:0:0:ffff:c000:201]:8080", 5),
+        ("[::g]", 3),
+        ("[]", 3),
+        ("[" + "0" * 60 + "::1]", 3),
         (".example.com", 3),
         ("a" * 300 + ".example.com", 3),
         ("a." * 150 + "example.com", 3),
@@ -235,7 +244,7 @@ def test_the_asterisk_of_options_is_no_path() -> None:
     ],
 )
 def test_hosts(host: str, taken: int) -> None:
-    hosts = ("api.example.com", "*.api.example.com", "*.example.com", "", "[::1]")
+    hosts = ("api.example.com", "*.api.example.com", "*.example.com", "", "[::1]", "[::ffff:192.0.2.1]")
     router = Router([match("", *filter(None, (name,)), to=number) for number, name in enumerate(hosts)])
     assert router.explain(request(host=host))[0] == taken
 

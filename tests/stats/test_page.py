@@ -9,7 +9,7 @@ import pytest
 from weir.plane.counters import Counters
 from weir.reasons import Reason
 from weir.stats import layout
-from weir.stats.page import printable, render
+from weir.stats.page import SharedPage, printable, render
 from weir.stats.reader import Counts, snapshot
 
 
@@ -109,3 +109,22 @@ def test_reasons_stand_below_the_table() -> None:
             struct.pack_into("Q", table, at + 8 * Reason.EVICTED, times * worker)
         assert snapshot(table).reasons[Reason.BAD_HOST] == 120_003
         assert render(table).decode().splitlines()[1:] == ["", "120003  bad_host", "120000  evicted"]
+
+
+def test_a_page_that_takes_long_to_make_is_shared() -> None:
+    now, took, made = 100.0, 0.001, 0
+
+    def make(memory: object) -> bytes:
+        nonlocal now, made
+        now, made = now + took, made + 1
+        return b"%d" % made
+
+    page = SharedPage(None, make, lambda: now)
+    assert [page(), page(), page()] == [b"1", b"2", b"3"]
+    took = 0.5
+    assert [page(), page()] == [b"4", b"4"]
+    now += 4.9
+    assert page() == b"4"
+    now += 0.2
+    took = 0.001
+    assert [page(), page()] == [b"5", b"6"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan
+from weir.config.plan import AddressPlan, FaultPlan, ListenerPlan, Plan, RateLimitPlan, RoutePlan
 from weir.plane.gcra import RateLimit
 from weir.stats import rules
 from weir.stats.rules import RuleBook
@@ -48,6 +48,30 @@ def test_a_new_plan_goes_on_with_what_is_as_before(before: RateLimitPlan, after:
     assert (new.limits[0][1] is old.limits[0][0]) == kept
     again = RuleBook(plan(after, address=":9090"), workers=2, before=new)
     assert again.limits[0][0] is not new.limits[0][1], "another listener is another matter"
+
+
+def routed(*routes: RoutePlan) -> Plan:
+    return replace(plan(LIMIT), routes=routes)
+
+
+def test_the_limits_of_a_route_are_one_for_all_its_sides() -> None:
+    """And for all listeners: what differs is what they have of them, not whose requests are counted."""
+    one = RoutePlan("api:a", 0, rate_limits=(LIMIT, LIMIT), limited_as="api")
+    book = RuleBook(routed(one, replace(one, name="api:b", max_body_bytes=7), RoutePlan("x", 0)), workers=2)
+    first, second, none = book.route_limits
+    assert [id(memory) for memory in first] == [id(memory) for memory in second]
+    assert first[0] is not first[1]
+    assert none == []
+    assert len({id(memory) for memory in (*book.limits[0], *first)}) == 3
+    RateLimit(first[1], 1, LIMIT).spend([b"a"] * 20, 10**15)
+    assert [(name, rule, counts["passed"]) for name, rule, _, counts in book.route_limit_counts()] == [
+        ("api", "client 10/s", 0),
+        ("api", "client 10/s", 10),
+    ]
+    again = RuleBook(routed(RoutePlan("x", 0), replace(one, cluster=3, rate_limits=(LIMIT,))), 2, before=book)
+    assert again.route_limits[1][0] is first[0], "a reload forgives nobody"
+    other = RuleBook(routed(replace(one, limited_as="other")), 2, before=book)
+    assert other.route_limits[0][0] is not first[0]
 
 
 def test_counts_are_summed_over_workers() -> None:

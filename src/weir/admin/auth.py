@@ -49,8 +49,9 @@ class Guard:
             return refusal(path, 401, text, {"WWW-Authenticate": 'Bearer realm="weir"'})
         if self.unix:
             return None
-        for name, value in (("Host", headers.get("host")), ("Origin", headers.get("origin"))):
-            if value is not None and not is_local_name(value if name == "Host" else urlsplit(value).netloc):
+        for name, is_local in (("Host", is_local_name), ("Origin", is_local_origin)):
+            value = headers.get(name)
+            if value is not None and not is_local(value):
                 text = f"{name} names another machine; ask as localhost or 127.0.0.1, or configure a token"
                 return refusal(path, 403, text)
         return None
@@ -67,6 +68,14 @@ def refusal(path: str, status: int, text: str, headers: dict[str, str] | None = 
         code = {401: "unauthenticated", 403: "permission_denied"}[status]
         return JSONResponse({"code": code, "message": text}, status, headers)
     return PlainTextResponse(text + "\n", status, headers)
+
+
+def is_local_origin(origin: str) -> bool:
+    """Whether an Origin (`scheme://name:port`) can only mean this machine."""
+    try:
+        return is_local_name(urlsplit(origin).netloc)
+    except ValueError:
+        return False
 
 
 def is_local_name(authority: str) -> bool:

@@ -216,7 +216,7 @@ def collect_rules(state: AdminState, families: dict[str, Family]) -> None:
         return
     # Listeners on port 0 have the same name, and so may their rules: there is one sample for them.
     sums: Counter[tuple[str, ...]] = Counter()
-    for listener, name, limit, counts in state.rules.limit_counts():
+    for listener, name, limit, counts in (*state.rules.limit_counts(), *state.rules.route_limit_counts()):
         labels = (printable(listener), printable(name))
         refused = "would_limit" if limit.dry_run else "limited"
         for outcome, count in (

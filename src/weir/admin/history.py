@@ -11,14 +11,14 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from weir.admin.store import MINUTE, SUMS, Batch, Store, StoreError
+from weir.admin.store import MINUTE, SUMS, Batch, Store, StoreError, summed
 from weir.config.plan import HistoryPlan
-from weir.stats.frame import Frame, from_series
+from weir.stats.frame import Frame
 from weir.stats.names import Name
 from weir.stats.reader import Counts
 
@@ -100,20 +100,24 @@ class History:
 
     async def run(self) -> None:
         """Records until it is cancelled."""
+        failing = False
         while True:
             now = self._clock()
             step = self.plan.flush_ms / 1000
             await asyncio.sleep(step - now % step)
-            await self.flush()
+            try:
+                await self.flush()
+                failing = False
+            except Exception:
+                # A fault of ours, or a table that cannot be read now: what it has counted is there the next time.
+                if not failing:
+                    log.exception("history: nothing could be recorded; it is tried again")
+                failing = True
 
     async def flush(self) -> bool:
         """Records what has been counted so far. False if it could not be written: it is still there for the next."""
         async with self._lock:
-            frame = self._take()
-            written = await self._call(self._write, frame)
-            if written:
-                self._last = frame
-        return written
+            return await self._call(self._write, self._take())
 
     async def close(self) -> None:
         """Records what there is and closes the file."""
@@ -164,10 +168,24 @@ class History:
     def _open(self) -> None:
         try:
             self._store = self._make_store(Path(self.plan.path) if self.plan.path else None)
+            try:
+                self._begin_or_start_anew()
+            except BaseException:
+                self._store.close()
+                raise
         except (StoreError, sqlite3.Error, OSError) as error:
             log.error("history: %s; it is kept in memory until weir is started again", error)
             self._store = self._make_store(None)
-        self._begin()
+            self._begin()
+
+    def _begin_or_start_anew(self) -> None:
+        try:
+            self._begin()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self._store.start_anew(str(error))
+            self._begin()
 
     def _make_store(self, path: Path | None) -> Store:
         plan = self.plan
@@ -191,7 +209,8 @@ class History:
     def _write(self, frame: Frame) -> bool:
         try:
             if self._store.is_gone():
-                self._start_anew("the file was removed or replaced")
+                was_there = self._store.is_open
+                self._start_anew("the file was removed or replaced" if was_there else "no file could be begun before")
             try:
                 self._write_once(frame)
             except sqlite3.OperationalError:
@@ -209,6 +228,8 @@ class History:
         if self._failing:
             log.warning("history: %s can be written again; nothing was lost", self._store.path)
             self._failing = False
+        # Here and not where it was called for: who called may have gone meanwhile, and it is written all the same.
+        self._last = frame
         return True
 
     def _write_once(self, frame: Frame) -> None:
@@ -271,16 +292,20 @@ class History:
 
     def _between(self, since_s: float, until_s: float | None, now: Frame) -> Stretch:
         since, until = int(since_s // MINUTE * MINUTE), self._until(until_s)
-        starts = [int(since)]
-        records: list[tuple[int, bytes]] = []
-        for start, key, numbers in self._store.read(None, since, until):
-            starts.append(start)
-            records.append((key, numbers))
-        frame = from_series(records, _HISTORY, 0, 0)
+        first = since
+
+        def records() -> Iterator[tuple[int, bytes]]:
+            # One after the other: all of them may be as much as the file.
+            nonlocal first
+            for start, key, numbers in self._store.read(None, since, until):
+                first = min(first, start)
+                yield key, numbers
+
+        frame = summed(records())
         if until * 1_000_000 > now.taken_us:
             frame = frame.plus(self._keyed(now.minus(self._last)))
         oldest = self._store.first_start()
-        begins_us = max(min(starts), oldest or 0) * 1_000_000
+        begins_us = max(first, oldest or 0) * 1_000_000
         if oldest is None:
             begins_us = max(begins_us, now.since_us)
         return Stretch(frame.spanning(begins_us, min(until * 1_000_000, now.taken_us)), self._names)
@@ -305,7 +330,7 @@ class History:
         if fresh and first <= moment < until:
             steps.setdefault(moment // step * step, []).append((0, delta.total(fresh).pack_series(0)))
         return [
-            make_point(start, from_series(steps.get(start, []), _HISTORY, 0, 0))
+            make_point(start, summed(steps.get(start, [])))
             for start in range(first, int(-(-until // step) * step), step)
         ]
 

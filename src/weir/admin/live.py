@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from weir.stats import layout, reader, roster
 from weir.stats.frame import Frame, quantile_of, unpack
 from weir.stats.names import Name
+from weir.stats.page import printable
 from weir.stats.reader import Counts
 from weir.stats.rules import RuleBook
 
@@ -179,11 +180,20 @@ class Live:
     async def run(self) -> None:
         """Samples until it is cancelled."""
         end = asyncio.create_task(self._wake_at_the_end())
+        failing = False
         try:
             await self._recall()
             while True:
                 await self._until_due()
-                self.tick()
+                try:
+                    self.tick()
+                    failing = False
+                except Exception:
+                    # A fault of ours, or a table that cannot be read now: the next tick may do.
+                    if not failing:
+                        log.exception("live page: the table could not be sampled; it is tried again")
+                    failing = True
+                    await asyncio.sleep(TICK_S)
         finally:
             end.cancel()
             # Nobody ticks any more: who waits for it is sent home.
@@ -348,10 +358,13 @@ class Live:
 
     def parts(self, route: str) -> list[tuple[float, float]]:
         """For each part of the ledger the time in us within which half and 99 % of the route's exchanges had it."""
-        parts = self.memo("parts", lambda: reader.route_parts(self.memory)).get(route, [])
+        parts = self.memo("parts", self._parts_by_name).get(route, [])
         if not any(map(any, parts)):
             return []
         return [(quantile_of(part, 0.5), quantile_of(part, 0.99)) for part in parts]
+
+    def _parts_by_name(self) -> dict[str, list[list[int]]]:
+        return {printable(name): parts for name, parts in reader.route_parts(self.memory).items()}
 
     async def minutes(self, route: str, path: str) -> list[ChartPoint]:
         """The last hour of one path, minute by minute; empty if nobody keeps it."""

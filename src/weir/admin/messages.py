@@ -154,16 +154,28 @@ def status_message(state: AdminState) -> pb.GetStatusResponse:
         reasons=reason_counts(
             {info.word: n for info, n in zip(REASONS, reasons, strict=False) if n and info.word != "none"}
         ),
-        rate_limits=[
-            pb.RateLimit(listener=listener, name=name, by=rule.by, dry_run=rule.dry_run, **counts)
-            for listener, name, rule, counts in (state.rules.limit_counts() if state.rules is not None else ())
-        ],
+        rate_limits=limit_messages(state),
         faults=[
             pb.Fault(listener=listener, name=name, **counts)
             for listener, name, _rule, counts in (state.rules.fault_counts() if state.rules is not None else ())
         ],
         hooks=hooks_message(state),
     )
+
+
+def limit_messages(state: AdminState) -> list[pb.RateLimit]:
+    if state.rules is None:
+        return []
+    return [
+        *(
+            pb.RateLimit(listener=listener, route="", name=name, by=rule.by, dry_run=rule.dry_run, **counts)
+            for listener, name, rule, counts in state.rules.limit_counts()
+        ),
+        *(
+            pb.RateLimit(listener="", route=route, name=name, by=rule.by, dry_run=rule.dry_run, **counts)
+            for route, name, rule, counts in state.rules.route_limit_counts()
+        ),
+    ]
 
 
 def hooks_message(state: AdminState) -> pb.Hooks:

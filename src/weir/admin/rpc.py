@@ -14,7 +14,7 @@ from protobuf.wkt import Duration, Timestamp
 
 from weir._gen import stats_pb as pb
 from weir._gen.stats_connect import Stats
-from weir.admin.history import MOST_POINTS, Point
+from weir.admin.history import Point
 from weir.admin.messages import point_message, status_message, timestamp, view_message
 from weir.admin.state import AdminState, Span
 from weir.admin.ticks import LostError, Ticks
@@ -95,10 +95,10 @@ class StatsService(Stats):
         return status_message(self.state)
 
     async def _points(self, since: float, step: int, route: str, path: str) -> list[Point]:
-        if time.time() - since > MOST_POINTS * step:
-            raise _invalid(f"step: that is more than {MOST_POINTS} points; ask for a longer step or a shorter time")
         try:
             return await self.state.history.points(since, step_s=step, route=route, path=path)
+        except ValueError as error:
+            raise _invalid(str(error)) from None
         except sqlite3.Error as error:
             raise ConnectError(Code.UNAVAILABLE, f"the history cannot be read: {error}") from error
 

@@ -8,6 +8,7 @@ import importlib.util
 import ipaddress
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -29,6 +30,13 @@ log = logging.getLogger("weir.admin")
 # on what is left of them (whole seconds; it should never come to that).
 LINGER_S: Final = 0.3
 GRACE_S: Final = 1
+# How long a client may take to send a request, and a connection may have none; how often that is looked at. Where there
+# are many, it is by what makes room that others can ask.
+PATIENCE_S: Final = 10.0
+PATIENCE_CROWDED_S: Final = 1.0
+LOOK_S: Final = 1.0
+CROWDED: Final = 500
+MOST_CONNECTIONS: Final = 1000
 
 
 class AdminRefusedError(ValueError):
@@ -107,7 +115,7 @@ async def serving(app: Any, sockets: Sequence[socket.socket], state: AdminState)
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-            limit_concurrency=1000,
+            limit_concurrency=MOST_CONNECTIONS,
             **protocol(),
         )
     )
@@ -120,7 +128,11 @@ async def serving(app: Any, sockets: Sequence[socket.socket], state: AdminState)
                 running.result()
                 raise RuntimeError("the admin server ended before it began")
             await asyncio.sleep(0.005)
-        yield
+        looking = asyncio.create_task(look_after(server))
+        try:
+            yield
+        finally:
+            looking.cancel()
     finally:
         state.stopping.set()
         server.should_exit = True
@@ -130,6 +142,28 @@ async def serving(app: Any, sockets: Sequence[socket.socket], state: AdminState)
         cut(server)
         for copy in copies:
             copy.close()
+
+
+async def look_after(server: Server) -> None:
+    """Ends connections whose client sends no request, or no whole one: uvicorn waits for it for ever."""
+    waits_since: dict[Any, float] = {}
+    while True:
+        await asyncio.sleep(LOOK_S)
+        now, connections = time.monotonic(), server.server_state.connections
+        waits_since = {one: waits_since.get(one, now) for one in connections if waits_for_client(one)}
+        patience = PATIENCE_S if len(connections) < CROWDED else PATIENCE_CROWDED_S
+        for connection, since in waits_since.items():
+            if now - since >= patience and connection.transport is not None:
+                connection.transport.abort()
+
+
+def waits_for_client(connection: Any) -> bool:
+    """Whether no whole request is in progress. Of HTTP/2 there may be several, of HTTP/1.1 there is one."""
+    cycles = connection.cycles.values() if hasattr(connection, "cycles") else [getattr(connection, "cycle", None)]
+    return not any(
+        cycle is not None and not cycle.response_complete and (cycle.response_started or not cycle.more_body)
+        for cycle in cycles
+    )
 
 
 async def cut_later(server: Server) -> None:

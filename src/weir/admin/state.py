@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -16,9 +16,12 @@ from weir.config.plan import Plan
 from weir.stats import layout
 from weir.stats.frame import Frame, take, unpack
 from weir.stats.names import Name, TableNames
+from weir.stats.page import printable
 from weir.stats.rules import RuleBook
 
 __all__ = ["AdminState", "Span"]
+
+log = logging.getLogger("weir.admin")
 
 # Frames of the last minutes, for questions about short times: the history answers to the minute only.
 RECENT_EVERY_S: Final = 5.0
@@ -70,8 +73,10 @@ class AdminState:
         self.stopping.set()
         for task in self._tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                # The history is written and closed all the same.
+                log.error("a part of the admin process had ended before", exc_info=ended)
         # What was counted in the last moment is recorded, too.
         self._frame = None
         await self.history.close()
@@ -105,8 +110,8 @@ class AdminState:
         return Span(*await self.history.between(since_s))
 
     def route_number(self, name: str) -> int:
-        """ValueError if there is no such route."""
-        return layout.route_names(self.memory).index(name)
+        """Of a route as `names` calls it. ValueError if there is no such one."""
+        return [printable(known) for known in layout.route_names(self.memory)].index(name)
 
     async def _run_recent(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 from weir.stats.frame import Frame, empty, from_series
 from weir.stats.names import Name
 
-__all__ = ["HOUR", "MINUTE", "SUMS", "Batch", "Store", "StoreError"]
+__all__ = ["HOUR", "MINUTE", "SUMS", "Batch", "Store", "StoreError", "summed"]
 
 log = logging.getLogger("weir.admin")
 
@@ -34,6 +34,7 @@ HOUR: Final = 3600
 _APPLICATION: Final = 0x77656972
 _VERSION: Final = 1
 _BROKEN_KEPT: Final = 3
+_MODE: Final = 0o640
 # Of the file's bound: what is left after records were removed to keep it, so that it is not at the bound each time.
 _LOW_WATER: Final = 0.9
 
@@ -117,9 +118,9 @@ class Store:
     def recorded(self, table: tuple[int, int, int]) -> Frame:
         """What was recorded of this shared table so far: a frame without series if nothing was."""
         rows = self._read("SELECT created_us, seed_0, seed_1, taken_us FROM origin")
-        if not rows or (rows[0][0], int(rows[0][1]), int(rows[0][2])) != table:
+        if not rows or tuple(map(str, rows[0][:3])) != tuple(map(str, table)):
             return empty(table)
-        return from_series(self._read("SELECT row, numbers FROM mark"), table, table[0], rows[0][3])
+        return summed(self._read("SELECT row, numbers FROM mark"), table).spanning(table[0], rows[0][3])
 
     def write(self, batch: Batch) -> None:
         """All of the batch or nothing of it. sqlite3.Error if it could not be written."""
@@ -142,18 +143,18 @@ class Store:
 
     def read(self, keys: Sequence[int] | None, since: int, until: int) -> Iterator[tuple[int, int, bytes]]:
         """(start, key, numbers) of what lies in [since, until): of some series, or of all that are no sums."""
-        assert self._db is not None
+        db = self._open_db()
         for table, width in (("hour", HOUR), ("minute", MINUTE)):
             first = since // width * width
             if keys is None:
-                yield from self._db.execute(
+                yield from db.execute(
                     f"SELECT start, series, numbers FROM {table} WHERE start >= ? AND start < ? AND series < ?",
                     (first, until, SUMS),
                 )
                 continue
             starts = [
                 start
-                for (start,) in self._db.execute(
+                for (start,) in db.execute(
                     # Each step jumps to the next start: the records between are not looked at.
                     f"WITH RECURSIVE s(start) AS (SELECT min(start) FROM {table} WHERE start >= :first UNION ALL "
                     f"SELECT (SELECT min(start) FROM {table} WHERE start > s.start) FROM s WHERE s.start IS NOT NULL) "
@@ -164,7 +165,7 @@ class Store:
             for start in starts:
                 for key in keys:
                     query = f"SELECT start, series, numbers FROM {table} WHERE start = ? AND series = ?"
-                    yield from self._db.execute(query, (start, key))
+                    yield from db.execute(query, (start, key))
 
     def first_start(self) -> int | None:
         """When the oldest record begins."""
@@ -200,10 +201,17 @@ class Store:
         )
         return int((pages - free) * size)
 
+    @property
+    def is_open(self) -> bool:
+        """Not so after a new file could not be begun."""
+        return self._db is not None
+
     def is_gone(self) -> bool:
-        """Whether somebody has removed the file, or put another in its place."""
+        """Whether somebody has removed the file, or put another in its place, or none could be begun the last time."""
         if self.path is None:
             return False
+        if self._db is None:
+            return True
         try:
             about = self.path.stat()
         except OSError:
@@ -211,13 +219,23 @@ class Store:
         return (about.st_dev, about.st_ino) != self._file
 
     def start_anew(self, why: str) -> None:
-        """Moves the file aside, if it is still there, and begins a new one. StoreError if that cannot be done."""
+        """Moves the file aside, if it is still there, and begins a new one.
+
+        StoreError or sqlite3.Error if that cannot be done: then there is no file until it is done again.
+        """
         self._close_db()
         assert self.path is not None
         aside = move_aside(self.path)
+        try:
+            self._open_file()
+        except (sqlite3.Error, OSError):
+            self._close_db()
+            # Half a file is nobody's; it would be kept as a broken one, and in the end push out those that are.
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            raise
         where = f"; it was kept as {aside}" if aside is not None else ""
         log.error("history: %s: %s; beginning a new file%s", self.path, why, where)
-        self._open_file()
 
     def close(self) -> None:
         self._close_db()
@@ -232,7 +250,7 @@ class Store:
             return
         try:
             self._open_file()
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, OSError) as error:
             self._close_db()
             raise StoreError(f"{self.path}: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -240,6 +258,8 @@ class Store:
 
     def _open_file(self) -> None:
         assert self.path is not None
+        # As the access log: the same paths are in it. SQLite gives the files beside it the same permissions.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
         self._db = db = connect(str(self.path))
         (application,), (version,) = (
             db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
@@ -267,20 +287,24 @@ class Store:
                 log.warning("history: %s: %s", self.path, error)
             self._db = None
 
+    def _open_db(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise sqlite3.OperationalError("there is no file")
+        return self._db
+
     def _read(self, query: str) -> list[Any]:
-        assert self._db is not None
-        return self._db.execute(query).fetchall()
+        return self._open_db().execute(query).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        assert self._db is not None
-        self._db.execute("BEGIN IMMEDIATE")
+        db = self._open_db()
+        db.execute("BEGIN IMMEDIATE")
         try:
-            yield self._db
-            self._db.execute("COMMIT")
+            yield db
+            db.execute("COMMIT")
         except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            if db.in_transaction:
+                db.execute("ROLLBACK")
             raise
 
     def _shrink(self) -> bool:
@@ -314,13 +338,24 @@ def connect(where: str) -> sqlite3.Connection:
     return db
 
 
+def summed(records: Iterable[tuple[int, bytes]], table: tuple[int, int, int] = (0, 0, 0)) -> Frame:
+    """A frame of records, those of the same key added up. sqlite3.DatabaseError if one of them is damaged.
+
+    SQLite finds pages that are damaged, but has no sums over what is in them.
+    """
+    try:
+        return from_series(records, table, 0, 0)
+    except (ValueError, TypeError) as error:
+        raise sqlite3.DatabaseError(f"a record is damaged: {error}") from error
+
+
 def add_records(db: sqlite3.Connection, table: str, start: int, records: Iterable[tuple[int, bytes]]) -> None:
     """Adds numbers to those of a start that are there already."""
     new = dict(records)
     there = db.execute(f"SELECT series, numbers FROM {table} WHERE start = ?", (start,))
     old = [(key, numbers) for key, numbers in there if key in new]
-    summed = from_series([*old, *((key, new[key]) for key, _numbers in old)], (0, 0, 0), 0, 0)
-    new.update((key, summed.pack_series(index)) for index, key in enumerate(summed.keys))
+    both = summed([*old, *((key, new[key]) for key, _numbers in old)])
+    new.update((key, both.pack_series(index)) for index, key in enumerate(both.keys))
     rows = [(start, key, numbers) for key, numbers in new.items()]
     db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", rows)
 
@@ -334,8 +369,8 @@ def fold_hour(db: sqlite3.Connection, before: int) -> bool:
     if start + HOUR > before:
         return False
     minutes = db.execute("SELECT series, numbers FROM minute WHERE start < ?", (start + HOUR,))
-    summed = from_series(minutes, (0, 0, 0), 0, 0)
-    add_records(db, "hour", start, ((key, summed.pack_series(index)) for index, key in enumerate(summed.keys)))
+    hour = summed(minutes)
+    add_records(db, "hour", start, ((key, hour.pack_series(index)) for index, key in enumerate(hour.keys)))
     db.execute("DELETE FROM minute WHERE start < ?", (start + HOUR,))
     return True
 

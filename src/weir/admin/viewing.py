@@ -147,10 +147,11 @@ def _clusters(live: Live) -> list[dict[str, Any]]:
 
 
 def _limits(live: Live) -> list[dict[str, Any]]:
-    counts = live.rules.limit_counts() if live.rules is not None else ()
+    if live.rules is None:
+        return []
     return [
-        {"listener": listener, "name": name, "by": rule.by, "dry_run": rule.dry_run, **counted}
-        for listener, name, rule, counted in counts
+        {"of": owner, "name": name, "by": rule.by, "dry_run": rule.dry_run, **counted}
+        for owner, name, rule, counted in (*live.rules.limit_counts(), *live.rules.route_limit_counts())
     ]
 
 

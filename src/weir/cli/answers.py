@@ -182,9 +182,14 @@ def answer_of(message: Json) -> Answer:
 
 
 def counts_of(message: Json, key: str, names: Sequence[str]) -> list[tuple[str, str, Json, list[int]]]:
-    """Of each rule of a GetStatusResponse its listener, its name, all of it, and the counts with these names."""
+    """Of each rule of a GetStatusResponse its listener or route, its name, all of it, and its counts of these names."""
     return [
-        (text_of(rule, "listener"), text_of(rule, "name"), rule, [count_of(rule, name) for name in names])
+        (
+            text_of(rule, "listener") or text_of(rule, "route"),
+            text_of(rule, "name"),
+            rule,
+            [count_of(rule, name) for name in names],
+        )
         for rule in objects_of(message, key)
     ]
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import socket
 import struct
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     import ssl
@@ -110,6 +111,31 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class Reading(io.RawIOBase):
+    """What a socket brings, up to a moment: a timeout of the socket's own is for each piece, and pieces may be many.
+
+    `ends()` is the moment, of time.monotonic(). TimeoutError beyond it.
+    """
+
+    def __init__(self, sock: socket.socket, ends: Callable[[], float]) -> None:
+        self._sock, self._ends = sock, ends
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._ends() - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class Caller:
     """Calls methods of weir.v1.Stats, or of the service that stands before them, as in
     `weir.v1.Endpoints/ListEndpoints`, at one address. Each call has a connection of its own.
@@ -125,6 +151,7 @@ class Caller:
         self._open: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._closed = False
+        self._waited_s, self._ends = 0.0, 0.0
         self._tls: ssl.SSLContext | None = None
 
     def again(self) -> Caller:
@@ -137,10 +164,9 @@ class Caller:
 
     def call(self, method: str, request: Answer) -> Answer:
         """One request, one answer. CallError if there is none that can be used."""
-        deadline = time.monotonic() + self._timeout_s
         try:
             response = self._post(method, json.dumps(request).encode(), "application/json")
-            body = self._read_all(response, deadline)
+            body = self._read_all(response)
             if response.status != 200:
                 raise self._refused(response.status, body)
             return self._decode(body)
@@ -158,11 +184,9 @@ class Caller:
         try:
             response = self._post(method, struct.pack(">BI", 0, len(body)) + body, "application/connect+json")
             if response.status != 200:
-                deadline = time.monotonic() + self._timeout_s
-                raise self._refused(response.status, self._read_all(response, deadline))
-            if self._socket is not None:
-                self._socket.settimeout(silence_s)
+                raise self._refused(response.status, self._read_all(response))
             while True:
+                self._wait(silence_s)
                 message = self._read_frame(response)
                 if message is None:
                     raise CallError(f"weir at {self.target.text} has ended the stream.", "unavailable", retry=True)
@@ -188,7 +212,9 @@ class Caller:
             connection.close()
 
     def _post(self, method: str, body: bytes, content_type: str) -> http.client.HTTPResponse:
+        self._wait(self._timeout_s)
         connection = self._connection()
+        connection.response_class = cast("type[http.client.HTTPResponse]", self._response)
         self._open = connection
         headers = {
             "Content-Type": content_type,
@@ -207,6 +233,16 @@ class Caller:
             raise CallError("the call was given up", "canceled", retry=True)
         return connection.getresponse()
 
+    def _wait(self, seconds: float) -> None:
+        """What is read from now on has to be there within so long."""
+        self._waited_s, self._ends = seconds, time.monotonic() + seconds
+
+    def _response(self, sock: socket.socket, *arguments: Any, **more: Any) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(sock, *arguments, **more)
+        response.fp.close()
+        response.fp = io.BufferedReader(Reading(sock, lambda: self._ends))
+        return response
+
     def _connection(self) -> http.client.HTTPConnection:
         target = self.target
         if target.kind == "unix":
@@ -219,15 +255,13 @@ class Caller:
             return http.client.HTTPSConnection(target.host, target.port, timeout=self._timeout_s, context=self._tls)
         return http.client.HTTPConnection(target.host, target.port, timeout=self._timeout_s)
 
-    def _read_all(self, response: http.client.HTTPResponse, deadline: float) -> bytes:
+    def _read_all(self, response: http.client.HTTPResponse) -> bytes:
         pieces, size = [], 0
         while piece := response.read1(1 << 20):
             pieces.append(piece)
             size += len(piece)
             if size > MOST_BYTES:
                 raise self._no_weir(f"the answer has more than {MOST_BYTES >> 20} MiB")
-            if time.monotonic() > deadline:
-                raise TimeoutError
         return b"".join(pieces)
 
     def _read_frame(self, response: http.client.HTTPResponse) -> Answer | None:
@@ -295,7 +329,7 @@ class Caller:
         where = self.target.text
         if isinstance(error, TimeoutError):
             return CallError(
-                f"weir at {where} did not answer within {self._timeout_s:g} s", "deadline_exceeded", retry=True
+                f"weir at {where} did not answer within {self._waited_s:g} s", "deadline_exceeded", retry=True
             )
         if isinstance(error, ConnectionRefusedError | FileNotFoundError):
             return CallError(

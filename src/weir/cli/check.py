@@ -138,6 +138,7 @@ def _actions(plan: Plan, listener: ListenerPlan) -> list[str]:
     for match in plan.routers[listener.router] if listener.router != NO_ROUTER else ():
         text = action_text(plan, match.sides[0][0], match.path)
         lines += [f"  {match.name}: {text}"] if text else []
+        lines += [f"  {match.name}: {limit_text(limit)}" for limit in plan.routes[match.sides[0][0]].rate_limits]
     return lines
 
 

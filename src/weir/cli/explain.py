@@ -110,7 +110,7 @@ def explain(plan: Plan, hooks: Sequence[Hook[..., Any]], listener: int, head: by
     if "order" not in asked:
         return said
     said["statistics_page"] = asked["page"]
-    said["rules"] = _rules(told, asked)
+    said["rules"] = _rules(plan, told, asked)
     said["hooks"] = [
         {"phase": hooks[place].phase, "name": hooks[place].name, "on_error": hooks[place].on_error}
         for place in asked["hooks"]
@@ -210,13 +210,13 @@ def _routes(plan: Plan, listener: ListenerPlan, asked: dict[str, Any]) -> dict[s
     return {"route": route, "passed_over": passed}
 
 
-def _rules(listener: ListenerPlan, asked: dict[str, Any]) -> list[dict[str, Any]]:
+def _rules(plan: Plan, listener: ListenerPlan, asked: dict[str, Any]) -> list[dict[str, Any]]:
     from weir.cli.check import fault_text, limit_text
     from weir.stats.rules import rule_name
 
     rules = []
-    for place in asked["limits"]:
-        limit = listener.rate_limits[place]
+    limits = listener.rate_limits + plan.routes[asked["route"]].rate_limits
+    for limit in (limits[place] for place in asked["limits"]):
         rules.append({"rate_limit": rule_name(limit), "says": limit_text(limit)})
     for place in asked["faults"]:
         fault = listener.faults[place]

@@ -23,14 +23,14 @@ def rule_lines(message: Json) -> list[str]:
     faults = [
         (listener, name, counts) for listener, name, _about, counts in counts_of(message, "faults", FAULT_COLUMNS)
     ]
-    lines = _table("RATE LIMIT", LIMIT_COLUMNS, limits) if limits else []
+    lines = _table("LISTENER/ROUTE", "RATE LIMIT", LIMIT_COLUMNS, limits) if limits else []
     if faults:
-        lines += [*([""] if lines else []), *_table("FAULT", FAULT_COLUMNS, faults)]
+        lines += [*([""] if lines else []), *_table("LISTENER", "FAULT", FAULT_COLUMNS, faults)]
     return lines or ["no rate limits, no faults"]
 
 
-def _table(what: str, columns: Sequence[str], rows: Sequence[tuple[str, str, Sequence[int]]]) -> list[str]:
-    heading = ["LISTENER", what, *(column.upper() for column in columns)]
+def _table(owner: str, what: str, columns: Sequence[str], rows: Sequence[tuple[str, str, Sequence[int]]]) -> list[str]:
+    heading = [owner, what, *(column.upper() for column in columns)]
     cells = [heading, *([shown(listener), shown(name), *map(str, counts)] for listener, name, counts in rows)]
     return aligned(cells)
 

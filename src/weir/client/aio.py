@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from protobuf import Message
 
 from weir._gen import stats_pb as pb
-from weir.client.calls import Call, parse_address
+from weir.client.calls import Call, check_token, parse_address
 from weir.client.errors import TimedOutError, UnreachableError
 from weir.client.questions import Moment, Seconds, history_request, stats_request, watch_request
 from weir.client.sync import DEFAULT_URL, READ_BYTES
@@ -34,7 +34,7 @@ class AsyncClient:
     def __init__(self, url: str = DEFAULT_URL, *, token: str = "", timeout: float = 10.0) -> None:
         self.address = parse_address(url)
         self.timeout = timeout
-        self._token = token
+        self._token = check_token(token)
         self._streams: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
@@ -138,6 +138,8 @@ class AsyncClient:
             raise TimedOutError(f"{self.address.text}: no answer in {self.timeout:g} s") from None
         except OSError as error:
             raise UnreachableError(f"{self.address.text}: {error.strerror or error}") from error
+        except UnicodeError:
+            raise UnreachableError(f"{self.address.text}: the host is no name") from None
 
     async def _watch(self, request: pb.WatchStatsRequest, patience: float) -> AsyncIterator[pb.GetStatsResponse]:
         call = Call(self.address, self._token, "WatchStats", request, pb.WatchStatsResponse, stream=True)
@@ -160,6 +162,8 @@ class AsyncClient:
             raise TimedOutError(f"{self.address.text}: nothing came for {patience:g} s") from None
         except OSError as error:
             raise UnreachableError(f"{self.address.text}: {error.strerror or error}") from error
+        except UnicodeError:
+            raise UnreachableError(f"{self.address.text}: the host is no name") from None
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:

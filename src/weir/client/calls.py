@@ -17,7 +17,7 @@ from protobuf import Message
 
 from weir.client.errors import CallError, ProtocolError, UnreachableError
 
-__all__ = ["Address", "Call", "parse_address"]
+__all__ = ["Address", "Call", "check_token", "parse_address"]
 
 M = TypeVar("M", bound=Message[Any])
 
@@ -72,6 +72,13 @@ def parse_address(text: str) -> Address:
     port = parts.port or (443 if tls else 80)
     prefix = parts.path.rstrip("/")
     return Address(text, unquote(parts.hostname), port, tls=tls, authority=parts.netloc, prefix=prefix)
+
+
+def check_token(token: str) -> str:
+    """The same; ValueError if it cannot be sent. No message shows it."""
+    if not all("!" <= sign <= "~" for sign in token):
+        raise ValueError("a token is one line of visible ASCII characters")
+    return token
 
 
 class Call(Generic[M]):

@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeVar
 from protobuf import Message
 
 from weir._gen import stats_pb as pb
-from weir.client.calls import Call, parse_address
+from weir.client.calls import Call, check_token, parse_address
 from weir.client.errors import TimedOutError, UnreachableError
 from weir.client.questions import Moment, Seconds, history_request, stats_request, watch_request
 
@@ -31,7 +31,7 @@ class Client:
     `url` is `http://host:port`, `https://host` or `unix:/path`; `token` the one that is configured there, if any;
     `timeout` the seconds that a call may take (that a stream may be late with a message). Each call has a connection
     of its own, so a client may be used by several threads. Errors are those of `weir.client.errors`; ValueError for an
-    address, an order or a moment that is none.
+    address, a token, an order or a moment that is none.
 
         with Client() as weir:
             for series in weir.get_stats(sort="p99", limit=10).series:
@@ -41,7 +41,7 @@ class Client:
     def __init__(self, url: str = DEFAULT_URL, *, token: str = "", timeout: float = 10.0) -> None:
         self.address = parse_address(url)
         self.timeout = timeout
-        self._token = token
+        self._token = check_token(token)
         self._streams: set[socket.socket] = set()
 
     def __enter__(self) -> Self:
@@ -159,6 +159,8 @@ class Client:
             raise TimedOutError(f"{self.address.text}: no answer in {self.timeout:g} s") from None
         except OSError as error:
             raise UnreachableError(f"{self.address.text}: {error.strerror or error}") from error
+        except UnicodeError:
+            raise UnreachableError(f"{self.address.text}: the host is no name") from None
 
     def _watch(self, request: pb.WatchStatsRequest, patience: float) -> Iterator[pb.GetStatsResponse]:
         call = Call(self.address, self._token, "WatchStats", request, pb.WatchStatsResponse, stream=True)
@@ -178,6 +180,8 @@ class Client:
             if connection is not None and connection.fileno() < 0:
                 return  # close() was called
             raise UnreachableError(f"{self.address.text}: {error.strerror or error}") from error
+        except UnicodeError:
+            raise UnreachableError(f"{self.address.text}: the host is no name") from None
         finally:
             if connection is not None:
                 self._streams.discard(connection)

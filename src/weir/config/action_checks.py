@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from weir.config import phrases
 from weir.config.action_kinds import BODY_VARIABLES
@@ -15,7 +15,7 @@ from weir.config.model import Listener, RequestEdits, Respond, ResponseEdits, Ro
 from weir.config.positions import Loc
 from weir.config.raw import Raw, table, tables, value
 
-__all__ = ["ACTIONS", "actions"]
+__all__ = ["ACTIONS", "actions", "speaking"]
 
 # Each says by itself what becomes of a request.
 ACTIONS = ("to", "redirect", "respond")
@@ -25,8 +25,9 @@ BODILESS = (204, 205, 304)
 MOST_LINES_BYTES = 32_768  # LINES_MOST of weir.plane.action
 
 
-def actions(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
-    """All that contradicts itself in what one route does."""
+def actions(raw: Raw, loc: Loc, route: Raw, clusters: Mapping[object, int]) -> Iterator[Finding]:
+    """All that contradicts itself in what one route does. `clusters`: the places of those that speak for one client, by
+    name."""
     said = [key for key in ACTIONS if route.get(key, OFF) != OFF]
     if not said and not set(route) - set(Route.model_fields):
         message = "missing: every [[route]] needs it, or redirect, or respond"
@@ -46,7 +47,7 @@ def actions(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
     yield from _paths(loc, route)
     yield from _fields(raw, loc, route)
     yield from _phrases(loc, route)
-    yield from _mirror(raw, loc, route)
+    yield from _mirror(loc, route, clusters)
 
 
 def _respond(loc: Loc, route: Raw) -> Iterator[Finding]:
@@ -151,7 +152,16 @@ def _phrases(loc: Loc, route: Raw) -> Iterator[Finding]:
                 yield Finding(at, "value", message, f"give the parameter another name, such as {{{kind}_name}}")
 
 
-def _mirror(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
+def speaking(raw: Raw) -> dict[object, int]:
+    """The places of clusters whose connections begin with a PROXY header, by name."""
+    return {
+        cluster["name"]: place
+        for place, cluster in tables(raw, "cluster")
+        if isinstance(cluster.get("name"), str) and cluster.get("proxy_protocol", OFF) != OFF
+    }
+
+
+def _mirror(loc: Loc, route: Raw, clusters: Mapping[object, int]) -> Iterator[Finding]:
     mirror = value(Route, route, "mirror")
     for key in ("mirror_percent", "mirror_max"):
         if key in route and not mirror:
@@ -159,9 +169,7 @@ def _mirror(raw: Raw, loc: Loc, route: Raw) -> Iterator[Finding]:
     if mirror and mirror == route.get("to"):
         message = f"{quoted(mirror)} gets the requests already: each would come twice"
         yield Finding((*loc, "mirror"), "value", message, "name another cluster")
-    for place, cluster in tables(raw, "cluster") if mirror else ():
-        if cluster.get("name") == mirror and cluster.get("proxy_protocol", OFF) != OFF:
-            message = f"no copy goes to {quoted(mirror)}: its connections have a PROXY header, and speak for one client"
-            yield Finding(
-                (*loc, "mirror"), "value", message, "name another cluster", ("cluster", place, "proxy_protocol")
-            )
+    if mirror and mirror in clusters:
+        message = f"no copy goes to {quoted(mirror)}: its connections have a PROXY header, and speak for one client"
+        also: Loc = ("cluster", clusters[mirror], "proxy_protocol")
+        yield Finding((*loc, "mirror"), "value", message, "name another cluster", also)

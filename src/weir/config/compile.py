@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from weir.config.health_model import ejection_plan, health_plan
+from weir.config.limit_model import rate_limit_plan
 from weir.config.model import (
     Admin,
     Breaker,
@@ -19,7 +20,6 @@ from weir.config.model import (
     Listener,
     Pool,
     Queue,
-    RateLimit,
     Retry,
     Sticky,
     Table,
@@ -41,7 +41,6 @@ from weir.config.plan import (
     Plan,
     PoolPlan,
     QueuePlan,
-    RateLimitPlan,
     RetryPlan,
     RoutePlan,
     StatsPlan,
@@ -173,23 +172,8 @@ def _listener(listener: Listener, route: int) -> ListenerPlan:
         half_close=listener.half_close,
         unix_mode=listener.unix_mode,
         error_pages=listener.error_pages,
-        rate_limits=tuple(_rate_limit(limit) for limit in listener.rate_limit),
+        rate_limits=tuple(rate_limit_plan(limit) for limit in listener.rate_limit),
         faults=tuple(_fault(fault) for fault in listener.fault),
-    )
-
-
-def _rate_limit(limit: RateLimit) -> RateLimitPlan:
-    return RateLimitPlan(
-        by=limit.by,
-        rate=limit.rate,
-        name=limit.name,
-        burst=limit.burst,
-        delay=limit.delay,
-        methods=limit.methods,
-        prefix=limit.prefix,
-        max_keys=limit.max_keys,
-        status=limit.status,
-        dry_run=limit.dry_run,
     )
 
 

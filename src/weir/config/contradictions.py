@@ -70,6 +70,8 @@ def contradictions(raw: Raw) -> list[Finding]:
     seen: dict[tuple[str, int], Loc] = {}
     for place, listener in _tables(raw, "listener"):
         findings += _listener(("listener", place), listener, seen)
+    for place, route in _tables(raw, "route"):
+        findings += _rate_limits(("route", place), route)
     if raw.get("listener") == []:
         findings.append(Finding(("listener",), "value", "no listener: nothing is served", "add a [[listener]]"))
     return findings
@@ -174,17 +176,18 @@ def _listener(loc: Loc, listener: Raw, seen: dict[tuple[str, int], Loc]) -> Iter
     yield from _faults(loc, listener)
 
 
-def _rate_limits(loc: Loc, listener: Raw) -> Iterator[Finding]:
-    limits, names = _tables(listener, "rate_limit"), dict[str, Loc]()
+def _rate_limits(loc: Loc, owner: Raw) -> Iterator[Finding]:
+    """Of a listener, or of a route."""
+    limits, names, what = _tables(owner, "rate_limit"), dict[str, Loc](), loc[0]
     if len(limits) > MOST_RATE_LIMITS:
         here: Loc = (*loc, "rate_limit", limits[MOST_RATE_LIMITS][0])
-        yield Finding(here, "key", f"a listener has at most {MOST_RATE_LIMITS} rate limits", "take some out")
+        yield Finding(here, "key", f"a {what} has at most {MOST_RATE_LIMITS} rate limits", "take some out")
     for place, limit in limits:
         here = (*loc, "rate_limit", place)
         by, rate = _value(RateLimit, limit, "by"), _value(RateLimit, limit, "rate")
         name = _value(RateLimit, limit, "name") or (f"{by} {limit['rate']}" if by and rate else None)
         if name in names:
-            message, written = f"another rate limit of this listener is called {quoted(name)}", "name" in limit
+            message, written = f"another rate limit of this {what} is called {quoted(name)}", "name" in limit
             also: Loc = names[name]
             yield Finding((*here, "name" if written else "rate"), "value", message, "give it a name", also=also)
         elif name is not None:

@@ -93,14 +93,16 @@ def _unknown_cluster(to: str, names: list[str], near: str | None) -> tuple[str, 
 def loops(raw: Raw) -> Iterator[Finding]:
     """Listeners that would send requests to themselves."""
     clusters = {cluster["name"]: (place, cluster) for place, cluster in tables(raw, "cluster") if _named(cluster)}
-    sent = dict(_of_listeners(raw))
+    sent, by_routes = dict(_of_listeners(raw)), list(_by_routes(raw))
     for place, listener in tables(raw, "listener"):
         address = value(Listener, listener, "address")
         if address is None or address.passed is not None or (address.path is None and address.port == 0):
             continue
         here: dict[str | AddressPlan | None, Loc] = {}
-        for loc, to in [(("listener", place, "to"), sent.get(("listener", place, "to"))), *_by_routes(raw, listener)]:
-            here.setdefault(to, loc)
+        here[sent.get(("listener", place, "to"))] = ("listener", place, "to")
+        for taken, loc, to in by_routes:
+            if not taken or listener["address"] in taken:
+                here.setdefault(to, loc)
         for to, loc in here.items():
             targets: list[tuple[Loc, AddressPlan]] = [(loc, to)] if isinstance(to, AddressPlan) else []
             if isinstance(to, str) and to in clusters:
@@ -114,12 +116,14 @@ def loops(raw: Raw) -> Iterator[Finding]:
                     yield Finding(where, "value", message, also=("listener", place, "address"))
 
 
-def _by_routes(raw: Raw, listener: Raw) -> Iterator[Sent]:
-    """Where the routes of a listener send requests that come back as the same: not as another client's."""
+def _by_routes(raw: Raw) -> Iterator[tuple[tuple[str, ...], Loc, str | AddressPlan | None]]:
+    """Where routes send requests that come back as the same (not as another client's), and of which listeners; ():
+    of all."""
     for place, route in tables(raw, "route"):
-        taken = route.get("listener", [])
-        if not CHANGING & set(route) and listener.get("address") in (taken or [listener.get("address")]):
-            yield from _of_route(place, route)
+        taken = value(Route, route, "listener")
+        if taken is not None and not CHANGING & set(route):
+            for loc, to in _of_route(place, route):
+                yield taken, loc, to
 
 
 def _reaches(endpoint: AddressPlan, listener: AddressPlan) -> bool:

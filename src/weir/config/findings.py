@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic_core import ErrorDetails
@@ -53,6 +54,7 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("listener", "rate_limit"): RateLimit,
     ("listener", "fault"): Fault,
     ("route",): Route,
+    ("route", "rate_limit"): RateLimit,
     ("route", "respond"): Respond,
     ("route", "request"): RequestEdits,
     ("route", "response"): ResponseEdits,
@@ -67,7 +69,10 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("cluster", "hedge"): Hedge,
     ("cluster", "sticky"): Sticky,
 }
-ARRAYS_OF_TABLES = (("listener",), ("listener", "rate_limit"), ("listener", "fault"), ("route",), ("cluster",))
+ARRAYS_OF_TABLES = (
+    *(("listener",), ("listener", "rate_limit"), ("listener", "fault")),
+    *(("route",), ("route", "rate_limit"), ("cluster",)),
+)
 
 # What other proxies call it, or a person guesses; no spelling comes close enough to find these.
 SYNONYMS = {
@@ -147,7 +152,7 @@ def from_validation(details: Iterable[ErrorDetails]) -> list[Finding]:
         elif detail["type"] == "missing":
             missing.append(Finding(loc, "key", *_missing(table_of(loc))))
         elif detail["type"] == "extra_forbidden":
-            probably, hint = _unknown(loc)
+            probably, hint = _unknown(table_of(loc[:-1]), str(loc[-1]))
             findings.append(Finding(loc, "key", "unknown key", hint))
             if probably:
                 meant.add((*loc[:-1], probably))
@@ -165,9 +170,9 @@ def _missing(key: tuple[str, ...]) -> tuple[str, str]:
     return f"missing: every {table_name(key[:-1])} needs it", f"for example {key[-1]} = {shown}"
 
 
-def _unknown(loc: Loc) -> tuple[str | None, str]:
+@lru_cache(1024)  # the same slip in thousands of tables is looked up once
+def _unknown(table: tuple[str, ...], key: str) -> tuple[str | None, str]:
     """The key of the same table that was probably meant, if any, and the hint."""
-    table, key = table_of(loc[:-1]), str(loc[-1])
     known = list(TABLES[table].model_fields)
     synonyms = SYNONYMS.get(key.lower().replace("-", "_"), ())
     for word in synonyms:

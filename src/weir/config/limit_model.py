@@ -8,11 +8,11 @@ from weir.config import kinds, limit_kinds
 from weir.config.plan import FaultPlan, RateLimitPlan
 from weir.config.table import Table, required, setting
 
-__all__ = ["Fault", "RateLimit"]
+__all__ = ["Fault", "RateLimit", "rate_limit_plan"]
 
 
 class RateLimit(Table):
-    """How many requests are let in. A listener may have several: a request has to pass all of them."""
+    """How many requests are let in. There may be several: a request has to pass all of them."""
 
     by: Annotated[str, limit_kinds.key()] = required(
         "What has a rate of its own: each `client` by its address (of IPv6 its first 64 bits), each `path` by its "
@@ -102,4 +102,20 @@ class Fault(Table):
     )
     name: Annotated[str, limit_kinds.rule_name()] = setting(
         FaultPlan, "name", "What it is called in metrics. When left out: `fault`, and its place.", example="slow"
+    )
+
+
+def rate_limit_plan(limit: RateLimit) -> RateLimitPlan:
+    """What the plane is told of it."""
+    return RateLimitPlan(
+        by=limit.by,
+        rate=limit.rate,
+        name=limit.name,
+        burst=limit.burst,
+        delay=limit.delay,
+        methods=limit.methods,
+        prefix=limit.prefix,
+        max_keys=limit.max_keys,
+        status=limit.status,
+        dry_run=limit.dry_run,
     )

@@ -273,6 +273,8 @@ class RoutePlan:
     paths: str = "stats"  # as StatsPlan.paths; "stats": as it says there
     openapi: tuple[str, ...] | None = None  # as StatsPlan.openapi; None: as it says there
     action: ActionPlan | None = None  # None: requests are sent on as they are
+    rate_limits: tuple[RateLimitPlan, ...] = ()  # beside those of the listener: a request has to pass all of them
+    limited_as: str = ""  # the route's own name, where it has rate limits: all its sides share them
 
 
 @dataclass(frozen=True)
@@ -323,7 +325,7 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class RateLimitPlan:
-    """How many requests a listener lets in: `rate` of each key, or `burst` at once after a pause."""
+    """How many requests a listener, or a route, lets in: `rate` of each key, or `burst` at once after a pause."""
 
     by: str  # the key: "client", "path" (template), "all" (one key), or "field:" and the name of a request field
     rate: tuple[int, int]  # so many requests in so many milliseconds

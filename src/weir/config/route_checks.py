@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from weir.config.action_checks import actions
+from weir.config.action_checks import actions, speaking
 from weir.config.errors import quoted
 from weir.config.findings import Finding
 from weir.config.kinds import OFF, closest
@@ -22,6 +22,7 @@ __all__ = ["MOST_LOOKS", "count_of_routes", "routes"]
 MOST_LOOKS = 1_000
 MOST_NAME_BYTES = 248  # ROUTE_NAME_BYTES of weir.stats.bytemap
 MOST_SHOWN = 8
+MOST_SUGGESTIONS = 20  # of what was perhaps meant: more would take long, and nobody reads them
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ def routes(raw: Raw) -> Iterator[Finding]:
     addresses = [text for _, one in tables(raw, "listener") if isinstance(text := one.get("address"), str)]
     yield from _listeners(raw, addresses)
     written: list[_Written] = []
+    clusters = speaking(raw)
     for place, route in listed:
         yield from _route(("route", place), route)
-        yield from actions(raw, ("route", place), route)
+        yield from actions(raw, ("route", place), route, clusters)
         conditions = {key: value(Route, route, key) for key in CONDITIONS}
         if None not in conditions.values():
             written.append(_of(place, route, conditions))
@@ -77,16 +79,19 @@ def _of(place: int, route: Raw, conditions: dict[str, Any]) -> _Written:
 def _listeners(raw: Raw, addresses: list[str]) -> Iterator[Finding]:
     """Listeners that routes name and that there are not, and those from which nothing leads anywhere."""
     listed = tables(raw, "route")
+    known = set(addresses)
     used: set[str] = set()
     everywhere = False
+    unknown = 0
     for place, route in listed:
         taken = value(Route, route, "listener")
         everywhere = everywhere or not taken
         for nth, text in enumerate(taken or ()):
             used.add(text)
-            if text not in addresses:
+            if text not in known:
                 loc: Loc = ("route", place, "listener")
-                near = closest(text, addresses)
+                unknown += 1
+                near = closest(text, addresses) if unknown <= MOST_SUGGESTIONS else None
                 there = ", ".join(quoted(address) for address in addresses[:MOST_SHOWN])
                 hint = f"did you mean {quoted(near)}?" if near else f"there is {there}"
                 where = (*loc, nth) if isinstance(route["listener"], list) else loc
@@ -149,16 +154,22 @@ def _unreachable(written: list[_Written], addresses: list[str]) -> Iterator[Find
     for route in written:
         for host in route.hosts:
             together.setdefault((host, route.path), []).append(route)
-    for group in together.values():
+    # With more there is something to say already (_looks), and comparing each with each would take minutes.
+    together = {key: group for key, group in together.items() if len(group) <= MOST_LOOKS}
+    preferred: dict[tuple[str, str, int], tuple[list[_Written], bool]] = {}
+    for key, group in together.items():
         group.sort(key=lambda route: route.rank)
+        apart = any(one.listeners for one in group)
+        for nth, route in enumerate(group):
+            preferred[(*key, route.place)] = (group[:nth], apart)
     for route in written:
         taken: list[_Written] = []
         left = False
         for host in route.hosts:
-            group = together[host, route.path]
-            for listener in route.listeners or addresses:
-                before = [one for one in group if one.rank < route.rank and listener in (one.listeners or (listener,))]
-                by = _taken_by(route, before)
+            before, told_apart = preferred.get((host, route.path, route.place), ([], False))
+            # Where no route names a listener, all listeners are alike.
+            for listener in route.listeners or addresses[: None if told_apart else 1]:
+                by = _taken_by(route, [one for one in before if listener in (one.listeners or (listener,))])
                 taken += [by] if by else []
                 left = left or by is None
         same = next((one for one in taken if _covers(one, route) and _covers(route, one)), None)

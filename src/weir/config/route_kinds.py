@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
+import socket
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -102,10 +102,9 @@ def _host(text: str) -> str:
     if text == "*":
         refuse('"*" is not a host', "for any host take `host` out")
     if text.startswith("["):
-        try:
-            return f"[{ipaddress.IPv6Address(text.strip('[]'))}]"
-        except ValueError:
-            refuse(f"{quoted(text)} is not a host", "an IPv6 address in brackets, without a port")
+        return _ipv6_host(text)
+    if _ipv6_text(text):
+        refuse(f"{quoted(text)}: an IPv6 address stands in brackets", f"write {quoted(f'[{text}]')}")
     host = text.lower().removesuffix(".")
     if ":" in host and re.fullmatch("[0-9]*", host.rpartition(":")[2]):
         refuse(f"{quoted(text)}: the port of a host does not count", f"write {quoted(host.rpartition(':')[0])}")
@@ -121,6 +120,25 @@ def _host(text: str) -> str:
     if len(host) > 253 or not _HOST.fullmatch(host):
         refuse(f"{quoted(text)} is not a host", 'for example "api.example.com" or "*.example.com"')
     return host
+
+
+def _ipv6_host(text: str) -> str:
+    """As `weir.plane.router` writes the host of a request, whichever of its spellings the client has used."""
+    inner, bracket, rest = text[1:].partition("]")
+    found = _ipv6_text(inner)
+    if not found or not bracket or (rest and not re.fullmatch(":[0-9]*", rest)):
+        refuse(f"{quoted(text)} is not a host", "an IPv6 address in brackets, without a port")
+    if rest:
+        refuse(f"{quoted(text)}: the port of a host does not count", f"write {quoted(f'[{found}]')}")
+    return f"[{found}]"
+
+
+def _ipv6_text(text: str) -> str:
+    """The one spelling of an IPv6 address; "" if it is none."""
+    try:
+        return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
+    except (OSError, ValueError):
+        return ""
 
 
 def path(*, forwarded: bool = False) -> Kind:

@@ -9,6 +9,7 @@ from pydantic import Field
 from weir.config import action_kinds, kinds, limit_kinds, route_kinds
 from weir.config.action_model import RequestEdits, Respond, ResponseEdits
 from weir.config.action_plan import ActionPlan, Phrase
+from weir.config.limit_model import RateLimit
 from weir.config.network_kinds import networks
 from weir.config.plan import AddressPlan, MatchPlan, NetworkPlan, ValuePlan
 from weir.config.table import Table, setting
@@ -122,6 +123,9 @@ class Route(Table):
     )
     openapi: Annotated[tuple[str, ...] | None, kinds.openapi("listener")] = Field(
         default=None, description="Files that describe the API behind this route.", examples=["openapi.yaml"]
+    )
+    rate_limit: Annotated[tuple[RateLimit, ...], Field(strict=False)] = Field(
+        default=(), description="How many of its requests are let in, whichever listener they come to."
     )
     respond: Respond = Field(default_factory=Respond, description="An answer of weir's own.")
     request: RequestEdits = Field(default_factory=RequestEdits, description="What is changed in requests.")

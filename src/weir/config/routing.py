@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weir.config.actions import action_plan
+from weir.config.limit_model import rate_limit_plan
 from weir.config.model import Config, Listener, Route
 from weir.config.plan import NO_ROUTER, NOWHERE, AddressPlan, ClusterPlan, MatchPlan, RoutePlan, ValuePlan
 
@@ -69,7 +70,7 @@ class Routing:
         sides = zip(listed, side_names(name, [to for to, _ in route.to]), strict=True)
         return MatchPlan(
             name=name,
-            sides=tuple((self._side(route, side, to, inherited), weight) for (to, weight), side in sides),
+            sides=tuple((self._side(route, name, side, to, inherited), weight) for (to, weight), side in sides),
             split_by=route.split_by,
             hosts=route.host,
             path=route.path,
@@ -79,7 +80,7 @@ class Routing:
             clients=route.clients,
         )
 
-    def _side(self, route: Route, name: str, to: str | AddressPlan | None, inherited: Inherited) -> int:
+    def _side(self, route: Route, own: str, name: str, to: str | AddressPlan | None, inherited: Inherited) -> int:
         """The number of what is done with a route's requests on one side; the same for all listeners that agree."""
         max_body, paths, openapi = inherited
         plan = RoutePlan(
@@ -89,6 +90,8 @@ class Routing:
             paths=paths if route.paths is None else route.paths,
             openapi=openapi if route.openapi is None else route.openapi,
             action=action_plan(route, self._clusters.number),
+            rate_limits=tuple(rate_limit_plan(limit) for limit in route.rate_limit),
+            limited_as=own if route.rate_limit else "",
         )
         if plan not in self._numbers:
             self._numbers[plan] = self.add(plan)

@@ -40,7 +40,7 @@ from weir.plane.plane import Plane
 from weir.plane.selector import EngineSelector
 from weir.plane.stream import Address
 from weir.stats import layout
-from weir.stats.page import render
+from weir.stats.page import SharedPage
 from weir.stats.rules import RuleBook
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Worker:
             engine,
             counters,
             self.log,
-            self._make_page,
+            SharedPage(self.memory),
             max(clients, 1),
             route_numbers=seat.routes,
             rules=seat.rules,
@@ -299,9 +299,6 @@ class Worker:
         self._heart.beat()
         self._duty.beat()
         self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
-
-    def _make_page(self) -> bytes:
-        return render(self.memory)
 
     def flush_log(self) -> None:
         """Hands over what the access log has so far."""

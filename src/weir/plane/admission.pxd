@@ -7,7 +7,8 @@ from weir.plane.gcra cimport RateLimit
 from weir.plane.series cimport SeriesNames
 
 cdef enum:
-    MOST_LIMITS = 16            # of a listener
+    MOST_LIMITS = 16            # of a listener, and of a route
+    MOST_ASKED = 32             # MOST_LIMITS of each
 
 cdef enum LimitBy:
     BY_CLIENT = 0
@@ -29,7 +30,7 @@ cdef struct Verdict:
     int64_t retry_after_s       # O_REFUSE: then all its limits let it in, if nobody else comes
     uint64_t bytes_per_s        # of the response; 0: as fast as it goes
 
-# A rate limit of a listener: whom it takes, and by which key.
+# A rate limit of a listener or a route: whom it takes, and by which key.
 cdef class Limit:
     cdef RateLimit gcra
     cdef Filter filter
@@ -42,12 +43,15 @@ cdef class Limit:
     cdef uint64_t key(self, const Asked* asked, SeriesNames series, uint32_t row, uint32_t other) noexcept
 
 cdef class Admission:
-    cdef list limits
+    cdef list limits                    # of the listener
+    # By a route's number: the listener's limits and then the route's own; None, or no place: it has none of its own.
+    cdef list of_routes
     cdef list faults
+    cdef list asked_of(self, uint32_t route)
     cdef void decide(self, const Asked* asked, SeriesNames series, uint32_t row, uint32_t other, int64_t now_us,
                      Verdict* verdict) noexcept
-    cdef void _limit(self, const Asked* asked, SeriesNames series, uint32_t row, uint32_t other, int64_t now_us,
-                     Verdict* verdict) noexcept
+    cdef void _limit(self, list limits, const Asked* asked, SeriesNames series, uint32_t row, uint32_t other,
+                     int64_t now_us, Verdict* verdict) noexcept
 
 # The bytes that a client is known by, written to out (CLIENT_KEY); how many. Rate limits ask nothing else.
 cdef enum:

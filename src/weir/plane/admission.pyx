@@ -1,8 +1,8 @@
 """Whether and when a request is let in.
 
-A request has to pass all limits of its listener that take it; one that is refused by some is charged to none, so that a
-client that keeps to the strict one is not held to have used up the generous one. Faults are injected into what was let
-in: delays add up, the first abort counts, the least bandwidth counts.
+A request has to pass all limits of its listener and of its route that take it; one that is refused by some is charged
+to none, so that a client that keeps to the strict one is not held to have used up the generous one. Faults are injected
+into what was let in: delays add up, the first abort counts, the least bandwidth counts.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -70,15 +70,17 @@ cdef class Limit:
 
 
 cdef class Admission:
-    """The rules of a listener (`weir.config.plan.ListenerPlan`); `limits` and `faults` are their memories, in order."""
+    """The rules of a listener (`weir.config.plan.ListenerPlan`); `limits` and `faults` are their memories, in order.
 
-    def __cinit__(self, plan, limits, faults, uint32_t worker, ErrorPages pages not None):
+    `routes` are those of its routes that have limits of their own: number, RateLimitPlans, and their memories.
+    """
+
+    def __cinit__(self, plan, limits, faults, uint32_t worker, ErrorPages pages not None, routes=()):
         cdef Fault fault
-        if len(plan.rate_limits) > MOST_LIMITS:
-            raise ValueError(f"at most {MOST_LIMITS} rate limits, not {len(plan.rate_limits)}")
-        self.limits = [
-            Limit(memory, worker, rule, pages) for rule, memory in zip(plan.rate_limits, limits, strict=True)
-        ]
+        self.limits = admission_limits(plan.rate_limits, limits, worker, pages)
+        self.of_routes = [None] * (1 + max([number for number, *_ in routes], default=-1))
+        for number, rules, memories in routes:
+            self.of_routes[number] = self.limits + admission_limits(rules, memories, worker, pages)
         self.faults = []
         for rule, memory in zip(plan.faults, faults, strict=True):
             fault = Fault(memory, worker, rule)
@@ -90,9 +92,10 @@ cdef class Admission:
                      Verdict* verdict) noexcept:
         cdef Fault fault
         cdef Injected injected
+        cdef list limits = self.asked_of(other)
         memset(verdict, 0, sizeof(Verdict))
-        if self.limits:
-            self._limit(asked, series, row, other, now_us, verdict)
+        if limits:
+            self._limit(limits, asked, series, row, other, now_us, verdict)
             if verdict.outcome == O_REFUSE:
                 return
         for fault in self.faults:
@@ -106,6 +109,12 @@ cdef class Admission:
                 verdict.bytes_per_s = injected.bytes_per_s
             if injected.delay_ms or injected.aborts or injected.bytes_per_s:
                 verdict.injected = True
+
+    cdef list asked_of(self, uint32_t route):
+        cdef list own = None
+        if route < <uint32_t>len(self.of_routes):
+            own = <list>self.of_routes[route]
+        return self.limits if own is None else own
 
     def ask(self, request: bytes, client: bytes, now_us: int, repeat: int = 1) -> tuple[int, int, int]:
         """What becomes of a request that is asked about `repeat` times: outcome, wait in ms, Retry-After in s.
@@ -132,17 +141,17 @@ cdef class Admission:
             self.decide(&asked, series, 1, 0, moment, &verdict)
         return verdict.outcome, verdict.wait_ms, verdict.retry_after_s
 
-    cdef void _limit(self, const Asked* asked, SeriesNames series, uint32_t row, uint32_t other, int64_t now_us,
-                     Verdict* verdict) noexcept:
-        cdef Charge charges[MOST_LIMITS]
-        cdef int64_t answers[MOST_LIMITS]       # of RateLimit.take; -1 also for a limit that was not asked
+    cdef void _limit(self, list limits, const Asked* asked, SeriesNames series, uint32_t row, uint32_t other,
+                     int64_t now_us, Verdict* verdict) noexcept:
+        cdef Charge charges[MOST_ASKED]
+        cdef int64_t answers[MOST_ASKED]        # of RateLimit.take; -1 also for a limit that was not asked
         cdef uint64_t now_ns = <uint64_t>now_us * 1000
         cdef int64_t after_ns = 0
         cdef int64_t wait_ns = 0
         cdef uint64_t mark
         cdef int i = 0
         cdef Limit limit
-        for limit in self.limits:
+        for limit in limits:
             charges[i].place = -1
             answers[i] = -1
             mark = limit.key(asked, series, row, other) if limit.filter.takes(asked) else 0
@@ -157,7 +166,7 @@ cdef class Admission:
                     wait_ns = max(wait_ns, answers[i])
             i += 1
         i = 0
-        for limit in self.limits:
+        for limit in limits:
             if after_ns:
                 limit.gcra.give_back(&charges[i], now_ns)
             elif answers[i] >= 0:
@@ -169,6 +178,13 @@ cdef class Admission:
             verdict.retry_after_s = (after_ns + 999_999_999) // 1_000_000_000
         else:
             verdict.wait_ms = <uint32_t>((wait_ns + 999_999) // 1_000_000)
+
+
+def admission_limits(rules, memories, worker, pages):
+    """Limits, ready for use."""
+    if len(rules) > MOST_LIMITS:
+        raise ValueError(f"at most {MOST_LIMITS} rate limits, not {len(rules)}")
+    return [Limit(memory, worker, rule, pages) for rule, memory in zip(rules, memories, strict=True)]
 
 
 def key_of_client(client: bytes) -> bytes:

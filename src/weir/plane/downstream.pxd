@@ -8,6 +8,7 @@ from weir.plane.codes cimport Step
 from weir.plane.engine cimport Source
 from weir.plane.exchange cimport Exchange
 from weir.plane.framing cimport Framing
+from weir.plane.intake cimport Intake
 from weir.plane.options cimport Route
 
 cdef enum:
@@ -54,7 +55,5 @@ cdef class Downstream(Arrival):
     cdef int _rest(self) except -1
     cdef int _read(self) except -2
     cdef Step _parse(self) except *
-    # The route of the request whose head was just parsed at p.
-    cdef Route _route(self, const char* p)
-    cdef int _begin(self, Route route, const Framing* framing) except -1
+    cdef int _begin(self, Route route, const Framing* framing, const Intake* intake) except -1
     cdef int _linger(self) except -1

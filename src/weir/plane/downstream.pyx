@@ -1,6 +1,6 @@
 """A client's connection: heads in, exchanges in order, answers to what is not a request."""
 
-from libc.stdint cimport int32_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memmove
 
 from weir.plane.arrival cimport Arrival
@@ -10,7 +10,6 @@ from weir.plane.codes cimport (
     FAILED,
     NEED_MORE,
     R_BAD_PROXY_HEADER,
-    R_BODY_TOO_LARGE,
     R_CLIENT_CLOSED,
     R_CLIENT_LIMIT,
     R_CLIENT_STALLED,
@@ -18,6 +17,7 @@ from weir.plane.codes cimport (
     R_EVICTED,
     R_HEAD_TIMEOUT,
     R_IDLE_TIMEOUT,
+    R_NONE,
     R_OUT_OF_MEMORY,
     R_PROXY_HEADER_TIMEOUT,
     Reason,
@@ -25,14 +25,13 @@ from weir.plane.codes cimport (
 )
 from weir.plane.engine cimport Source
 from weir.plane.exchange cimport Exchange
-from weir.plane.fields cimport check_request
 from weir.plane.filters cimport Asked
 from weir.plane.forward cimport take_exchange
-from weir.plane.framing cimport B_LENGTH, Framing, frame_request
+from weir.plane.framing cimport Framing
 from weir.plane.head cimport Head, scan_request
-from weir.plane.options cimport ListenerOptions, Route
+from weir.plane.intake cimport Intake, take_in
+from weir.plane.options cimport Route
 from weir.plane.proxyproto cimport ProxyHeader, scan_proxy_header
-from weir.plane.router cimport NO_ROUTE
 from weir.plane.states cimport (
     D_CLOSED,
     D_CLOSING,
@@ -352,9 +351,11 @@ cdef class Downstream(Arrival):
         cdef Head* head = &self.workspace.request_head
         cdef Buffer buf = self.inbuf
         cdef const char* p = buf.data + buf.start
+        cdef Asked asked
         cdef Framing framing
+        cdef Intake intake
         cdef Step step
-        cdef Route route = self.options.route
+        cdef Route route
         self.workspace.request_owner = None
         head.scanned = self.scanned
         step = scan_request(p, buf.end - buf.start, &self.options.limits, head)
@@ -363,43 +364,25 @@ cdef class Downstream(Arrival):
             return NEED_MORE
         self.scanned = 0
         if step == FAILED:
-            self._refuse(head.reason, False, route)
+            self._refuse(head.reason, False, self.options.route)
             return FAILED
         if self.believed:
             self.learn_client(p, head)
-        if frame_request(p, head, &framing) == FAILED:
-            self._refuse(framing.reason, True, route)
-            return FAILED
-        if self.options.router is not None:
-            route = self._route(p)
-        if framing.kind == B_LENGTH and route.max_body_bytes:
-            if framing.length > route.max_body_bytes:
-                self._refuse(R_BODY_TOO_LARGE, True, route)
-                return FAILED
-        self._begin(route, &framing)
-        return DONE
-
-    cdef Route _route(self, const char* p):
-        cdef ListenerOptions options = self.options
-        cdef Asked asked
-        cdef int32_t number
         asked.p = p
-        asked.head = &self.workspace.request_head
+        asked.head = head
         asked.client = self.client
         asked.client_length = self.client_length
         asked.scratch = self.workspace.compose
-        number = options.router.find(&asked, &self.origin)
-        return options.route if number == NO_ROUTE else <Route>options.routes[number]
+        route = take_in(self.options, head, &asked, &self.origin, &framing, &intake, None)
+        if intake.reason != R_NONE:
+            self._refuse(intake.reason, True, route)
+            return FAILED
+        self._begin(route, &framing, &intake)
+        return DONE
 
-    cdef int _begin(self, Route route, const Framing* framing) except -1:
-        cdef Head* head = &self.workspace.request_head
-        cdef bint upgrade = False
-        cdef bint te_trailers = False
-        cdef bint expect = False
+    cdef int _begin(self, Route route, const Framing* framing, const Intake* intake) except -1:
         cdef Exchange exchange
         cdef Framing mine = framing[0]
-        if check_request(self.inbuf.data + self.inbuf.start, head, framing, &upgrade, &te_trailers, &expect) == FAILED:
-            return self._refuse(head.reason, True, route)
         self.requests += 1
         if self.close_when_done or (self.options.max_requests and self.requests >= self.options.max_requests):
             self.close_when_done = True
@@ -410,9 +393,9 @@ cdef class Downstream(Arrival):
         self.state = move(self.workspace, MACHINE_DOWNSTREAM, self.state, D_EXCHANGE)
         self._stop_waiting()
         exchange = take_exchange(self.workspace)
-        exchange.upgrade = upgrade
-        exchange.te_trailers = te_trailers
-        exchange.expect = expect
+        exchange.upgrade = intake.upgrade
+        exchange.te_trailers = intake.te_trailers
+        exchange.expect = intake.expect
         self.exchange = exchange
         self.workspace.request_owner = exchange
         exchange.record(self, route, &mine, self.head_started_us)

@@ -1,27 +1,25 @@
 """What would become of a request, asked of the code that decides it.
 
-The steps are those of `Downstream._parse` and `Forward.start`, in their order, and each is the very function that is
-called there: so what is said here cannot differ from what happens but in the order of steps, which tests compare.
-Nothing is counted, drawn from a rate limit, or sent.
+Up to the route the steps are those of a connection (`take_in`). What follows are those of `Trying.start`, in their
+order, and each is the very function that is called there: so what is said here cannot differ from what happens but in
+the order of these steps, which tests compare. Nothing is counted, drawn from a rate limit, or sent.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from weir.plane.admission cimport Limit
 from weir.plane.codes cimport (
-    DONE, FAILED, R_BAD_DEADLINE, R_BAD_REQUEST, R_BODY_TOO_LARGE, R_DEADLINE_PASSED, R_NONE, R_NO_ROUTE,
-    R_UNTRUSTED_PROXY, Reason,
+    DONE, FAILED, R_BAD_DEADLINE, R_BAD_REQUEST, R_DEADLINE_PASSED, R_NONE, R_NO_ROUTE, R_UNTRUSTED_PROXY, Reason,
 )
 from weir.plane.deadline cimport DEADLINE_BAD, DEADLINE_NONE, read_deadline
 from weir.plane.fault cimport Fault
-from weir.plane.fields cimport check_request
 from weir.plane.filters cimport Asked
-from weir.plane.framing cimport B_LENGTH, Framing, frame_request
+from weir.plane.framing cimport Framing
 from weir.plane.head cimport M_GET, M_HEAD, Head, scan_request
+from weir.plane.intake cimport Intake, take_in
 from weir.plane.options cimport ListenerOptions, Route
 from weir.plane.origin cimport CLIENT_TEXT, Origin, put_origin, read_origin
 from weir.plane.pool cimport Pool
-from weir.plane.router cimport NO_ROUTE
 from weir.plane.trust cimport walk_forwarded_for
 from weir.plane.upstream cimport UpstreamUser
 
@@ -31,14 +29,11 @@ cdef dict explain_request(ListenerOptions options, bytes request, bytes client):
     cdef Framing framing
     cdef Asked asked
     cdef Origin origin
-    cdef Route route = options.route
+    cdef Intake intake
+    cdef Route route
     cdef char told[CLIENT_TEXT]
     cdef bytearray scratch = bytearray(len(request) + 1)
     cdef const char* p = request
-    cdef int32_t number = NO_ROUTE
-    cdef bint upgrade = False
-    cdef bint te_trailers = False
-    cdef bint expect = False
     if not read_origin(client, <uint32_t>len(client), &origin):
         raise ValueError(f"no address: {client.decode(errors='replace')!r}")
     said = {"refused": int(R_NONE), "client": client.decode(), "tried": [], "route": None}
@@ -57,17 +52,10 @@ cdef dict explain_request(ListenerOptions options, bytes request, bytes client):
     asked.client = told
     asked.scratch = scratch
     said["client"] = told[:asked.client_length].decode()
-    if frame_request(p, &head, &framing) == FAILED:
-        return {**said, "refused": int(framing.reason)}
-    if options.router is not None:
-        number, said["tried"] = options.router.trace(&asked, &origin)
-        if number != NO_ROUTE:
-            route = <Route>options.routes[number]
-    said["route"] = options.routes.index(route)
-    if framing.kind == B_LENGTH and route.max_body_bytes and framing.length > route.max_body_bytes:
-        return {**said, "refused": int(R_BODY_TOO_LARGE)}
-    if check_request(p, &head, &framing, &upgrade, &te_trailers, &expect) == FAILED:
-        return {**said, "refused": int(head.reason)}
+    route = take_in(options, &head, &asked, &origin, &framing, &intake, said["tried"])
+    said["route"] = options.routes.index(route) if intake.routed else None
+    if intake.reason != R_NONE:
+        return {**said, "refused": int(intake.reason)}
     said["page"] = (
         bool(options.page) and head.method in (M_GET, M_HEAD)
         and p[head.path_at:head.path_at + head.path_length] == options.page
@@ -103,7 +91,7 @@ cdef tuple explain_rules(ListenerOptions options, const Asked* asked, Route rout
     limits = []
     faults = []
     if options.admission is not None:
-        for place, limit in enumerate(options.admission.limits):
+        for place, limit in enumerate(options.admission.asked_of(route.number)):
             # Which row its path has does not matter to whether it has a key.
             if limit.filter.takes(asked) and limit.key(asked, route.series, 0, 0):
                 limits.append(place)

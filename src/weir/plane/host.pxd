@@ -11,3 +11,7 @@ cdef Step check_host(const char* p, const Head* head) noexcept nogil
 
 # Whether s[0:n] is a host, with or without a port, as Host has it.
 cdef bint is_host(const char* s, uint32_t n) noexcept nogil
+
+# Writes an IPv6 address in brackets in host[0:n], which has many spellings ("[0:0::1]" is "[::1]"), in the one that
+# `weir.config.route_kinds` has. The new length, at most HOST_IPV6; what is no such address stays as it is.
+cdef uint32_t host_ipv6(char* host, uint32_t n) noexcept nogil

@@ -5,10 +5,15 @@ on the difference. So nothing is repaired: whatever two readers could take for t
 """
 
 from libc.stdint cimport uint32_t
+from libc.string cimport memcpy, strlen
 
 from weir.plane.codes cimport DONE, FAILED, Step
 from weir.plane.head cimport F_HOST, Field, Head, T_ABSOLUTE, T_ORIGIN
+from weir.plane.syscalls cimport AF_INET6, inet_ntop, inet_pton
 from weir.plane.text cimport equals_lower, lower, same_text
+
+cdef enum:
+    HOST_IPV6 = 48              # the longest spelling of an address has 45 characters, and a NUL
 
 
 cdef inline bint host_is_hex(char c) noexcept nogil:
@@ -100,3 +105,18 @@ cdef Step check_host(const char* p, const Head* head) noexcept nogil:
     if field.value_length == head.authority_length and same_text(host, authority, head.authority_length):
         return DONE
     return FAILED
+
+
+cdef uint32_t host_ipv6(char* host, uint32_t n) noexcept nogil:
+    cdef char text[HOST_IPV6]
+    cdef char address[16]
+    if n < 4 or n > HOST_IPV6 or host[n - 1] != c"]":
+        return n
+    memcpy(text, host + 1, n - 2)
+    text[n - 2] = 0
+    if inet_pton(AF_INET6, text, address) != 1 or inet_ntop(AF_INET6, address, text, HOST_IPV6) == NULL:
+        return n
+    n = <uint32_t>strlen(text)
+    memcpy(host + 1, text, n)
+    host[n + 1] = c"]"
+    return n + 2

@@ -46,10 +46,12 @@ cdef class ListenerOptions:
 
     `routes` are the routes of the plan and `router` is what finds the listener's among them, if there are any but its
     own. `limits` and `faults` are the memories of its rules, as `weir.stats.rules.RuleBook` has them, for worker number
-    `worker`. ValueError for more fields than a head has places for.
+    `worker`; `route_limits` are those of its routes' own rate limits, as Admission takes them. ValueError
+    for more fields than a head has places for.
     """
 
-    def __cinit__(self, plan, stats, list routes not None, Router router, make_page, limits, faults, uint32_t worker):
+    def __cinit__(self, plan, stats, list routes not None, Router router, make_page, limits, faults, uint32_t worker,
+                  route_limits=()):
         if plan.max_fields > HEAD_MAX_FIELDS:
             raise ValueError(f"max_fields is at most {HEAD_MAX_FIELDS}, not {plan.max_fields}")
         self.route = routes[plan.route]
@@ -86,5 +88,5 @@ cdef class ListenerOptions:
         self.page = stats.page.encode()
         self.pages = ErrorPages(plan.error_pages)
         self.make_page = make_page
-        if plan.rate_limits or plan.faults:
-            self.admission = Admission(plan, limits, faults, worker, self.pages)
+        if plan.rate_limits or plan.faults or route_limits:
+            self.admission = Admission(plan, limits, faults, worker, self.pages, route_limits)

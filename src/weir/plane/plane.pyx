@@ -83,7 +83,7 @@ cdef class Plane:
             (
                 ListenerOptions(
                     listener, plan.stats, self.routes, routers[listener.router], make_page, limits, faults,
-                    counters.worker,
+                    counters.worker, limits_of_routes(plan, listener.router, numbers, book.route_limits),
                 ),
                 listener.max_connections or max_connections,
             )
@@ -355,9 +355,9 @@ cdef class Plane:
         "refused": the number of the reason (`weir.reasons.Reason`), NONE if it is not; "client": who it is, if a
         trusted proxy tells; "tried": routes as `Router.explain` says; "route": index into Plan.routes, None if it does
         not come so far, and then nothing of what follows is there. "page": whether the statistics page is the answer;
-        "answers": whether the route answers by itself; "limits", "faults", "hooks": places of those that take it;
-        "cluster": index into Plan.clusters, NOWHERE for none; "order": endpoints in the order in which they would be
-        tried. ValueError for what is no address.
+        "answers": whether the route answers by itself; "limits", "faults", "hooks": places of those that take it, of
+        limits in the listener's and behind them the route's own; "cluster": index into Plan.clusters, NOWHERE for none;
+        "order": endpoints in the order in which they would be tried. ValueError for what is no address.
         """
         said = explain_request(<ListenerOptions>self.options[listener][0], request, client.encode())
         if "cluster" not in said:
@@ -427,6 +427,17 @@ def series_of(stats, route, made) -> SeriesNames:
     if (exact, templates) not in made:
         made[exact, templates] = SeriesNames(exact, templates)
     return made[exact, templates]
+
+
+def limits_of_routes(plan, router, numbers, memories):
+    """The rate limits of a router's routes: number in the statistics table, RateLimitPlans, and their memories."""
+    if router == NO_ROUTER:
+        return ()
+    reached = {side for match in plan.routers[router] for side, _weight in match.sides}
+    return [
+        (numbers[place], plan.routes[place].rate_limits, memories[place])
+        for place in sorted(reached) if plan.routes[place].rate_limits
+    ]
 
 
 def mirrors_of(route, clusters, name, made):

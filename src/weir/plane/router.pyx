@@ -30,6 +30,7 @@ from weir.plane.codes cimport DONE
 from weir.plane.conditions cimport U_CLIENT, U_FIELD, U_METHOD, U_NONE, U_QUERY, Conditions
 from weir.plane.filters cimport Asked, Filter, filter_is_plain, plain_path
 from weir.plane.head cimport F_HOST, HEAD_MAX_FIELDS, T_ASTERISK, Head, HeadLimits, scan_request
+from weir.plane.host cimport host_ipv6
 from weir.plane.keyed cimport weir_hash
 from weir.plane.origin cimport Origin, read_origin
 from weir.plane.split cimport Split
@@ -301,6 +302,8 @@ cdef class Router:
         if n == 0 or n > ROUTER_HOST_BYTES:
             return NULL
         weir_put_lower(host, text, n)
+        if host[0] == c"[":
+            n = host_ipv6(host, n)
         root = self._host(SALT_EXACT, host, n)
         if root:
             found = self._match_from(root, 0, walk)

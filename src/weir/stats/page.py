@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 from weir.reasons import REASONS
 from weir.stats.reader import Series, snapshot
 
-__all__ = ["printable", "render"]
+__all__ = ["SharedPage", "printable", "render"]
+
+# A page that takes longer to make than this is shared for so many times as long: whoever asks for it again and again
+# has a tenth of the worker at most. So others find theirs as fresh as they can see.
+CHEAP_S: Final = 0.01
+SHARED_FOR: Final = 10
 
 PAGE_MOST = 1_000_000  # bytes of the table: what a client does not take at once is kept for it
 
 HEADINGS = ("Count", "Total Bytes", "Avg Bytes", "Avg ms", "Avg FB ms", "URL")
+
+
+class SharedPage:
+    """Calling it returns the page of a table, which may have been made a moment before if making it takes long."""
+
+    def __init__(
+        self, memory: Any, make: Callable[[Any], bytes] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._memory = memory
+        self._make = render if make is None else make
+        self._clock = clock
+        self._page = b""
+        self._good_until = -1.0
+
+    def __call__(self) -> bytes:
+        now = self._clock()
+        if now >= self._good_until:
+            self._page = self._make(self._memory)
+            made = self._clock()
+            self._good_until = made + SHARED_FOR * (made - now) if made - now > CHEAP_S else -1.0
+        return self._page
 
 
 def render(memory: Any) -> bytes:

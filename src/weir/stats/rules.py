@@ -15,11 +15,12 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from weir.config.plan import FaultPlan, Plan, RateLimitPlan
+from weir.config.plan import FaultPlan, Plan, RateLimitPlan, RoutePlan
 from weir.stats.hooks import HookBook
 
 __all__ = [
@@ -82,12 +83,15 @@ class RuleBook:
             keys = 0
             if isinstance(rule, RateLimitPlan):
                 keys = 1 if rule.by == "all" else rule.max_keys
-            self._known[key] = known[key] if key in known else create(workers, keys)
+            if key not in self._known:
+                self._known[key] = known[key] if key in known else create(workers, keys)
         self.hooks: HookBook = HookBook(plan.hooked, workers, before.hooks if before is not None else None)
         memories = iter(self._known.values())
         # By listener, by rule.
         self.limits: list[list[mmap.mmap]] = []
         self.faults: list[list[mmap.mmap]] = []
+        # Of each of Plan.routes; sides of a route have the same.
+        self.route_limits = [[self._known[key] for key, _ in _keyed_route(route)] for route in plan.routes]
         for listener in plan.listeners:
             self.limits.append([next(memories) for _ in listener.rate_limits])
             self.faults.append([next(memories) for _ in listener.faults])
@@ -97,6 +101,13 @@ class RuleBook:
         for listener, memories in zip(self.plan.listeners, self.limits, strict=True):
             for rule, memory in zip(listener.rate_limits, memories, strict=True):
                 yield listener.address.text, rule_name(rule), rule, read_counters(memory, LIMIT_COUNTERS)
+
+    def route_limit_counts(self) -> Iterator[tuple[str, str, RateLimitPlan, dict[str, int]]]:
+        """The same of each rate limit of a route, with the route's name."""
+        limited = {route.limited_as: place for place, route in enumerate(self.plan.routes) if route.rate_limits}
+        for name, place in limited.items():
+            for rule, memory in zip(self.plan.routes[place].rate_limits, self.route_limits[place], strict=True):
+                yield name, rule_name(rule), rule, read_counters(memory, LIMIT_COUNTERS)
 
     def fault_counts(self) -> Iterator[tuple[str, str, FaultPlan, dict[str, int]]]:
         """The same of each fault."""
@@ -144,15 +155,28 @@ def _write(memory: mmap.mmap, **values: int | bytes) -> None:
 
 
 def _keyed(plan: Plan) -> Iterator[tuple[Any, Rule]]:
-    """Every rule with what it is known by: its listener, all that what it remembers depends on, and, where several
-    are alike, how many there were before."""
+    """Every rule with what it is known by: its listener or route, all that what it remembers depends on, and, where
+    several are alike, how many there were before. Those of routes come last, and once for each side."""
     seen: dict[Any, int] = {}
     for listener in plan.listeners:
-        rules: list[tuple[Rule, Rule]] = [
-            (replace(rule, name="", status=0, dry_run=False, delay=0), rule) for rule in listener.rate_limits
-        ]
+        rules: list[tuple[Rule, Rule]] = [(_remembered(rule), rule) for rule in listener.rate_limits]
         rules += [(rule, rule) for rule in listener.faults]
         for same, rule in rules:
             key = (listener.address.text, same)
             seen[key] = seen.get(key, -1) + 1
             yield (*key, seen[key]), rule
+    for route in plan.routes:
+        yield from _keyed_route(route)
+
+
+def _keyed_route(route: RoutePlan) -> Iterator[tuple[Any, Rule]]:
+    seen: Counter[Any] = Counter()
+    for rule in route.rate_limits:
+        same = _remembered(rule)
+        yield (("route", route.limited_as), same, seen[same]), rule
+        seen[same] += 1
+
+
+def _remembered(rule: RateLimitPlan) -> RateLimitPlan:
+    """What of a rate limit its memory depends on."""
+    return replace(rule, name="", status=0, dry_run=False, delay=0)

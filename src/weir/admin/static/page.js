@@ -106,8 +106,10 @@ function showWorst(worst) {
 function showRoutes(routes) {
   const select = byId("only");
   byId("only-label").hidden = routes.length < 2;
-  if (select.options.length - 1 === routes.length) return;
-  select.replaceChildren(new Option("all", ""), ...routes.map((route) => new Option(route, route)));
+  // The one that is chosen may have had no requests yet, or none any more.
+  const names = asked.only && !routes.includes(asked.only) ? [...routes, asked.only] : routes;
+  if (select.options.length - 1 === names.length && names.every((name, i) => select.options[i + 1].value === name)) return;
+  select.replaceChildren(new Option("all", ""), ...names.map((route) => new Option(route, route)));
   select.value = asked.only;
 }
 
@@ -158,9 +160,9 @@ function showClusters(data) {
   showOptional("retries", ["Cluster", "Decision", "Kind", "Count"], decisions, (row) => row[2] === "refused");
   showOptional(
     "limits",
-    ["Rate limit", "Listener", "By", "Passed", "Delayed", "Limited", "Evicted", "Crowded"],
+    ["Rate limit", "Listener, route", "By", "Passed", "Delayed", "Limited", "Evicted", "Crowded"],
     data.limits.map((l) => [
-      l.dry_run ? `${l.name} (dry run)` : l.name, l.listener, l.by,
+      l.dry_run ? `${l.name} (dry run)` : l.name, l.of, l.by,
       ...[l.passed, l.delayed, l.limited, l.evicted, l.crowded].map(count),
     ]),
     (row) => row[5] !== "0",
