@@ -123,8 +123,8 @@ MAY_IMPORT = {
     "weir.testing": ("weir.embedding", "weir.stats"),
     "weir.fixtures": ("weir.testing",),
     "weir": (
-        *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing"),
-        *("weir.hooks", "weir.plane.answer", "weir.plane.headers", "weir.plane.messages", "weir.plane.piecewise", "weir.running"),
+        *("weir.config.errors", "weir.control.errors", "weir.embedding", "weir.testing", "weir.running"),
+        *("weir.hooks", "weir.plane.answer", "weir.plane.headers", "weir.plane.messages", "weir.plane.piecewise"),
     ),
 }
 

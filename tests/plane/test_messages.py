@@ -461,9 +461,8 @@ def test_what_nobody_kept_serves_the_next_exchange(phase: str) -> None:
         lambda message: getattr(message, "request", message),
         lambda message: getattr(message, "request", message).headers,
         lambda message: message.headers.get,
-        lambda message: lambda: message.headers,
     ],
-    ids=["message", "headers", "request", "its headers", "method", "closure"],
+    ids=["message", "headers", "request", "its headers", "method"],
 )
 def test_what_somebody_has_kept_stays_over(keep: Callable[[Any], object], phase: str) -> None:
     (first, _), places = twice(keep, phase)
@@ -476,6 +475,6 @@ def touch_kept(kept: Any) -> None:
     if isinstance(kept, weir.Headers):
         kept.items()
     elif callable(kept):
-        kept("x").items() if "get" in str(kept) else kept().items()
+        kept("x")
     else:
         kept.headers.items()

@@ -64,8 +64,9 @@ cdef class Answer:
 
     `body` is text (sent as UTF-8) or bytes, 16 MiB at most, or an async iterator of bytes, sent on as they come;
     `headers` a mapping or pairs of names and values.
-    Content-Type is text/plain (of text) unless it is given; so are Date and Server weir's. Framing always is. ValueError
-    for a status that is not 200 to 599, a body where the status has none (204, 304), and fields that cannot be.
+    Content-Type is text/plain (of text) unless it is given; so are Date and Server weir's. Framing always is.
+    ValueError for a status that is not 200 to 599, a body where the status has none (204, 304), and fields that
+    cannot be.
     """
 
     def __init__(self, int status=200, body=b"", headers=()):

@@ -4,7 +4,6 @@ cimport cython
 from libc.stdint cimport uint32_t
 
 from weir.plane.answer cimport checked_value, good_name
-from weir.plane.bodied cimport Bodied
 from weir.plane.edits cimport Edits
 from weir.plane.head cimport Field, Head
 

@@ -9,7 +9,6 @@ place: most hooks keep none, and making them anew was a third of what a call cos
 import re
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t
 
 from weir.plane.answer cimport status_line
 from weir.plane.bodied cimport Bodied, request_body, response_body
