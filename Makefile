@@ -122,7 +122,8 @@ coverage: packages-test $(VENV)/.dev
 	@echo "== tests with line tracing"
 	@rm -rf .cache/trace/data && mkdir .cache/trace/data
 	@cd .cache/trace && PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(TRACED) coverage run -m pytest \
-		-c ../../pyproject.toml --rootdir ../.. -n $(ATATIME) --dist loadfile -m "not figures and not heavy" $(addprefix ../../,$(OF_THE_PLANE)) $(WITHOUT) $(PYTEST)
+		-c ../../pyproject.toml --rootdir ../.. -n $(ATATIME) --dist loadfile -m "not figures and not heavy" $(addprefix ../../,$(OF_THE_PLANE)) $(WITHOUT) $(PYTEST) \
+		|| echo "== TESTS HAVE FAILED: see above; lines that only they run are missing below"
 	@echo "== lines of the compiled modules"
 	@cd .cache/trace && $(TRACED) coverage combine -q && $(TRACED) coverage report
 

@@ -226,6 +226,7 @@ def test_what_is_not_there_is_told_with_what_to_do() -> None:
 HEAVY = ("asyncio", "pydantic", "starlette", "uvicorn", "connectrpc", "protobuf", "curses", "sqlite3")
 
 
+@pytest.mark.heavy
 def test_it_imports_nothing_heavy(counted: Instance) -> None:
     code = (
         "import sys\nfrom weir.cli.main import group\n"

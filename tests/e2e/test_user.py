@@ -158,6 +158,7 @@ def test_a_port_below_1024_is_bound_at_a_reload_too(place: Path) -> None:
     finish(rig)
 
 
+@pytest.mark.heavy
 def test_one_process_changes_itself(place: Path) -> None:
     pid_file = place / "weir.pid"
     rig = start(place, {**ALONE, "pid_file": str(pid_file)}, listener={"address": "127.0.0.1:0"})
@@ -170,6 +171,7 @@ def test_one_process_changes_itself(place: Path) -> None:
     finish(rig)
 
 
+@pytest.mark.heavy
 def test_root_only(place: Path) -> None:
     import subprocess
 

@@ -58,6 +58,7 @@ def test_the_order_of_nginx_example(stage: Stage) -> None:
     assert "".join("abc"[place] for place in found) == "abaacaa"
 
 
+@pytest.mark.heavy
 def test_turns_go_on_for_very_long(stage: Stage) -> None:
     # Long enough for the clock of the turns to be set back some times (turns.pyx, REBASE_BITS).
     scene = stage(members=weighted(1, 2))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 import pytest
 
 import weir
 from tests.plane.scene import GET, OK, Scene
+from tests.plane.test_meeting import in_loop, turns
 from weir.plane.hooks import Hook, Hooks
 from weir.stats.hooks import create
 
@@ -96,3 +99,27 @@ def test_a_request_that_stands_in_a_line_changes_its_cluster_no_more() -> None:
     assert [client.take_sent() for client in clients] == [OK, OK]
     assert scene.plane.queued(0) == 0
     scene.close()
+
+
+def test_calls_that_take_too_long_are_said_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    @weir.hook("request", timeout=0.5, name="mine")
+    async def waits(_request: weir.Request) -> None:
+        await asyncio.sleep(60)
+
+    async def play() -> None:
+        scene = Scene(hooks=[waits])
+        for _ in range(2):
+            for _ in range(10):
+                scene.client(GET)
+            scene.wait_ms(510)
+            scene.wait_ms(1000)
+            await turns(scene)
+        assert scene.hooked("mine").timeouts == 20
+        scene.close()
+
+    with caplog.at_level(logging.ERROR, "weir.hooks"):
+        in_loop(play)
+    assert [record.message for record in caplog.records] == [
+        "hook mine took longer than 500 ms, and was cancelled",
+        "hook mine took longer than 500 ms, and was cancelled (9 more times since it was last said)",
+    ]

@@ -424,7 +424,7 @@ def twice(first: Callable[[weir.Request | weir.Response], object], phase: str = 
 
     @weir.hook(phase)  # type: ignore[arg-type]
     def meet(message: Any) -> None:
-        request = message if isinstance(message, weir.Request) else message.request
+        request = asked(message)
         assert request.target == ("/one", "/two")[len(places)]
         assert request.state == {}, "another exchange's"
         assert request.series == ("/one", "/two")[len(places)]
@@ -452,14 +452,18 @@ def test_what_nobody_kept_serves_the_next_exchange(phase: str) -> None:
     assert places[0] == places[1]
 
 
+def asked(message: Any) -> Any:
+    return message if isinstance(message, weir.Request) else message.request
+
+
 @pytest.mark.parametrize("phase", ["request", "response"])
 @pytest.mark.parametrize(
     "keep",
     [
         lambda message: message,
         lambda message: message.headers,
-        lambda message: getattr(message, "request", message),
-        lambda message: getattr(message, "request", message).headers,
+        lambda message: asked(message),
+        lambda message: asked(message).headers,
         lambda message: message.headers.get,
     ],
     ids=["message", "headers", "request", "its headers", "method"],

@@ -121,6 +121,7 @@ def test_the_walk_is_bounded() -> None:
     assert walked("10.9.9.9", ", ".join([hops[0], *hops[-31:]])) == ("203.0.113.9", 0)
 
 
+@pytest.mark.heavy
 def test_the_walk_costs_little_whatever_is_sent() -> None:
     """Commas and spaces, trusted hops among a thousand networks: far less than ten milliseconds."""
     trusted = trusting(*(f"10.{n >> 8}.{n & 255}.0/24" for n in range(1000)))
