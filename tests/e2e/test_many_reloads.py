@@ -158,7 +158,10 @@ def waited(pids: Iterable[int]) -> Counter[Path]:
     """Nanoseconds that each thread of some processes has waited for a processor: what others on the machine cost."""
     found = Counter[Path]()
     for pid in pids:
-        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        paths: list[Path] = []
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of one that has ended meanwhile
+            paths = list(Path(f"/proc/{pid}/task").glob("*/schedstat"))
+        for path in paths:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found[path] = int(path.read_text().split()[1])
     return found
