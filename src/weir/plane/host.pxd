@@ -13,5 +13,5 @@ cdef Step check_host(const char* p, const Head* head) noexcept nogil
 cdef bint is_host(const char* s, uint32_t n) noexcept nogil
 
 # Writes an IPv6 address in brackets in host[0:n], which has many spellings ("[0:0::1]" is "[::1]"), in the one that
-# `weir.config.route_kinds` has. The new length, at most HOST_IPV6; what is no such address stays as it is.
+# `weir.config.route_kinds` has. The new length, 48 at most (there is room for it); what is no such address stays.
 cdef uint32_t host_ipv6(char* host, uint32_t n) noexcept nogil

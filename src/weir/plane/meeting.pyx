@@ -10,7 +10,6 @@ with its response head in head_buf. Nothing is read from either side meanwhile.
 """
 
 import asyncio
-import logging
 
 from libc.stdint cimport int64_t
 
@@ -37,8 +36,6 @@ from weir.plane.workspace cimport move
 
 from weir.plane.attend import attend, let_go
 from weir.plane.piecewise import BodyCut, BodyTooLarge, bound
-
-log = logging.getLogger("weir.hooks")
 
 cdef enum:
     AT_ONCE = 262144        # bytes of an answer's body that wait in one buffer; a larger one goes as it is taken
