@@ -29,17 +29,19 @@ PIP       := $(BIN)/python -m pip --disable-pip-version-check
 JOBS      := $(shell nproc)
 # Most tests of whole processes wait more than they work.
 ATATIME   := $(shell expr $(JOBS) + 2)
+# With sanitizers they work more, for a process takes a second longer to begin.
+SANITIZED_ATATIME := $(shell expr $(JOBS) + 1)
 PLANE     := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 TESTS     := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(BIN)/python tools/run_tests.py
 # pytest's exit status when it has found nothing to do: right where a person has asked for some tests only.
 NONE_CHOSEN = $(if $(PYTEST),[ $$? -eq 5 ],false)
-# Tests that run compiled code; the others would only run the same Python once more.
-OF_THE_PLANE := $(addprefix tests/,plane stats control cli demo e2e test_main.py)
+# Tests that run compiled code; the others would only run the same Python once more. What takes longest comes first, so
+# that at the end nobody waits for one long file.
+OF_THE_PLANE := $(addprefix tests/,e2e cli control demo examples faults differential hooks fuzz stats plane \
+	test_embedding.py test_fixtures.py test_main.py test_running.py test_testing.py)
 # Statistics in plain Python, beside scipy, which keeps memory that the sanitizers would count as lost.
 WITHOUT      := --ignore-glob='*/test_compare.py' --ignore-glob='*/test_comparison.py'
 DOCUMENTS := $(wildcard *.md docs/*.md docs/decisions/*.md)
-# With sanitizers a process takes seconds to start: of whole processes make test runs those files that start few.
-SANITIZED_OFTEN := tests/plane tests/stats $(patsubst %,tests/e2e/test_%.py,framing interim pipelining refusals tunnel)
 # Which of them make sanitize runs, for example: make sanitize SANITIZED="tests/plane tests/stats"
 SANITIZED ?= $(OF_THE_PLANE)
 # The plane once more, with clang, libFuzzer's counters and the address sanitizer, apart from the build in place.
@@ -61,10 +63,10 @@ endif
 
 help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
-	@echo "make test     all checks and tests, as CI runs them (PYTEST=\"more options\")"
+	@echo "make test     all checks and tests (PYTEST=\"more options\"); CI runs make sanitize besides"
 	@echo "make figures  all tests that measure time, memory or load, one at a time (some minutes)"
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
-	@echo "make sanitize the tests of the plane with sanitizers and assertions (some minutes)"
+	@echo "make sanitize all tests that run compiled code, with sanitizers and assertions (a quarter of an hour)"
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
 	@echo "make reloads  RELOADS=$(RELOADS) reloads under every load, and a worker killed every second, KILLS=$(KILLS) times"
 	@echo "make idle     IDLE=$(IDLE) idle connections over several workers: memory of each"
@@ -88,21 +90,20 @@ demo: $(VENV)/.built
 	@$(BIN)/weir demo --listen $(LISTEN) --files $(FILES)
 
 # The first tests leave all files' assertions rewritten, which each of the next would do for itself.
-test: packages-test lint sanitized
+test: packages-test lint
 	@echo "== tests that need the machine for themselves"
 	@$(TESTS) -m "alone and not slow" $(PYTEST) || $(NONE_CHOSEN)
 	@echo "== tests, some files at a time"
 	@$(TESTS) -n $(ATATIME) --dist loadfile -m "not alone and not slow" $(PYTEST) || $(NONE_CHOSEN)
-	@echo "== tests with sanitizers: the plane, what it counts, and whole processes"
-	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile -m "not figures and not slow" tools/sanitize $(SANITIZED_OFTEN) $(WITHOUT) $(PYTEST) || $(NONE_CHOSEN)
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
 SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_PATIENCE=6 PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
-	.cache/sanitize/bin/python -m pytest --capture=sys
+	.cache/sanitize/bin/python tools/run_tests.py --capture=sys
 
 sanitize: sanitized
 	@echo "== tests with sanitizers"
-	@$(SANITIZED_TESTS) -n $(JOBS) --dist loadfile -m "not figures" tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
+	@$(SANITIZED_TESTS) -n $(SANITIZED_ATATIME) --dist loadfile --no-loadscope-reorder -m "not figures" \
+		tools/sanitize $(SANITIZED) $(WITHOUT) $(PYTEST)
 
 figures: packages-test $(VENV)/.dev
 	@echo "== tests that measure, one at a time"
@@ -112,6 +113,8 @@ sanitized: packages-test $(VENV)/.dev
 	@echo "== compiling with sanitizers"
 	@$(BIN)/python tools/twin.py sanitize
 
+# The others try all bytes or all of many messages, which tracing makes hours.
+TRACED_TESTS := $(filter-out $(addprefix tests/,examples faults differential fuzz),$(OF_THE_PLANE))
 # Run inside the twin: what is traced is named by paths relative to where it was compiled.
 TRACED := PYTHONPATH=$(CURDIR)/.cache/trace/src COVERAGE_FILE=$(CURDIR)/.cache/trace/data/coverage \
 	COVERAGE_RCFILE=$(CURDIR)/pyproject.toml bin/python -m
@@ -122,7 +125,7 @@ coverage: packages-test $(VENV)/.dev
 	@echo "== tests with line tracing"
 	@rm -rf .cache/trace/data && mkdir .cache/trace/data
 	@cd .cache/trace && PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" $(TRACED) coverage run -m pytest \
-		-c ../../pyproject.toml --rootdir ../.. -n $(ATATIME) --dist loadfile -m "not figures and not heavy" $(addprefix ../../,$(OF_THE_PLANE)) $(WITHOUT) $(PYTEST) \
+		-c ../../pyproject.toml --rootdir ../.. -n $(ATATIME) --dist loadfile -m "not figures and not heavy" $(addprefix ../../,$(TRACED_TESTS)) $(WITHOUT) $(PYTEST) \
 		|| echo "== TESTS HAVE FAILED: see above; lines that only they run are missing below"
 	@echo "== lines of the compiled modules"
 	@cd .cache/trace && $(TRACED) coverage combine -q && $(TRACED) coverage report

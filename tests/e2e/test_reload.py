@@ -20,7 +20,7 @@ from .keepers import Keepers
 from .peers import Endpoint, Link, dial, ok
 from .proxy import configuration, free_port
 from .rig import WORKERS, Rig, tables
-from .wire import eventually
+from .wire import PATIENCE, eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -88,7 +88,7 @@ def test_twenty_reloads_under_load_lose_nothing(weir: MakeRig) -> None:
             link.send(b"0\r\n\r\n")
 
     endpoint.handle(serve)
-    rig = weir(endpoint=endpoint, top={**WORKERS, "drain_timeout": "50s"})
+    rig = weir(endpoint=endpoint, top={**WORKERS, "drain_timeout": f"{50 * PATIENCE:g}s"})
     stream = rig.connect(timeout=60)
     stream.send(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
     assert streaming.wait(5)

@@ -178,6 +178,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_whole(start: StartPart, endpoin
     assert part.get().body == b"whole"
 
 
+@pytest.mark.figures  # resident memory
 @pytest.mark.parametrize("name", CONCURRENT)
 def test_a_client_that_does_not_read_holds_up_the_backend(start: StartPart, endpoint: Endpoint, name: str) -> None:
     """Backpressure: what the client does not take stays with the backend, not in memory here."""

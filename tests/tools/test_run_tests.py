@@ -34,6 +34,15 @@ def test_ends(ends):
 def test_fine():
     assert first("fine"), "only what failed is asked again"
 """
+FOUND = """
+import pathlib
+
+def test_once():
+    seen = pathlib.Path("seen")
+    if not seen.exists():
+        seen.touch()
+        assert False, "==17==ERROR: AddressSanitizer: heap-use-after-free on address 0x602000000010"
+"""
 ALWAYS = "def test_always(): assert False\n"
 MANY = "import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_many(n): assert False\n"
 
@@ -55,8 +64,17 @@ def test_what_passes_by_itself_passes_and_is_named(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("text", "status", "runs"), [(ALWAYS, 1, 2), (MANY, 1, 1), ("", 5, 1)])
-def test_a_failure_stays_one(tmp_path: Path, text: str, status: int, runs: int) -> None:
+@pytest.mark.parametrize(
+    ("text", "status", "runs"), [("def test_fine(): pass\n", 0, 1), (ALWAYS, 1, 2), (MANY, 1, 1), ("", 5, 1)]
+)
+def test_what_it_says_is_what_pytest_says(tmp_path: Path, text: str, status: int, runs: int) -> None:
     found, said = run(tmp_path, text)
     assert found == status, said
     assert said.count("== once more") == runs - 1
+
+
+def test_what_a_sanitizer_has_found_gets_no_second_chance(tmp_path: Path) -> None:
+    status, said = run(tmp_path, FOUND)
+    assert status == 1, said
+    assert said.endswith("== a sanitizer has found something: see above\n")
+    assert "== once more" not in said

@@ -5,11 +5,15 @@
  * program of its own this Python is also sys.executable, so that whatever a test starts with it is watched as well.
  */
 
+#define _GNU_SOURCE
 #include <Python.h>
 #include <dirent.h>
+#include <link.h>
 #include <pthread.h>
 #include <sanitizer/lsan_interface.h>
+#include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,13 +36,10 @@ const char *__ubsan_default_options(void)
     return "print_stacktrace=1:halt_on_error=1:abort_on_error=1";
 }
 
-/* Leaks that are none of the plane's.
- *
- * pydantic_core, protobuf_ext and pyqwest (both are connectrpc's) keep some types from their import on; ncurses
- * keeps what it knows of the terminal. And what only a frame of Python code points to looks leaked
- * when a process ends beside a thread that still runs: frames stand in memory that the sanitizer does not look
- * through. Those are Python's plain values, named by what makes them. Not here is PyType_GenericAlloc, which makes
- * the plane's objects, nor malloc, from which the plane has its buffers and tables: these must all be found again.
+/* Leaks that are none of the plane's: pydantic_core, protobuf_ext and pyqwest (both are connectrpc's) keep some types from
+ * their import on; ncurses keeps what it knows of the terminal. Each costs a process another round of the search, with
+ * names for all stacks, so that what can be kept from looking lost is kept from it below. Not one of CPython's own is here:
+ * all of its objects, and all that the plane has from malloc, must be found again.
  */
 const char *__lsan_default_suppressions(void)
 {
@@ -46,15 +47,7 @@ const char *__lsan_default_suppressions(void)
            "leak:_protobuf_ext\n"
            "leak:_pyqwest\n"
            "leak:libtinfo\n"
-           "leak:libncursesw\n"
-           "leak:PyThread_allocate_lock\n"
-           "leak:_PyObject_GC_NewVar\n"
-           "leak:_PyObject_GC_New\n"
-           "leak:_PyObject_GC_Resize\n"
-           "leak:_PyLong_New\n"
-           "leak:PyFloat_FromDouble\n"
-           "leak:PyUnicode_New\n"
-           "leak:_PyBytes_FromSize\n";
+           "leak:libncursesw\n";
 }
 
 const char *__lsan_default_options(void)
@@ -98,10 +91,79 @@ void _exit(int status)
     __builtin_unreachable();
 }
 
-int main(int argc, char **argv)
+static int is_ours(struct dl_phdr_info *library, size_t size, void *found)
+{
+    (void)size;
+    *(int *)found |= strstr(library->dlpi_name, "/weir/") != NULL;
+    return 0;
+}
+
+/* A process that has loaded none of weir's compiled modules (commands, who reads the configuration) cannot have lost their
+ * memory. To search it is a quarter of its time.
+ */
+int __lsan_is_turned_off(void)
+{
+    int found = 0;
+    dl_iterate_phdr(is_ours, &found);
+    return !found;
+}
+
+/* The frames of Python code stand in "arenas", which CPython maps by itself. From malloc they are looked through: otherwise
+ * all that only a frame points to would look lost when a process ends beside a thread that still runs.
+ */
+static void *allocate_arena(void *context, size_t size)
+{
+    (void)context;
+    return malloc(size);
+}
+
+static void free_arena(void *context, void *arena, size_t size)
+{
+    (void)context;
+    (void)size;
+    free(arena);
+}
+
+/* In a forked child CPython makes its locks anew, and leaves the old ones as lost, by intent (_PyThread_at_fork_reinit).
+ * They are known by their size: CPython asks for no other raw memory of as much, and the plane for none.
+ */
+static void *allocate_raw(void *context, size_t size)
+{
+    PyMemAllocatorEx *raw = context;
+    void *memory = raw->malloc(raw->ctx, size);
+    if (memory != NULL && size == sizeof(sem_t)) {
+        __lsan_ignore_object(memory);
+    }
+    return memory;
+}
+
+static PyMemAllocatorEx raw_before;
+
+/* The first step of Py_BytesMain, which it does not repeat. The locks of the runtime are made in it. */
+static void begin(int argc, char **argv)
 {
     /* CPython's own allocator hands out pieces of large blocks, between which the sanitizer sees no borders. */
     setenv("PYTHONMALLOC", "malloc", 1);
+    PyObjectArenaAllocator arenas = {NULL, allocate_arena, free_arena};
+    PyObject_SetArenaAllocator(&arenas);
+    PyPreConfig config;
+    __lsan_disable();
+    PyPreConfig_InitPythonConfig(&config);
+    PyStatus status = Py_PreInitializeFromBytesArgs(&config, argc, argv);
+    __lsan_enable();
+    if (PyStatus_Exception(status)) {
+        Py_ExitStatusException(status);
+    }
+    PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &raw_before);
+    PyMemAllocatorEx raw = raw_before;
+    raw.ctx = &raw_before;
+    raw.malloc = allocate_raw;
+    PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &raw);
+}
+
+int main(int argc, char **argv)
+{
+    begin(argc, argv);
     pthread_atfork(before_fork, NULL, in_child);
     return Py_BytesMain(argc, argv);
 }
