@@ -97,7 +97,7 @@ test: packages-test lint
 	@$(TESTS) -n $(ATATIME) --dist loadfile -m "not alone and not slow" $(PYTEST) || $(NONE_CHOSEN)
 
 # tools/sanitize comes first: it shows that faults are reported. Descriptor 2 is left alone, for a report ends the process.
-SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_PATIENCE=6 PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
+SANITIZED_TESTS := PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" WEIR_PATIENCE=6 WEIR_RELOADS=4 PYTHONPATH=$(CURDIR)/.cache/sanitize/src \
 	.cache/sanitize/bin/python tools/run_tests.py --capture=sys
 
 sanitize: sanitized

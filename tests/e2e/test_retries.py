@@ -79,12 +79,12 @@ class Ledger:
                 wire = rig.proxy.connect(timeout=15)
         wire.close()
 
-    def compare(self, seen: Counter[tuple[str, str]]) -> None:
-        """With what all endpoints together have seen."""
+    def compare(self, seen: Counter[tuple[str, str]], cut: int = 0) -> None:
+        """With what all endpoints together have seen; so many at most may have been cut."""
         print(f"answers {Counter((method, status) for (method, _), status in self.answers.items())}")
-        assert self.wrong == []
+        assert len(self.wrong) <= cut, self.wrong
         failed = [key for key, status in self.answers.items() if status != 200 and key[0] != "POST"]
-        assert failed == [], "a request that may be done twice has failed"
+        assert len(failed) == len(self.wrong), f"a request that may be done twice has failed: {failed}"
         for key, status in self.answers.items():
             assert status != 200 or seen[key] >= 1, f"{key} was answered by nobody"
         twice = [key for key, times in seen.items() if key[0] == "POST" and times > 1]
@@ -160,7 +160,9 @@ def test_one_is_well_and_two_are_not(weir: MakeRig, trouble: str) -> None:
     ledger = Ledger()
     try:
         ledger.load(rig, "n", each=4 if hangs else EACH)
-        ledger.compare(seen_by(good, *bad))
+        # A head that stands alone is held for 4 ms (docs/decisions/0007-held-head.md), in which a busy machine may not
+        # come to break it: then it has gone to the client, and nothing is tried again.
+        ledger.compare(seen_by(good, *bad), cut=3 if trouble == "answers a head and breaks" else 0)
     finally:
         for endpoint in (good, *bad):
             endpoint.close()

@@ -12,6 +12,7 @@ from weir.plane.syscalls cimport (
     EAGAIN,
     EINPROGRESS,
     EINTR,
+    ENOMEM,
     EPOLLERR,
     EPOLLET,
     EPOLLHUP,
@@ -367,8 +368,8 @@ cdef class TcpDialer(Dialer):
         stream.may_read = False
         try:
             stream.watch()
-        except OSError as error:
-            self.error = error.errno
+        except (OSError, MemoryError) as error:
+            self.error = error.errno if isinstance(error, OSError) else ENOMEM
             stream.close()
             return None
         return stream
