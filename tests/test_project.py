@@ -410,6 +410,17 @@ def test_named_tests_exist(document: str) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+def test_decisions_are_numbered_and_indexed_by_their_titles() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    titles = [page.read_text().partition("\n")[0].removeprefix("# ") for page in pages]
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    indexed = re.findall(
+        r"^- \[(\d+\. .*)\]\(decisions/(.*)\)$", (ROOT / "docs" / "index.md").read_text(), re.MULTILINE
+    )
+    assert indexed == [(title, page.name) for title, page in zip(titles, pages, strict=True)]
+    assert [title.partition(".")[0] for title in titles] == [str(n + 1) for n in range(len(pages))]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_shown_make_targets_exist(document: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
