@@ -346,8 +346,8 @@ async def test_a_hundred_watchers_and_one_that_does_not_read() -> None:
     assert set(sums) == {40_000}
     assert total == 40_000
     print(f"100 watchers: {used:.2f} s of processor in {elapsed:.2f} s")
-    # On a machine that is too slow for the pace it goes on as fast as it can. Each for itself would take minutes.
-    assert used < max(0.6 * slowness() * elapsed, 15.0), "they share what is counted, sorted and answered"
+    # 0.9 to 1.9 s are usual, also beside others. Each for itself would take a minute.
+    assert used < 5 * slowness(), "they share what is counted, sorted and answered"
 
 
 @pytest.mark.alone

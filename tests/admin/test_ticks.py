@@ -63,6 +63,27 @@ def test_the_same_question_is_answered_once_for_all(table: Table) -> None:
     assert asked[2:] == [(1000, 3000), (3000, 3000)]
 
 
+def test_who_comes_late_shares_the_frame_of_the_moment(table: Table) -> None:
+    """However long it takes to answer all: else each would get a frame of its own, which takes longer still."""
+    ticks: Ticks[int] = Ticks(table.take)
+    asked: list[tuple[int, int]] = []
+
+    def answer(frame: Frame) -> int:
+        asked.append((frame.since_us, frame.taken_us))
+        return requests(frame)
+
+    crowd = [ticks.begin() for _ in range(20)]
+    for moment in (20_000, 30_000):
+        for number, watcher in enumerate(crowd):
+            table.count(b"/a")
+            table.tick(moment + number)
+            assert watcher.step("sum", answer, moment) == (1 if moment == 20_000 else 20)
+    assert asked == [(1000, 20_000), (20_000, 30_000)]
+    # Nobody gets a frame from before its moment, nor the one it has had.
+    assert crowd[0].step("sum", answer, 30_020) == 19
+    assert crowd[0].step("sum", answer, 30_000) == 0
+
+
 def test_watchers_of_two_intervals_do_not_undo_what_the_others_share(table: Table) -> None:
     ticks: Ticks[int] = Ticks(table.take)
     calls = 0

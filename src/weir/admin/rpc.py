@@ -28,6 +28,9 @@ DEFAULT_LIMIT: Final = 100
 MOST_LIMIT: Final = 10_000
 LEAST_INTERVAL_S: Final = 0.2
 MOST_INTERVAL_S: Final = 3600.0
+# A frame that was taken so long before the moment that a watcher waited for, or so long ago, will do for it.
+EARLY_S: Final = 0.02
+OLDEST_S: Final = 1.0
 MOST_WATCHERS: Final = 500
 DEFAULT_HISTORY_S: Final = 3600.0
 # A moment before this, or so far in the future, is a slip of units.
@@ -67,8 +70,8 @@ class StatsService(Stats):
         try:
             # Moments are the same for all who have the same interval, so that they share frames and answers. The next
             # one is made when the last one was sent: nothing waits for a client that reads slowly.
-            while await self._next_tick(interval):
-                yield watcher.step(question, answer)
+            while (fresh_us := await self._next_tick(interval)) is not None:
+                yield watcher.step(question, answer, fresh_us)
         except LostError:
             raise ConnectError(
                 Code.RESOURCE_EXHAUSTED, "this client reads too slowly, its place is lost: watch again, or less often"
@@ -143,16 +146,24 @@ class StatsService(Stats):
             distinct_relative_error=distinct.relative_error,
         )
 
-    async def _next_tick(self, interval: float) -> bool:
-        """Waits for the next multiple of the interval; False when the server stops."""
-        wait = interval - time.time() % interval
+    async def _next_tick(self, interval: float) -> int | None:
+        """Waits for the next multiple of the interval; None when the server stops.
+
+        Returns from when on a frame will do, in microseconds since 1970: since that multiple, or since a second ago.
+        Whoever comes late shares what the first one took: else, where it takes long to answer all, each would get a
+        frame and an answer of its own, which takes longer still, and never ends.
+        """
+        now = time.time()
+        wait = interval - now % interval
         # No shorter than half an interval: it would say little, and the first would nearly always be.
         wait += interval if wait < interval / 2 else 0.0
         try:
             await asyncio.wait_for(self.state.stopping.wait(), wait)
         except TimeoutError:
-            return True
-        return False
+            # A timer may be early by a little, and late by much.
+            moment, now = now + wait - EARLY_S, time.time()
+            return int(max(moment, now - now % interval, now - OLDEST_S) * 1e6)
+        return None
 
 
 def _check(request: pb.GetStatsRequest | pb.WatchStatsRequest) -> tuple[Filter, Sort, int]:

@@ -52,8 +52,8 @@ class Ticks(Generic[Answer]):
         self._most_bytes = held_bytes
         self._places: OrderedDict[int, Place] = OrderedDict()
         self._held_bytes = 0
-        # Of the newest frame: the differences to frames at which watchers stood, and what was made of them.
-        self._newest = -1
+        # The newest frame, the differences to frames at which watchers stood, and what was made of them.
+        self._newest: Frame | None = None
         self._deltas: dict[int, Frame] = {}
         self._answers: dict[tuple[int, object], Answer] = {}
 
@@ -68,18 +68,23 @@ class Ticks(Generic[Answer]):
         watcher.at = self._stand(self._take())
         return watcher
 
-    def step(self, watcher: Watcher[Answer], question: object, answer: Callable[[Frame], Answer]) -> Answer:
+    def step(
+        self, watcher: Watcher[Answer], question: object, answer: Callable[[Frame], Answer], fresh_us: int | None = None
+    ) -> Answer:
         """What `answer` makes of all that was counted since the watcher's last step.
 
-        It is called once for all watchers that stand at the same frame and have the same `question`.
+        It is called once for all watchers that stand at the same frame and have the same `question`. A frame that was
+        taken at `fresh_us` (microseconds since 1970) or later will do for another watcher, too. None: one is taken.
         """
         at, place = watcher.at, self._places.get(watcher.at)
         if place is None:
             raise LostError
-        now = self._take()
-        if now.taken_us != self._newest:
+        now = self._newest
+        if now is None or fresh_us is None or now.taken_us < max(fresh_us, at + 1):
+            now = self._take()
+        if self._newest is None or now.taken_us != self._newest.taken_us:
             self._forget_answers()
-            self._newest = now.taken_us
+            self._newest = now
         key = (at, question)
         if key not in self._answers:
             if at not in self._deltas:
@@ -96,6 +101,7 @@ class Ticks(Generic[Answer]):
         watcher.at = -1
         if not self._places:
             self._forget_answers()
+            self._newest = None
 
     def _stand(self, frame: Frame) -> int:
         place = self._places.get(frame.taken_us)
@@ -135,9 +141,9 @@ class Watcher(Generic[Answer]):
         self.ticks = ticks
         self.at = -1
 
-    def step(self, question: object, answer: Callable[[Frame], Answer]) -> Answer:
+    def step(self, question: object, answer: Callable[[Frame], Answer], fresh_us: int | None = None) -> Answer:
         """As Ticks.step(). LostError when the watcher has no place any more."""
-        return self.ticks.step(self, question, answer)
+        return self.ticks.step(self, question, answer, fresh_us)
 
     def close(self) -> None:
         self.ticks.close(self)
