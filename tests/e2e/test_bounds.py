@@ -99,6 +99,7 @@ def test_heads_that_never_end(weir: MakeRig) -> None:
     assert rig.endpoint.links == []
 
 
+@pytest.mark.figures  # the sanitizers keep what was freed for a while
 def test_connections_that_are_reset_at_once(plain: Rig) -> None:
     growth = Growth(plain)
     for _ in range(2000):
