@@ -6,6 +6,8 @@ Some tests judge a moment, and the processors of a shared machine are at times w
 CPython's own runner does (`python -m test --rerun`), what failed is run once more, alone: what fails again is a
 failure, and so are more than MOST at once, for that is no accident. What passed only then is named at the end, each
 time: a test that is named often has a fault, or has found one.
+
+What a sanitizer has found, or an assertion of the plane, is no matter of the moment: then there is no second run.
 """
 
 from __future__ import annotations
