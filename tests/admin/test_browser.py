@@ -355,6 +355,22 @@ def test_more_tabs_than_connections(open_page: OpenPage, site: Site) -> None:
     expect(polling[-1].locator("body")).not_to_have_attribute("data-tick", tick or "")
 
 
+def test_charts_after_a_clock_was_set_back(open_page: OpenPage, site: Site) -> None:
+    page = open_page(site.address)
+    expect(page.get_by_role("status")).to_have_text("live")
+    shown = page.evaluate(
+        """async () => {
+            const { Card, CARDS } = await import("/assets/charts.js");
+            const card = new Card(document.body, CARDS[0]);
+            const points = (...times) => times.map((at) => [at, 1, 0, 0, 0, 0, null, null, null]);
+            const steps = [points(9100, 9105), points(9110), points(9105), points(5000, 9000)];
+            return steps.map((some) => (card.add(some), card.columns()[0]));
+        }"""
+    )
+    # The last has a point of more than an hour before.
+    assert shown == [[9100, 9105], [9100, 9105, 9110], [9100, 9105], [9000]]
+
+
 def test_a_token_is_asked_for_once(open_page: OpenPage, traffic: Traffic) -> None:
     with Site(traffic.table, token="open sesame") as site:
         page = open_page(site.address, allowed="status of 401")

@@ -20,12 +20,13 @@ from weir.stats.names import TableNames
 
 
 class Clock:
-    """The time, both that of the wall and the monotonic one; frames are taken at it."""
+    """The time, both that of the wall and the monotonic one; frames are taken at it. `wall` is what set the former."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_800_000_000.0
+        self.wall = 0.0
         monkeypatch.setattr(module, "monotonic", lambda: self.now)
-        monkeypatch.setattr(module, "time", lambda: self.now)
+        monkeypatch.setattr(module, "time", lambda: self.now + self.wall)
 
 
 @pytest.fixture
@@ -40,8 +41,8 @@ def traffic() -> Traffic:
 
 def made(traffic: Traffic, clock: Clock, history: History | None = None) -> Live:
     def take_now() -> Frame:
-        frame = take(traffic.table)
-        return frame.spanning(min(frame.since_us, int(clock.now * 1e6)), int(clock.now * 1e6))
+        frame, taken_us = take(traffic.table), int((clock.now + clock.wall) * 1e6)
+        return frame.spanning(min(frame.since_us, taken_us), taken_us)
 
     return Live(traffic.table, take_now, TableNames(traffic.table), history)
 
@@ -70,6 +71,24 @@ def test_a_window_has_what_was_counted_in_it(traffic: Traffic, clock: Clock) -> 
     assert requests(live.window(0)) == 8
     spend(live, clock, 60 + WINDOWS[60])
     assert requests(live.window(60)) == 0
+
+
+@pytest.mark.parametrize("by_s", [-7200.0, -50.0, 50.0, 7200.0])
+def test_a_clock_that_is_set(traffic: Traffic, clock: Clock, by_s: float) -> None:
+    live = made(traffic, clock)
+    spend(live, clock, 90)
+    clock.wall = by_s
+    spend(live, clock, 10)
+    # No point stands beside one of another time, and the newest is of now.
+    times = [point.at_s for point in live.chart]
+    assert times == sorted(set(times))
+    assert times[-1] == pytest.approx(clock.now + by_s, abs=CHART_STEP_S)
+    # Nothing that came before, in the time as it is now, is lost.
+    assert len(times) == {-7200.0: 2, -50.0: 10}.get(by_s, 20)
+    for window, span in ((60, 60), (300, 100)):
+        frame = live.window(window)
+        assert frame.taken_us == pytest.approx((clock.now + by_s) * 1e6)
+        assert span <= (frame.taken_us - frame.since_us) / 1e6 <= span + WINDOWS[60]
 
 
 def test_what_is_kept_is_bounded(traffic: Traffic, clock: Clock) -> None:

@@ -115,6 +115,9 @@ async def test_points_of_the_chart_come_once(traffic: Traffic) -> None:
     live.chart.extend(live.now()._replace(at_s=float(at)) for at in (10, 20, 30))
     assert [point[0] for point in json.loads(await answer(live, Question()))["chart"]] == [10, 20, 30]
     assert [point[0] for point in json.loads(await answer(live, Question(), 20.0))["chart"]] == [30]
+    # The clock was set back since: what the viewer has is of another time.
+    later = time.time() + 3600
+    assert [point[0] for point in json.loads(await answer(live, Question(), later))["chart"]] == [10, 20, 30]
 
 
 @pytest.mark.parametrize(

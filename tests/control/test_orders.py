@@ -1,4 +1,4 @@
-"""What becomes of a worker that is told to end while it starts; tests/control/test_worker.py has those that drain."""
+"""What becomes of a worker that is told to end; tests/control/test_worker.py has real ones that drain."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import Any, cast
 import pytest
 
 from weir.control.errors import StartError
-from weir.control.orders import start_unless
+from weir.control.orders import drain_or_stop, start_unless
 from weir.control.worker import Worker
 
 
 class Starting:
-    """A worker, as far as its start goes."""
+    """A worker, as far as its start and its end go."""
 
     def __init__(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.start = start
         self.stops = 0
+
+    async def drain(self, grace_s: float) -> bool:
+        await self.start()
+        return True
 
     async def stop(self) -> None:
         self.stops += 1
@@ -63,6 +67,21 @@ async def test_whoever_has_started_when_it_is_told_serves_and_can_drain() -> Non
 async def test_what_has_failed_is_raised() -> None:
     with pytest.raises(StartError, match="no database"):
         await start(Starting(fails), asyncio.Event())
+
+
+async def test_it_stops_though_draining_fails() -> None:
+    one = Starting(fails)
+    with pytest.raises(StartError, match="no database"):
+        await drain_or_stop(cast(Worker, one), asyncio.Event())
+    assert one.stops == 1
+
+
+async def test_whoever_is_told_to_stop_now_drains_no_longer() -> None:
+    one, now = Starting(never), asyncio.Event()
+    asyncio.get_running_loop().call_later(0.01, now.set)
+    async with asyncio.timeout(10):
+        await drain_or_stop(cast(Worker, one), now)
+    assert one.stops == 1
 
 
 async def test_nothing_is_left() -> None:

@@ -44,6 +44,8 @@ SPARK_POINTS: Final = 30
 WINDOWS: Final = {60: 10, 300: 60, 3600: 600}
 # Clocks of ticks are not exact: what is due within this is due.
 _SLACK_S: Final = 0.3
+# By so much two clocks differ only if one was set.
+CLOCK_SET_S: Final = 1.0
 # Estimates of distinct paths cost about a millisecond a route and worker.
 _OTHERS_FOR_S: Final = 5.0
 _MINUTES_FOR_S: Final = 10.0
@@ -262,7 +264,11 @@ class Live:
         if self._charted is not None:
             if now - self._charted.at < CHART_STEP_S - _SLACK_S:
                 return
-            self.chart.append(self._point(self._charted, newest))
+            point = self._point(self._charted, newest)
+            # The clock was set back: what lies in a time that comes once more would stand between the new points.
+            while self.chart and self.chart[-1].at_s >= point.at_s:
+                self.chart.pop()
+            self.chart.append(point)
         self._charted = newest
 
     def _point(self, old: _Moment, new: _Moment) -> ChartPoint:
@@ -310,8 +316,17 @@ class Live:
         """
         if not seconds:
             return self.frame
-        frame: Frame = self.memo(("window", seconds), lambda: self.frame.minus(self._bases[seconds].base()))
+        bases = self._bases[seconds]
+        frame: Frame = self.memo(("window", seconds), lambda: self._since(bases.base(), bases.packed[0][0]))
         return frame
+
+    def _since(self, base: Frame, at: float) -> Frame:
+        counted = self.frame.minus(base)
+        since_us = counted.taken_us - int((self._moments[-1].at - at) * 1e6)
+        # The clock on the wall was set meanwhile: rates are of the time that has really passed.
+        if abs(since_us - counted.since_us) > CLOCK_SET_S * 1e6:
+            counted = counted.spanning(since_us, counted.taken_us)
+        return counted
 
     def now(self) -> ChartPoint:
         """The last few seconds, all series together."""

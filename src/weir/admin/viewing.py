@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -93,12 +94,14 @@ def _number(given: Mapping[str, str], name: str, default: int, bounds: tuple[int
 
 
 async def answer(live: Live, question: Question, chart_after: float = 0.0) -> bytes:
-    """The answer as JSON. `chart` has the points after a moment (seconds since 1970).
+    """The answer as JSON. `chart` has the points after a moment (seconds since 1970): all, if that is yet to come.
 
-    What several viewers ask alike is computed once per tick.
+    So a viewer whose last point is of a time before the clock was set back is told what there is now. What several
+    viewers ask alike is computed once per tick.
     """
     body = live.memo(question, lambda: json.dumps(_answer(live, question), separators=(",", ":")))
-    chart = [point for point in live.chart if point.at_s > chart_after]
+    after = chart_after if chart_after <= time.time() else 0.0
+    chart = [point for point in live.chart if point.at_s > after]
     extra: dict[str, Any] = {"chart": chart}
     if question.path:
         extra["history"] = await live.minutes(question.route, question.path)

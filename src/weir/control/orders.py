@@ -35,12 +35,17 @@ async def start_unless(worker: Worker, told: asyncio.Event) -> bool:
 
 
 async def drain_or_stop(worker: Worker, now: asyncio.Event, grace_s: float = 0.0) -> None:
-    """Drains until all is done, the plan's time is over, or `now` is set; then stops."""
+    """Drains until all is done, the plan's time is over, or `now` is set; then stops.
+
+    It stops, too, where draining fails; what failed is raised afterwards.
+    """
     draining = asyncio.create_task(worker.drain(grace_s))
     stopping = asyncio.create_task(now.wait())
     await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
-    if draining.done() and not draining.result():
-        log.warning("drain timeout: connections were cut")
-    draining.cancel()
-    stopping.cancel()
-    await worker.stop()
+    try:
+        if draining.done() and not draining.result():
+            log.warning("drain timeout: connections were cut")
+    finally:
+        draining.cancel()
+        stopping.cancel()
+        await worker.stop()

@@ -66,13 +66,13 @@ export class Card {
     this.plot = new uPlot(options(this), this.columns(), this.place);
   }
 
-  // Appends points that are newer than the last.
+  // Appends points. Those of the same time or a later one give way: the clock of the server was set back.
   add(points) {
-    const last = this.points.length ? this.points[this.points.length - 1][0] : 0;
-    const fresh = points.filter((point) => point[0] > last);
-    this.points.push(...fresh);
+    if (!points.length) return;
+    while (this.points.length && this.points[this.points.length - 1][0] >= points[0][0]) this.points.pop();
+    this.points.push(...points);
     if (this.points.length > MOST_POINTS) this.points.splice(0, this.points.length - MOST_POINTS);
-    if (fresh.length) this.draw();
+    this.draw();
   }
 
   replace(points) {
@@ -85,7 +85,8 @@ export class Card {
   }
 
   columns() {
-    const from = Date.now() / 1000 - HOUR_S;
+    // By the server's clock, of which all points are.
+    const from = (this.points.length ? this.points[this.points.length - 1][0] : 0) - HOUR_S;
     const points = this.points.filter((point) => point[0] >= from);
     return [points.map((point) => point[0]), ...this.kind.series.map(({ at }) => points.map((point) => point[at] ?? null))];
   }
