@@ -63,10 +63,10 @@ endif
 
 help:
 	@echo "make demo     the proxy in front of a file server with this documentation (LISTEN=$(LISTEN) FILES=$(FILES))"
-	@echo "make test     all checks and tests (PYTEST=\"more options\"); CI runs a part of make sanitize besides"
+	@echo "make test     all checks and tests (PYTEST=\"more options\"); CI runs this, and make sanitize"
 	@echo "make figures  all tests that measure time, memory or load, one at a time (some minutes)"
 	@echo "make differential  weir beside other readers of the same bytes, for SECONDS=$(SECONDS)"
-	@echo "make sanitize all tests that run compiled code, with sanitizers and assertions (20 minutes)"
+	@echo "make sanitize all tests that run compiled code, with sanitizers and assertions (17 minutes)"
 	@echo "make coverage which lines of the compiled modules the tests run (some minutes)"
 	@echo "make reloads  RELOADS=$(RELOADS) reloads under every load, and a worker killed every second, KILLS=$(KILLS) times"
 	@echo "make idle     IDLE=$(IDLE) idle connections over several workers: memory of each"
