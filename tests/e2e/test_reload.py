@@ -132,6 +132,44 @@ def test_who_keeps_connections_loses_no_request_to_a_close(weir: MakeRig) -> Non
     forget(rig, RELOADED)
 
 
+def reload_beside_one_that_hangs(rig: Rig) -> int:
+    """Reloads until the new workers serve; of the old ones one is there yet, stopped. Its process id."""
+    before = children(rig.proxy.pid)
+    held = min(before)
+    os.kill(held, signal.SIGSTOP)
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: children(rig.proxy.pid) & before == {held}, 20)
+    assert rig.get("/").status == 200
+    assert not said(rig, RELOADED)
+    return held
+
+
+def test_it_is_in_use_when_no_old_worker_accepts_any_more(weir: MakeRig) -> None:
+    rig = weir(top={**WORKERS, "heartbeat_timeout": "60s"})
+    os.kill(reload_beside_one_that_hangs(rig), signal.SIGCONT)
+    eventually(lambda: said(rig, RELOADED), 20)
+    forget(rig, RELOADED)
+
+
+def test_it_is_in_use_when_an_old_worker_that_hangs_was_killed(weir: MakeRig) -> None:
+    rig = weir(top={**WORKERS, "heartbeat_timeout": "60s"})
+    os.kill(reload_beside_one_that_hangs(rig), signal.SIGKILL)
+    eventually(lambda: said(rig, RELOADED), 20)
+    assert len(forget(rig, RELOADED, "worker ")) == 2
+
+
+def test_a_reload_is_said_before_the_end_or_another_one(weir: MakeRig) -> None:
+    rig = weir(top={**WORKERS, "heartbeat_timeout": "60s"})
+    held = reload_beside_one_that_hangs(rig)
+    rig.proxy.config_path.write_text("nonsense")
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: said(rig, "weir: not reloaded"), 20)
+    lines = [line.split(":")[1] for line in rig.proxy.stderr if "reloaded" in line]
+    assert lines == [" reloaded", " not reloaded"]
+    os.kill(held, signal.SIGCONT)
+    forget(rig, RELOADED, "weir: not reloaded", f"weir: {rig.proxy.config_path}:")
+
+
 def test_a_wrong_file_changes_nothing_and_says_why(weir: MakeRig) -> None:
     rig = weir(top=WORKERS)
     before = children(rig.proxy.pid)

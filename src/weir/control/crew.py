@@ -53,6 +53,7 @@ class Member:
         self.started = time.monotonic()
         self.deadline = self.started + _READY_S  # to be ready, or to have ended
         self.has_served = False
+        self.has_left = False  # it accepts no more
         self.aborted = False
         self.line_ended = False
 
@@ -132,10 +133,12 @@ class Crew:
     def place_of(self, member: Member) -> Place | None:
         return next((place for place in self.places if place.member is member), None)
 
-    def drain(self) -> None:
-        for place in self.places:
-            if place.member is not None:
-                place.member.drain(self.plan.drain_timeout_ms / 1000)
+    def drain(self) -> list[Member]:
+        """Tells all workers to end, and returns them."""
+        members = [place.member for place in self.places if place.member is not None]
+        for member in members:
+            member.drain(self.plan.drain_timeout_ms / 1000)
+        return members
 
 
 def worker_count(plan: Plan) -> int:

@@ -44,15 +44,7 @@ log = logging.getLogger("weir")
 
 ReadPlan = Callable[[], Plan]
 
-_SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGCHLD,
-)
+_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 
 
 class Supervisor:
@@ -84,6 +76,7 @@ class Supervisor:
         self.slots = layout.read_header(self.memory).workers
         self.crew = Crew(1, plan, self.holdings.stock, name_plan(self.memory, plan), self.holdings.rules)
         self.coming: Crew | None = None  # starts, to take over from `crew`
+        self.leaving: list[Member] | None = None  # from whom `crew` has taken over, while one of them may accept
         self.reloading = Reloading(self._read, self._refuse)
         self.reloads = 0
         self.refused = ""  # why the last reload came to nothing
@@ -91,7 +84,7 @@ class Supervisor:
         self.ending = 0  # 1: drain, 2: at once
         self.status = 0
         # If the supervisor itself was stopped for so long, nobody can be blamed for an old heartbeat.
-        self.waiting = Waiting(_SIGNALS, absent_s=3 * HEARTBEAT_S)
+        self.waiting = Waiting(_HEARD, absent_s=3 * HEARTBEAT_S)
         self._status = StatusLine()
         self.notifier = Notifier()
         self.upgrading = Upgrading(self.processes, self.holdings.pid_file, self.notifier)
@@ -153,8 +146,7 @@ class Supervisor:
         times += [self.reloading.deadline(), self.upgrading.deadline()]
         times += [member.deadline for member in self.processes]
         if not self.ending:
-            crews = [self.crew] if self.coming is None else [self.crew, self.coming]
-            times += [place.due for crew in crews for place in crew.places if place.member is None]
+            times += [place.due for crew in self._crews() for place in crew.places if place.member is None]
             if self.started and self.admin.sockets and self.admin.place.member is None and self._may_admin():
                 times.append(self.admin.place.due)
             if self.started and self.watching is not None:
@@ -190,7 +182,8 @@ class Supervisor:
             return
         if child.READY in said and member.stage is Stage.STARTING:
             member.ready()
-        if child.DRAINING in said and member.stage is Stage.SERVING:
+        member.has_left |= child.DRAINING in said
+        if member.has_left and member.stage is Stage.SERVING:
             self._leaves_by_itself(member)
 
     def _leaves_by_itself(self, member: Member) -> None:
@@ -205,6 +198,7 @@ class Supervisor:
         member.drain(crew.plan.drain_timeout_ms / 1000)
 
     def _gone(self, member: Member, code: int) -> None:
+        member.has_left = True
         crew = self._crew_of(member)
         place = crew.place_of(member) if crew is not None else None
         if member is self.admin.place.member:
@@ -238,10 +232,10 @@ class Supervisor:
             log.error("%s %s: it is started again%s", member.name, ended(code), f" in {pause:.1f} s" if pause else "")
 
     def _crew_of(self, member: Member) -> Crew | None:
-        for crew in (self.crew, self.coming):
-            if crew is not None and crew.place_of(member) is not None:
-                return crew
-        return None
+        return next((crew for crew in self._crews() if crew.place_of(member) is not None), None)
+
+    def _crews(self) -> list[Crew]:
+        return [self.crew] if self.coming is None else [self.crew, self.coming]
 
     # -- what is due --------------------------------------------------------------------------------------
 
@@ -268,6 +262,8 @@ class Supervisor:
                 self.predecessor.say_ready()
             else:
                 self._announce()
+        if self.leaving is not None and all(member.has_left for member in self.leaving):
+            self._say_in_use()
         if self.started:
             self._work_started(now)
 
@@ -348,10 +344,7 @@ class Supervisor:
     def _let_go(self, keep: set[socket.socket]) -> None:
         """In a child: closes what is the supervisor's and not the child's. A socket that somebody else held open
         would go on to be given connections when the supervisor has closed it."""
-        held = self.admin.all_sockets()
-        for crew in (self.crew, self.coming):
-            if crew is not None:
-                held |= crew.stock.sockets()
+        held = self.admin.all_sockets().union(*(crew.stock.sockets() for crew in self._crews()))
         if self.predecessor is not None:
             held |= self.predecessor.stock.sockets() | {self.predecessor.channel}
         for sock in held - keep:
@@ -403,8 +396,9 @@ class Supervisor:
     def _hand_over(self) -> None:
         """The new workers serve: the old ones drain."""
         assert self.coming is not None
+        self._say_in_use()
         old, self.crew, self.coming = self.crew, self.coming, None
-        old.drain()
+        self.leaving = old.drain()
         old.stock.close(keep=self.crew.stock)
         adopt_endpoints(self.memory, self.crew.plan.clusters)
         self.crew.stock.settle(self.crew.plan)
@@ -412,9 +406,14 @@ class Supervisor:
         if self.admin.place.member is not None:
             self.admin.place.member.drain(0.0)
         self.reloads, self.refused = self.reloads + 1, ""
-        say(f"reloaded: configuration {self.crew.generation} is in use")
-        say_faults(self.crew.plan)
-        self.notifier.ready(f"serving, configuration {self.crew.generation}")
+
+    def _say_in_use(self) -> None:
+        """The old workers accept no more, or something else begins: the last reload is complete."""
+        if self.leaving is not None:
+            self.leaving = None
+            say(f"reloaded: configuration {self.crew.generation} is in use")
+            say_faults(self.crew.plan)
+            self.notifier.ready(f"serving, configuration {self.crew.generation}")
 
     def _abandon(self) -> None:
         """The new workers do not come up: the old ones go on."""
@@ -425,6 +424,7 @@ class Supervisor:
         self.admin.abandon()
 
     def _refuse(self, why: str) -> None:
+        self._say_in_use()
         self.reloading.plan, self.refused = None, why
         for line in why.splitlines():
             say(line)
@@ -436,6 +436,7 @@ class Supervisor:
     def _end(self, how: int) -> None:
         self.ending = max(self.ending, how)
         self.reloading.cancel()
+        self._say_in_use()
         if self.holdings.is_ours and not self.upgrading.handed_over:
             self.notifier.stopping()
         self.upgrading.forget()
@@ -473,10 +474,10 @@ class Supervisor:
 
     def _close_stocks(self) -> None:
         """Who connects from now on is refused, not kept waiting; or served by the next weir."""
-        for crew in (self.crew, self.coming):
-            if crew is not None and self.upgrading.handed_over:
+        for crew in self._crews():
+            if self.upgrading.handed_over:
                 crew.stock.release()
-            elif crew is not None:
+            else:
                 self.holdings.close(crew.stock)
 
 

@@ -247,12 +247,12 @@ class Worker:
             async with asyncio.timeout(self.plan.drain_timeout_ms / 1000):
                 if grace_s:
                     self.plane.drain(quiet.set, idle=False)
-                    self._unbind()
+                    self.unbind()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(quiet.wait(), grace_s)
                 while self.plane.drain(quiet.set, most=_GOODBYES):
                     await asyncio.sleep(0)
-                self._unbind()
+                self.unbind()
                 await quiet.wait()
         except TimeoutError:
             return False
@@ -262,7 +262,7 @@ class Worker:
         """Ends at once: what is still in progress is cut, shutdown hooks are called, the log is written out."""
         self._duty.release()
         self.plane.close()
-        self._unbind()
+        self.unbind()
         # Side by side: each has its time, and whoever waits for the worker counts it once.
         await asyncio.gather(self.life.end(), *([] if self.apps is None else [self.apps.stop()]))
         self.watchdog.stop()
@@ -285,7 +285,8 @@ class Worker:
             self.flush_log()
             self.writer.reopen()
 
-    def _unbind(self) -> None:
+    def unbind(self) -> None:
+        """Accepts no more, from now on."""
         for sock in self.sockets:
             if self._adopted:
                 sock.close()
