@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import socket
 import threading
@@ -148,6 +149,32 @@ def test_it_is_in_use_when_no_old_worker_accepts_any_more(weir: MakeRig) -> None
     rig = weir(top={**WORKERS, "heartbeat_timeout": "60s"})
     os.kill(reload_beside_one_that_hangs(rig), signal.SIGCONT)
     eventually(lambda: said(rig, RELOADED), 20)
+    forget(rig, RELOADED)
+
+
+def watched_but_closed(pid: int) -> set[int]:
+    """Descriptors that a process has closed, and of which the kernel tells it all the same: others have them open."""
+    there = {int(path.name): os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    polls = [fd for fd, what in there.items() if what == "anon_inode:[eventpoll]"]
+    assert polls
+    text = "".join(Path(f"/proc/{pid}/fdinfo/{fd}").read_text() for fd in polls)
+    watched = {int(number) for number in re.findall(r"^tfd: *(\d+)", text, re.MULTILINE)}
+    assert watched
+    return watched - there.keys()
+
+
+def test_who_drains_is_told_of_no_connection_any_more(weir: MakeRig) -> None:
+    rig = weir(top={**WORKERS, "workers": 1})
+    (old,) = children(rig.proxy.pid)
+    with rig.connect() as held:
+        held.send(b"POST /held HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nhe")
+        eventually(lambda: rig.endpoint.links, 10)
+        assert watched_but_closed(old) == set()
+        reload(rig)
+        assert old in children(rig.proxy.pid)
+        assert watched_but_closed(old) == set()
+        held.send(b"ld")
+        assert held.response().status == 200
     forget(rig, RELOADED)
 
 

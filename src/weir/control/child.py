@@ -87,7 +87,7 @@ async def _serve(plan: Plan, engine: Engine, seat: Seat, bound: Bound, channel: 
         gc.enable()
         tell(channel, READY)
         await drain.wait()
-        worker.unbind()
+        worker.leave()
         tell(channel, DRAINING)
         await drain_or_stop(worker, now, GRACE_S)
     loop.remove_reader(channel)

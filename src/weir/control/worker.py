@@ -235,6 +235,12 @@ class Worker:
                 if endpoint.app is not None:
                     self.plane.set_addresses(number, endpoint.text, [Address(path=apps.path(endpoint.app))])
 
+    def leave(self) -> None:
+        """Accepts no more from now on; connections stay, and the next answer on each is its last. Then call drain()."""
+        # The plane first: what it watches must still be open, or the kernel, for other processes, goes on telling.
+        self.plane.drain(lambda: None, idle=False)
+        self._unbind()
+
     async def drain(self, grace_s: float = 0.0) -> bool:
         """Accepts no more and waits for what is in progress, up to the plan's drain_timeout_ms.
 
@@ -247,12 +253,12 @@ class Worker:
             async with asyncio.timeout(self.plan.drain_timeout_ms / 1000):
                 if grace_s:
                     self.plane.drain(quiet.set, idle=False)
-                    self.unbind()
+                    self._unbind()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(quiet.wait(), grace_s)
                 while self.plane.drain(quiet.set, most=_GOODBYES):
                     await asyncio.sleep(0)
-                self.unbind()
+                self._unbind()
                 await quiet.wait()
         except TimeoutError:
             return False
@@ -262,7 +268,7 @@ class Worker:
         """Ends at once: what is still in progress is cut, shutdown hooks are called, the log is written out."""
         self._duty.release()
         self.plane.close()
-        self.unbind()
+        self._unbind()
         # Side by side: each has its time, and whoever waits for the worker counts it once.
         await asyncio.gather(self.life.end(), *([] if self.apps is None else [self.apps.stop()]))
         self.watchdog.stop()
@@ -285,8 +291,7 @@ class Worker:
             self.flush_log()
             self.writer.reopen()
 
-    def unbind(self) -> None:
-        """Accepts no more, from now on."""
+    def _unbind(self) -> None:
         for sock in self.sockets:
             if self._adopted:
                 sock.close()
