@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .readings import UNTIL_CLOSE, Outcome, Reading, Refusal
+from .readings import UNTIL_CLOSE, Outcome, Reading, Refusal, read_weir
 
 __all__ = ["DIFFERENCES", "Difference", "explain", "matches"]
 
@@ -48,7 +48,16 @@ def _framed_with(pattern: bytes) -> When:
 
 
 def _in_trailers(name: bytes) -> When:
-    return lambda reading, _: any(key.lower() == name for key, _ in reading.trailers)
+    """When a field of the trailers has that name; some readers judge them before the last of their bytes is there."""
+
+    def when(reading: Reading, data: bytes) -> bool:
+        wholes: list[Outcome] = [reading]
+        if reading.end is None:
+            asked = b"GET" if reading.start[0].isdigit() else b""
+            wholes = [read_weir(data + rest, asked) for rest in (b"\n", b"\r\n", b"\n\r\n", b"\r\n\r\n")]
+        return any(key.lower() == name for one in wholes if isinstance(one, Reading) for key, _ in one.trailers)
+
+    return when
 
 
 def _coding_in_spaces(reading: Reading, data: bytes) -> bool:

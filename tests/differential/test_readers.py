@@ -47,6 +47,15 @@ def test_responses(data: bytes) -> None:
     check_response(data)
 
 
+@pytest.mark.parametrize("cut", range(1, 5))
+@pytest.mark.parametrize("field", [b"Transfer-Encoding: gzip", b"Content-Length: x", b"X: y\r\nContent-Length: 3"])
+def test_trailers_that_are_not_whole(field: bytes, cut: int) -> None:
+    """A reader may refuse a trailer that weir drops before the trailers have ended."""
+    body = b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + field + b"\r\n\r\n"
+    check(b"POST / HTTP/1.1\r\nHost: a\r\n" + body[:-cut])
+    check_response(b"HTTP/1.1 200 OK\r\n" + body[:-cut])
+
+
 @pytest.mark.parametrize("row", DIFFERENCES, ids=lambda row: f"{row.reference}-{row.example[:60]!r}")
 def test_every_listed_difference_is_still_there(row: Difference) -> None:
     weir = read_weir(row.example, row.asked)
