@@ -26,7 +26,7 @@ from typing import Any
 from .peers import dial
 from .wire import PATIENCE, Wire, eventually
 
-__all__ = ["Proxy", "configuration", "free_port"]
+__all__ = ["Proxy", "configuration", "descriptors_of", "free_port"]
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 READY = "weir: listening on "
@@ -73,6 +73,15 @@ def python_path() -> dict[str, str]:
     assert spec.origin is not None
     source = str(Path(spec.origin).parents[1])
     return {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
+
+
+def descriptors_of(pid: int) -> dict[int, str]:
+    """What a process has open, by number; one that is closed between the listing and the look is not there."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[int(entry.name)] = os.readlink(entry)
+    return found
 
 
 class Proxy:
@@ -160,12 +169,7 @@ class Proxy:
 
     def descriptors(self) -> list[str]:
         """What its descriptors are, sorted: `socket`, `pipe`, or the path of a file."""
-        found = []
-        directory = Path(f"/proc/{self.pid}/fd")
-        for entry in directory.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                found.append(os.readlink(entry).split(":[")[0])
-        return sorted(found)
+        return sorted(what.split(":[")[0] for what in descriptors_of(self.pid).values())
 
     def memory(self, kind: str = "Pss") -> int:
         """Its `Pss` or `Rss` in bytes. Pages shared with other processes count by share in Pss."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import MakeRig
-from .proxy import free_port, python_path
+from .proxy import descriptors_of, free_port, python_path
 from .rig import WORKERS, Rig
 from .test_reload import RELOADED, children, forget, reload
 from .test_workers import is_gone, wait_successors
@@ -38,20 +37,11 @@ def ask(port: int, path: str = "/healthz", token: str = "") -> tuple[int, bytes]
             return error.code, error.read()
 
 
-def opened(pid: int) -> set[str]:
-    """What a process has open; a descriptor may be closed between the listing and the look."""
-    found = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found.add(os.readlink(entry))
-    return found
-
-
 def admin_of(rig: Rig, port: int) -> int:
     """The process that has the admin address, besides the supervisor."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     inodes = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
-    holders = [pid for pid in children(rig.proxy.pid) if inodes & opened(pid)]
+    holders = [pid for pid in children(rig.proxy.pid) if inodes & set(descriptors_of(pid).values())]
     assert len(holders) == 1, "workers do not hold the admin address"
     return holders[0]
 

@@ -19,7 +19,7 @@ from .askers import Askers
 from .conftest import MakeRig
 from .keepers import Keepers
 from .peers import Endpoint, Link, dial, ok
-from .proxy import configuration, free_port
+from .proxy import configuration, descriptors_of, free_port
 from .rig import WORKERS, Rig, tables
 from .wire import PATIENCE, eventually
 
@@ -154,7 +154,7 @@ def test_it_is_in_use_when_no_old_worker_accepts_any_more(weir: MakeRig) -> None
 
 def watched_but_closed(pid: int) -> set[int]:
     """Descriptors that a process has closed, and of which the kernel tells it all the same: others have them open."""
-    there = {int(path.name): os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    there = descriptors_of(pid)
     polls = [fd for fd, what in there.items() if what == "anon_inode:[eventpoll]"]
     assert polls
     text = "".join(Path(f"/proc/{pid}/fdinfo/{fd}").read_text() for fd in polls)
@@ -185,7 +185,19 @@ def test_it_is_in_use_when_an_old_worker_that_hangs_was_killed(weir: MakeRig) ->
     assert len(forget(rig, RELOADED, "worker ")) == 2
 
 
-def test_a_reload_is_said_before_the_end_or_another_one(weir: MakeRig) -> None:
+def test_another_reload_waits_for_all_who_were_replaced(weir: MakeRig) -> None:
+    rig = weir(top={**WORKERS, "heartbeat_timeout": "60s"})
+    held = reload_beside_one_that_hangs(rig)
+    between = children(rig.proxy.pid) - {held}
+    rig.proxy.send_signal(signal.SIGHUP)
+    eventually(lambda: not children(rig.proxy.pid) & between, 20)
+    assert [line.split()[3] for line in said(rig, RELOADED)] == ["2"]
+    os.kill(held, signal.SIGCONT)
+    eventually(lambda: [line.split()[3] for line in said(rig, RELOADED)] == ["2", "3"], 20)
+    forget(rig, RELOADED)
+
+
+def test_a_reload_is_said_before_another_one_is_refused(weir: MakeRig) -> None:
     rig = weir(top={**WORKERS, "heartbeat_timeout": "60s"})
     held = reload_beside_one_that_hangs(rig)
     rig.proxy.config_path.write_text("nonsense")
@@ -195,6 +207,15 @@ def test_a_reload_is_said_before_the_end_or_another_one(weir: MakeRig) -> None:
     assert lines == [" reloaded", " not reloaded"]
     os.kill(held, signal.SIGCONT)
     forget(rig, RELOADED, "weir: not reloaded", f"weir: {rig.proxy.config_path}:")
+
+
+def test_a_reload_is_said_before_the_end(weir: MakeRig) -> None:
+    rig = weir(top={**WORKERS, "heartbeat_timeout": "60s"})
+    held = reload_beside_one_that_hangs(rig)
+    rig.proxy.send_signal(signal.SIGTERM)
+    eventually(lambda: said(rig, RELOADED), 20)
+    os.kill(held, signal.SIGCONT)
+    forget(rig, RELOADED)
 
 
 def test_a_wrong_file_changes_nothing_and_says_why(weir: MakeRig) -> None:

@@ -45,7 +45,7 @@ WINDOWS: Final = {60: 10, 300: 60, 3600: 600}
 # Clocks of ticks are not exact: what is due within this is due.
 _SLACK_S: Final = 0.3
 # By so much two clocks differ only if one was set.
-CLOCK_SET_S: Final = 1.0
+_CLOCK_SET_S: Final = 1.0
 # Estimates of distinct paths cost about a millisecond a route and worker.
 _OTHERS_FOR_S: Final = 5.0
 _MINUTES_FOR_S: Final = 10.0
@@ -324,7 +324,7 @@ class Live:
         counted = self.frame.minus(base)
         since_us = counted.taken_us - int((self._moments[-1].at - at) * 1e6)
         # The clock on the wall was set meanwhile: rates are of the time that has really passed.
-        if abs(since_us - counted.since_us) > CLOCK_SET_S * 1e6:
+        if abs(since_us - counted.since_us) > _CLOCK_SET_S * 1e6:
             counted = counted.spanning(since_us, counted.taken_us)
         return counted
 

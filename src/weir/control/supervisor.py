@@ -396,9 +396,10 @@ class Supervisor:
     def _hand_over(self) -> None:
         """The new workers serve: the old ones drain."""
         assert self.coming is not None
+        before = self.leaving or []
         self._say_in_use()
         old, self.crew, self.coming = self.crew, self.coming, None
-        self.leaving = old.drain()
+        self.leaving = before + old.drain()
         old.stock.close(keep=self.crew.stock)
         adopt_endpoints(self.memory, self.crew.plan.clusters)
         self.crew.stock.settle(self.crew.plan)

@@ -235,10 +235,10 @@ class Worker:
                 if endpoint.app is not None:
                     self.plane.set_addresses(number, endpoint.text, [Address(path=apps.path(endpoint.app))])
 
-    def leave(self) -> None:
+    def leave(self, on_quiet: Callable[[], None] = lambda: None) -> None:
         """Accepts no more from now on; connections stay, and the next answer on each is its last. Then call drain()."""
         # The plane first: what it watches must still be open, or the kernel, for other processes, goes on telling.
-        self.plane.drain(lambda: None, idle=False)
+        self.plane.drain(on_quiet, idle=False)
         self._unbind()
 
     async def drain(self, grace_s: float = 0.0) -> bool:
@@ -252,8 +252,7 @@ class Worker:
         try:
             async with asyncio.timeout(self.plan.drain_timeout_ms / 1000):
                 if grace_s:
-                    self.plane.drain(quiet.set, idle=False)
-                    self._unbind()
+                    self.leave(quiet.set)
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(quiet.wait(), grace_s)
                 while self.plane.drain(quiet.set, most=_GOODBYES):
